@@ -1,0 +1,77 @@
+"""Computes a rule's expressions on numbers, arrays or tensors: the reference all engines answer to.
+
+The arguments are a table, one row per parameter, because some nodes sum over every row.
+"""
+
+from collections import Counter
+from typing import Any
+
+from thalweg.algebra.expr import Expr, postorder
+from thalweg.algebra.operations import apply, library_of
+from thalweg.algebra.rank import Rank, ranks
+
+Row = dict[Expr, Any]
+
+
+def evaluate(roots: tuple[Expr, ...], rows: list[Row]) -> list[tuple]:
+    """Return the values of *roots* for each row, a mapping from symbols to values.
+
+    Values may be numbers, NumPy arrays or torch tensors; whatever they support (autograd,
+    ``torch.func.vmap``) the result supports.
+    """
+    order = postorder(roots)
+    if any(current.op == "sum_launch" for current in order):
+        return _together(roots, order, rows)
+    return [_together(roots, order, [row])[0] for row in rows]
+
+
+def _together(roots: tuple[Expr, ...], order: list[Expr], rows: list[Row]) -> list[tuple]:
+    known = [dict(row) for row in rows]
+    rank = ranks(roots)
+    models = [_model(row) for row in rows]
+    uses = Counter(arg for current in order for arg in current.args)
+    uses.update(roots)
+    for current in order:
+        precise = current.op == "where" and rank[current] == Rank.ELEMENT
+        values = _values(current, known, models if precise else [None] * len(rows))
+        for row, value in zip(known, values, strict=True):
+            row[current] = value
+        _forget(current, uses, known)
+    return [tuple(row[root] for root in roots) for row in known]
+
+
+def _forget(current: Expr, uses: Counter, known: list[Row]) -> None:
+    """Drop the operands that nothing else will read, so that big intermediates are freed."""
+    for arg in current.args:
+        uses[arg] -= 1
+        if not uses[arg]:
+            for row in known:
+                row.pop(arg, None)
+
+
+def _model(row: Row) -> Any:
+    """Return an array of the row: its dtype is the precision of the row's arithmetic."""
+    return next((value for value in row.values() if library_of(value) is not None), None)
+
+
+def _values(current: Expr, known: list[Row], models: list[Any]) -> list[Any]:
+    if current.op == "symbol":
+        return [row[current] for row in known]
+    if current.op == "constant":
+        return [current.payload] * len(known)
+    values = [_apply(current, row, model) for row, model in zip(known, models, strict=True)]
+    if current.op == "sum_launch":
+        return [sum(values[1:], start=values[0])] * len(values)
+    return values
+
+
+def _apply(current: Expr, row: Row, model: Any) -> Any:
+    """Compute one node; a choice between plain numbers takes the precision of *model*."""
+    args = [row[arg] for arg in current.args]
+    if model is not None:
+        library = library_of(model)
+        args[1:] = [
+            value if library_of(value) else library.asarray(value, dtype=model.dtype)
+            for value in args[1:]
+        ]
+    return apply(current.op, *args)

@@ -1,0 +1,199 @@
+"""An expression is a node of a hash-consed graph: equal expressions are one object.
+
+Nodes are inert. Building one never simplifies, reorders or folds anything, so the tree of a rule
+says exactly which operations its author wrote, in the author's order.
+"""
+
+import math
+import struct
+import threading
+import weakref
+from typing import Any
+
+from thalweg.errors import BadType, TracedBranch
+
+_lock = threading.Lock()
+_nodes: "weakref.WeakValueDictionary[tuple, Expr]" = weakref.WeakValueDictionary()
+
+
+class Expr:
+    """One node: an operation name, its arguments, and a payload for leaves.
+
+    Leaves are ``constant`` (payload: the float) and ``symbol`` (payload: the pair kind, name).
+    Python's operators build new nodes; comparing with ``==`` builds a node too, so identity is
+    tested with ``is``.
+    """
+
+    __slots__ = ("__weakref__", "args", "op", "payload")
+
+    op: str
+    args: "tuple[Expr, ...]"
+    payload: Any
+
+    __array_ufunc__ = None
+
+    def __add__(self, other):
+        return node("add", self, other)
+
+    def __radd__(self, other):
+        return node("add", other, self)
+
+    def __sub__(self, other):
+        return node("sub", self, other)
+
+    def __rsub__(self, other):
+        return node("sub", other, self)
+
+    def __mul__(self, other):
+        return node("mul", self, other)
+
+    def __rmul__(self, other):
+        return node("mul", other, self)
+
+    def __truediv__(self, other):
+        return node("div", self, other)
+
+    def __rtruediv__(self, other):
+        return node("div", other, self)
+
+    def __pow__(self, other):
+        return node("pow", self, other)
+
+    def __rpow__(self, other):
+        return node("pow", other, self)
+
+    def __mod__(self, other):
+        return node("mod", self, other)
+
+    def __rmod__(self, other):
+        return node("mod", other, self)
+
+    def __neg__(self):
+        return node("neg", self)
+
+    def __pos__(self):
+        return self
+
+    def __abs__(self):
+        return node("abs", self)
+
+    def __lt__(self, other):
+        return node("lt", self, other)
+
+    def __le__(self, other):
+        return node("le", self, other)
+
+    def __gt__(self, other):
+        return node("gt", self, other)
+
+    def __ge__(self, other):
+        return node("ge", self, other)
+
+    def __eq__(self, other):
+        return node("eq", self, other)
+
+    def __ne__(self, other):
+        return node("ne", self, other)
+
+    __hash__ = object.__hash__
+
+    def __bool__(self):
+        raise TracedBranch(
+            f"the truth of {self!r} is only known when the rule runs, so a rule cannot branch on "
+            "it (if, and, or, not, min, max, a < b < c). Write where(condition, a, b) to choose "
+            "between values, or maximum, minimum and clip to bound one."
+        )
+
+    def _no_number(self):
+        raise TracedBranch(
+            f"{self!r} has no value while the rule is traced, so it cannot become a Python number "
+            "or feed a function of the math module. Use the functions of thalweg.algebra "
+            "(sqrt, exp, log, floor, cos, ...) and keep the result an expression."
+        )
+
+    __float__ = __int__ = __index__ = __complex__ = __round__ = __iter__ = __len__ = _no_number
+    __floor__ = __ceil__ = __trunc__ = _no_number
+
+    def __copy__(self):
+        return self
+
+    def __deepcopy__(self, memo):
+        return self
+
+    def __reduce__(self):
+        return _intern, (self.op, self.args, self.payload)
+
+    def __repr__(self):
+        from thalweg.algebra.python import expression
+
+        return expression(self)
+
+
+def _key(op: str, args: tuple[Expr, ...], payload: Any) -> tuple:
+    bits = struct.pack("<d", payload) if op == "constant" else payload
+    return op, bits, tuple(map(id, args))
+
+
+def _intern(op: str, args: tuple[Expr, ...] = (), payload: Any = None) -> Expr:
+    key = _key(op, args, payload)
+    with _lock:
+        found = _nodes.get(key)
+        if found is None:
+            found = object.__new__(Expr)
+            found.op, found.args, found.payload = op, args, payload
+            _nodes[key] = found
+    return found
+
+
+def constant(value: float) -> Expr:
+    """Return the node of a number, one per bit pattern: 0.0 and -0.0 differ, NaN is itself."""
+    value = float(value)
+    return _intern("constant", payload=math.nan if math.isnan(value) else value)
+
+
+def symbol(kind: str, name: str) -> Expr:
+    """Return the node of a name; *kind* is input, state, scalar, hyper or clock."""
+    return _intern("symbol", payload=(kind, name))
+
+
+def node(op: str, *args: Any) -> Expr:
+    """Return the node of operation *op* on *args*; plain numbers become constants."""
+    return _intern(op, tuple(map(_as_expr, args)))
+
+
+def _as_expr(value: Any) -> Expr:
+    if isinstance(value, Expr):
+        return value
+    if isinstance(value, bool) or not hasattr(value, "__float__"):
+        raise BadType(
+            f"a rule can combine traced values with numbers, not with {type(value).__name__} "
+            f"({value!r}). Write the number itself, or make it a hyperparameter."
+        )
+    return constant(value)
+
+
+def postorder(roots: "tuple[Expr, ...]") -> list[Expr]:
+    """Return every node reachable from *roots* once, arguments before the nodes that use them."""
+    seen: set[int] = set()
+    order: list[Expr] = []
+    stack = [(root, False) for root in reversed(roots)]
+    while stack:
+        current, ready = stack.pop()
+        if ready:
+            order.append(current)
+        elif id(current) not in seen:
+            seen.add(id(current))
+            stack.append((current, True))
+            stack.extend((arg, False) for arg in reversed(current.args))
+    return order
+
+
+def substitute(roots: "tuple[Expr, ...]", replacements: "dict[Expr, Expr]") -> tuple[Expr, ...]:
+    """Return *roots* with each node of *replacements* exchanged; replacements are not re-entered."""
+    known: dict[Expr, Expr] = dict(replacements)
+    for current in postorder(roots):
+        if current not in known:
+            args = tuple(known[arg] for arg in current.args)
+            same = all(new is old for new, old in zip(args, current.args, strict=True))
+            known[current] = current if same else _intern(current.op, args, current.payload)
+    return tuple(known[root] for root in roots)

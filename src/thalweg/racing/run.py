@@ -1,0 +1,91 @@
+"""One run is a plain training loop: a fresh model, a rule, a learning rate, and a curve."""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from thalweg.rules import Rule
+from thalweg.optim import Optimizer
+from thalweg.problems import Problem
+from thalweg.racing.plan import Plan
+from thalweg.racing.result import Epoch, Run
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a race stands: run ``number`` of ``planned`` has done ``epoch`` of ``epochs``."""
+
+    number: int
+    planned: int
+    rule: str
+    lr: float
+    epoch: int
+    epochs: int
+
+
+def execute(
+    plan: Plan, on_progress: Callable[[Progress], None] | None = None
+) -> Iterator[Run]:
+    """Train the runs of ``plan`` one after another, yielding each as it finishes.
+
+    ``on_progress`` is called when a run starts (epoch 0) and after each of its epochs.
+    """
+    entries = plan.entries()
+    for number, (rule, lr) in enumerate(entries, 1):
+
+        def report(epoch: int, number=number, rule=rule, lr=lr) -> None:
+            if on_progress is not None:
+                on_progress(Progress(number, len(entries), rule.key, lr, epoch, plan.epochs))
+
+        yield _run(plan, rule, lr, report)
+
+
+def _run(plan: Plan, rule: Rule, lr: float, report: Callable[[int], None]) -> Run:
+    report(0)
+    start = time.perf_counter()
+    curve = []
+    for epoch in _epochs(plan, rule, lr):
+        curve.append(epoch)
+        report(epoch.number)
+    return Run(rule.key, lr, tuple(curve), time.perf_counter() - start)
+
+
+def _epochs(plan: Plan, rule: Rule, lr: float) -> Iterator[Epoch]:
+    """Yield the curve; the seed fixes the initial weights and the order of the data."""
+    model = plan.problem.make_model(plan.seed)
+    optimizer = Optimizer(model.parameters(), rule, lr=lr)
+    order = torch.Generator().manual_seed(plan.seed)
+    for number in range(1, plan.epochs + 1):
+        epoch = _epoch(number, _train(plan.problem, model, optimizer, order), plan.problem, model)
+        yield epoch
+        if math.isinf(epoch.validation_loss):
+            return
+
+
+def _train(problem: Problem, model: nn.Module, optimizer: Optimizer, order: torch.Generator) -> float:
+    """Pass once over the training set and return the mean of the mini-batch losses."""
+    model.train()
+    inputs, targets = problem.train
+    total = torch.zeros((), dtype=torch.float64)
+    for batch in torch.randperm(len(targets), generator=order).split(problem.batch_size):
+        optimizer.zero_grad()
+        loss = problem.loss(model(inputs[batch]), targets[batch])
+        loss.backward()
+        optimizer.step()
+        total += loss.detach() * len(batch)
+    return total.item() / len(targets)
+
+
+@torch.no_grad()
+def _epoch(number: int, train_loss: float, problem: Problem, model: nn.Module) -> Epoch:
+    model.eval()
+    inputs, targets = problem.validation
+    logits = model(inputs)
+    loss = problem.loss(logits, targets).item()
+    if not (math.isfinite(loss) and math.isfinite(train_loss)):
+        loss = train_loss = math.inf
+    return Epoch(number, train_loss, loss, (logits.argmax(1) == targets).double().mean().item())

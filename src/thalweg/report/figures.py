@@ -1,0 +1,110 @@
+"""The pictures of a race, as figures in the plain form that plotly.js draws."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from thalweg.report import words
+
+if TYPE_CHECKING:
+    from thalweg.racing import Header, Result, Row, Run
+
+Figure = dict[str, Any]
+
+_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#c2569a", "#e69f00", "#4aa3df", "#5b5b5b")
+_DASHES = ("solid", "dash", "dot")
+_SYMBOLS = ("circle", "diamond", "square")
+_DECADES = 2.0
+
+
+def style(rule: str, header: Header) -> dict[str, str]:
+    """Return the colour, dash and marker of a rule, the same in every picture of a race."""
+    turn, place = divmod(header.rules.index(rule), len(_COLOURS))
+    turn %= len(_DASHES)
+    return {"color": _COLOURS[place], "dash": _DASHES[turn], "symbol": _SYMBOLS[turn]}
+
+
+def curves(result: Result) -> Figure:
+    """Draw validation loss against epoch for the best run of each rule; diverged ones are absent."""
+    rows = [row for row in result.board if not row.best.failed]
+    traces = [_curve(row, result.header) for row in rows]
+    return {"data": traces, "layout": _layout({"title": {"text": "epoch"}}, {})}
+
+
+def _curve(row: Row, header: Header) -> Figure:
+    label = f"<b>{row.rule}</b>, lr {words.rate(row.best.lr)}"
+    points = row.best.curve
+    return _trace(row.rule, header) | {
+        "mode": "lines",
+        "x": [point.number for point in points],
+        "y": [point.validation_loss for point in points],
+        "customdata": [point.validation_accuracy for point in points],
+        "hovertemplate": f"{label}<br>epoch %{{x}}: loss %{{y:.4f}}, "
+        "accuracy %{customdata:.1%}<extra></extra>",
+    }
+
+
+def sensitivity(result: Result) -> Figure:
+    """Draw final validation loss against learning rate, every run a marker.
+
+    Runs that diverged, or ended two decades above the best, are crosses on a line at the top.
+    """
+    ceiling = _ceiling(result)
+    traces = [_response(row, result, ceiling) for row in result.board]
+    x = {"title": {"text": "learning rate"}, "type": "log"}
+    y = {"range": [_floor(result), math.log10(ceiling) + 0.12]}
+    shown = any(run.loss >= ceiling for run in result.runs)
+    return {"data": traces, "layout": _layout(x, y) | (_top_line(ceiling) if shown else {})}
+
+
+def _response(row: Row, result: Result, ceiling: float) -> Figure:
+    runs = sorted((run for run in result.runs if run.rule == row.rule), key=lambda run: run.lr)
+    symbol = style(row.rule, result.header)["symbol"]
+    trace = _trace(row.rule, result.header)
+    off = [run.loss >= ceiling for run in runs]
+    marker = {"size": 8, "symbol": ["x" if gone else symbol for gone in off]}
+    return trace | {
+        "mode": "lines+markers",
+        "marker": marker | {"color": trace["line"]["color"]},
+        "x": [run.lr for run in runs],
+        "y": [min(run.loss, ceiling) for run in runs],
+        "text": [_told(run) for run in runs],
+        "hovertemplate": "%{text}<extra></extra>",
+    }
+
+
+def _told(run: Run) -> str:
+    return f"<b>{run.rule}</b>, lr {words.rate(run.lr)}<br>final loss {words.loss(run.loss)}"
+
+
+def _finite(result: Result) -> list[float]:
+    return [run.loss for run in result.runs if not run.failed] or [1.0]
+
+
+def _ceiling(result: Result) -> float:
+    finite = _finite(result)
+    return min(1.3 * max(finite), 10**_DECADES * min(finite))
+
+
+def _floor(result: Result) -> float:
+    return math.log10(min(_finite(result))) - 0.12
+
+
+def _trace(rule: str, header: Header) -> Figure:
+    look = style(rule, header)
+    return {
+        "type": "scatter",
+        "name": rule,
+        "line": {"color": look["color"], "dash": look["dash"], "width": 2},
+    }
+
+
+def _layout(x: Figure, y: Figure) -> Figure:
+    return {"xaxis": x, "yaxis": {"title": {"text": "validation loss"}, "type": "log"} | y}
+
+
+def _top_line(ceiling: float) -> Figure:
+    line = {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": ceiling, "y1": ceiling}
+    label = {"text": "× diverged or off the scale", "textposition": "top left"}
+    return {"shapes": [line | {"label": label, "line": {"color": "#c9c9c9", "width": 1}}]}

@@ -1,0 +1,74 @@
+"""A report is written whole or not at all, and a path that cannot work is refused beforehand."""
+
+import os
+import stat
+from pathlib import Path
+
+from thalweg.errors import BadFile
+
+
+def check_path(path: str | os.PathLike[str]) -> Path:
+    """Return the absolute place of ``path``, or raise BadFile where no file can be written there.
+
+    An existing file is accepted, because writing replaces it. Nothing is left behind.
+    """
+    try:
+        place = Path(path).resolve()
+        _check_kind(place, path)
+        draft = _draft(place)
+        draft.touch()
+        draft.unlink()
+    except (OSError, RuntimeError, ValueError) as error:
+        if isinstance(error, BadFile):
+            raise
+        raise _refused(path, error) from error
+    return place
+
+
+def write(path: str | os.PathLike[str], text: str) -> Path:
+    """Write ``text`` to ``path`` in UTF-8, replacing what is there in one move; return its place.
+
+    Raises BadFile where that fails, with the old file as it was.
+    """
+    place = check_path(path)
+    draft = _draft(place)
+    try:
+        draft.write_text(text, encoding="utf-8")
+        draft.replace(place)
+    except OSError as error:
+        raise _refused(path, error) from error
+    finally:
+        draft.unlink(missing_ok=True)
+    return place
+
+
+def _draft(place: Path) -> Path:
+    return place.with_name(f".{place.name[:100]}.{os.getpid()}.draft")
+
+
+def _check_kind(place: Path, given: str | os.PathLike[str]) -> None:
+    shown = os.fspath(given)
+    if not place.parent.is_dir():
+        raise BadFile(
+            f"{shown!r} cannot be written: there is no folder {place.parent}. Create it, or name "
+            "a file in one that exists."
+        )
+    mode = _mode(place)
+    if stat.S_ISDIR(mode):
+        raise BadFile(f"{shown!r} is a folder; name a file in it, such as {place / 'race.html'}.")
+    if mode and not stat.S_ISREG(mode):
+        raise BadFile(f"{shown!r} is not an ordinary file; name another one for the page.")
+
+
+def _mode(place: Path) -> int:
+    try:
+        return place.stat().st_mode
+    except FileNotFoundError:
+        return 0
+
+
+def _refused(path: str | os.PathLike[str], error: Exception) -> BadFile:
+    reason = getattr(error, "strerror", None) or str(error)
+    return BadFile(
+        f"{os.fspath(path)!r} cannot be written: {reason}. Name a file in a folder you can write to."
+    )

@@ -1,0 +1,115 @@
+"""Rules that divide each coordinate's step by the size its gradients have had."""
+
+from thalweg.algebra import from_hyper, maximum, sqrt
+from thalweg.rules.ranges import (
+    AdaptiveRate,
+    Epsilon,
+    Fraction,
+    Momentum,
+    MomentumRate,
+    NonNegative,
+    RatioRate,
+)
+from thalweg.algebra import ema
+from thalweg.rules.rule import rule
+
+
+@rule(
+    "Adagrad",
+    paper="Duchi, Hazan & Singer 2011, Adaptive subgradient methods",
+    differences=(
+        "The accumulator starts at 0 and eps = 1e-10 stands outside the root, as in torch; Keras "
+        "starts at 0.1, and optax also puts eps = 1e-7 inside the root.",
+    ),
+)
+def adagrad(
+    g, sum=from_hyper("initial_accumulator_value"), *, t,
+    lr: MomentumRate = 1e-2, lr_decay: NonNegative = 0.0,
+    initial_accumulator_value: NonNegative = 0.0, eps: Epsilon = 1e-10,
+):  # fmt: skip
+    """Divide by the root of the sum of squared gradients: rare features keep large steps."""
+    G = sum + g * g
+    return lr / (1 + (t - 1) * lr_decay) * g / (sqrt(G) + eps), G
+
+
+@rule(
+    "Adadelta",
+    paper="Zeiler 2012, ADADELTA: an adaptive learning rate method",
+    arxiv="1212.5701",
+    differences=(
+        "The paper has no learning rate; torch and this rule multiply its step by lr = 1. "
+        "Keras defaults to lr = 0.001, a thousand times slower.",
+    ),
+)
+def adadelta(
+    g, square_avg=0, acc_delta=0, *,
+    lr: RatioRate = 1.0, rho: Fraction = 0.9, eps: Epsilon = 1e-6,
+):  # fmt: skip
+    """Scale each step by the recent size of steps over the recent size of gradients."""
+    s = ema(g * g, square_avg, rho)
+    delta = sqrt(acc_delta + eps) / sqrt(s + eps) * g
+    u = ema(delta * delta, acc_delta, rho)
+    return lr * delta, s, u
+
+
+_RMSPROP = (
+    "eps stands outside the root, as in torch and Keras; Hinton's lecture and TensorFlow 1 put it "
+    "inside, which changes a third of the path.",
+    "alpha = 0.99 and lr = 0.01, as in torch; the lecture has 0.9 and 0.001.",
+)
+_CENTERED = (
+    "The variance is clamped at zero: torch's goes negative by rounding and the step becomes NaN "
+    "after about 1200 equal gradients in float32.",
+)
+
+
+@rule("RMSprop", paper="Tieleman & Hinton 2012, lecture 6e", differences=_RMSPROP)
+def rmsprop(g, square_avg=0, *, lr: AdaptiveRate = 1e-2, alpha: Fraction = 0.99, eps: Epsilon = 1e-8):
+    """Divide by the root of a running mean of squared gradients."""
+    s = ema(g * g, square_avg, alpha)
+    return lr * (g / (sqrt(s) + eps)), s
+
+
+@rule("RMSprop with momentum", paper="Tieleman & Hinton 2012, lecture 6e", differences=_RMSPROP)
+def rmsprop_momentum(
+    g, square_avg=0, momentum_buffer=0, *,
+    lr: AdaptiveRate = 1e-2, alpha: Fraction = 0.99, eps: Epsilon = 1e-8, momentum: Momentum = 0.9,
+):  # fmt: skip
+    """RMSprop whose normalized gradients are summed with decay before the step."""
+    s = ema(g * g, square_avg, alpha)
+    b = momentum * momentum_buffer + g / (sqrt(s) + eps)
+    return lr * b, s, b
+
+
+def _variance(g, square_avg, grad_avg, alpha):
+    s = ema(g * g, square_avg, alpha)
+    a = ema(g, grad_avg, alpha)
+    return s, a, maximum(s - a * a, 0)
+
+
+@rule(
+    "Centered RMSprop", paper="Graves 2013, Generating sequences with recurrent neural networks",
+    arxiv="1308.0850", differences=_RMSPROP + _CENTERED,
+)  # fmt: skip
+def rmsprop_centered(
+    g, square_avg=0, grad_avg=0, *,
+    lr: AdaptiveRate = 1e-2, alpha: Fraction = 0.99, eps: Epsilon = 1e-8,
+):  # fmt: skip
+    """RMSprop divided by the standard deviation of the gradients instead of their size."""
+    s, a, variance = _variance(g, square_avg, grad_avg, alpha)
+    return lr * (g / (sqrt(variance) + eps)), s, a
+
+
+@rule(
+    "Centered RMSprop with momentum",
+    paper="Graves 2013, Generating sequences with recurrent neural networks",
+    arxiv="1308.0850", differences=_RMSPROP + _CENTERED,
+)  # fmt: skip
+def rmsprop_centered_momentum(
+    g, square_avg=0, momentum_buffer=0, grad_avg=0, *,
+    lr: AdaptiveRate = 1e-2, alpha: Fraction = 0.99, eps: Epsilon = 1e-8, momentum: Momentum = 0.9,
+):  # fmt: skip
+    """Centered RMSprop whose normalized gradients are summed with decay before the step."""
+    s, a, variance = _variance(g, square_avg, grad_avg, alpha)
+    b = momentum * momentum_buffer + g / (sqrt(variance) + eps)
+    return lr * b, s, b, a

@@ -1,0 +1,102 @@
+"""The pure face of a rule: state in, state out, on tensors, arrays or collections of them."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from thalweg.algebra import evaluate
+from thalweg.algebra.operations import library_of
+from thalweg.algebra.signature import FromHyper, FromInput, Initial, Scalar
+from thalweg.algebra.trace import symbols
+from thalweg.errors import BadValue
+
+
+def init(rule: Any, params: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the state of *rule* before its first update on *params*."""
+    leaves, rebuild = _flatten(params)
+    return {
+        slot: rebuild([begin(initial, p, settings) for p in leaves])
+        for slot, initial in rule.signature.slots.items()
+    }
+
+
+def begin(initial: Initial, p: Any, settings: Mapping[str, Any]) -> Any:
+    """Return a slot's value before the first update of parameter *p*, which is copied, not kept."""
+    library = library_of(p)
+    if isinstance(initial, FromInput):
+        return p if library is None else p.clone() if hasattr(p, "clone") else p.copy()
+    value = settings[initial.name] if isinstance(initial, FromHyper) else initial_number(initial)
+    if library is None:
+        return value
+    if isinstance(initial, Scalar):
+        return library.asarray(value, dtype=library.float32)
+    return library.zeros_like(p) + value
+
+
+def initial_number(initial: Initial) -> float:
+    """Return the number a slot begins with; a slot that takes the first gradient begins at zero."""
+    return getattr(initial, "value", 0.0)
+
+
+def update(
+    rule: Any, params: Any, grads: Any, state: Mapping[str, Any], t: Any, settings: Mapping
+) -> tuple[Any, dict[str, Any]]:
+    """Return the parameters and state of *rule* after update number *t*."""
+    leaves, rebuild = _flatten(params)
+    slots = rule.signature.slots
+    columns = [_matched(params, grads, "grads")]
+    columns += [_matched(params, _slot(rule, state, slot), slot) for slot in slots]
+    table = symbols(rule.signature)
+    shared = {table[name]: value for name, value in settings.items()} | {table.get("t"): t}
+    rows = [
+        shared | dict(zip([table["g"], *map(table.get, slots), table.get("p")], (*each, p)))
+        for p, *each in zip(leaves, *columns, strict=True)
+    ]
+    results = evaluate(rule.outputs, rows)
+    params = rebuild([_like(p, p - out[0]) for p, out in zip(leaves, results, strict=True)])
+    new = zip(*(out[1:] for out in results), strict=True)
+    return params, {
+        slot: rebuild([_like(old, value) for old, value in zip(column, values, strict=True)])
+        for slot, column, values in zip(slots, columns[1:], new, strict=True)
+    }
+
+
+def _slot(rule: Any, state: Mapping[str, Any], slot: str) -> Any:
+    if slot not in state:
+        raise BadValue(
+            f"{rule.name}: the state has no slot {slot!r}; it holds {', '.join(state) or 'nothing'}. "
+            "Make it with rule.init(params)."
+        )
+    return state[slot]
+
+
+def _like(old: Any, new: Any) -> Any:
+    """Return *new* with the dtype and shape of the value it replaces."""
+    library = library_of(old)
+    if library is None:
+        return new
+    if library_of(new) is None:
+        return library.zeros_like(old) + new
+    if new.dtype == old.dtype:
+        return new
+    return new.to(old.dtype) if hasattr(new, "to") else new.astype(old.dtype)
+
+
+def _flatten(tree: Any) -> tuple[list, Callable[[list], Any]]:
+    """Return the leaves of a value, list, tuple or dict, and what puts new leaves in their place."""
+    if isinstance(tree, Mapping):
+        return list(tree.values()), lambda leaves: dict(zip(tree, leaves, strict=True))
+    if isinstance(tree, (list, tuple)):
+        return list(tree), type(tree)
+    return [tree], lambda leaves: leaves[0]
+
+
+def _matched(params: Any, values: Any, what: str) -> list:
+    """Return the leaves of *values* in the order of those of *params*, which they must match."""
+    if isinstance(params, Mapping):
+        if not isinstance(values, Mapping) or set(values) != set(params):
+            raise BadValue(f"{what} must be a dict with the keys of params: {', '.join(params)}.")
+        return [values[key] for key in params]
+    leaves, given = _flatten(params)[0], _flatten(values)[0]
+    if len(leaves) != len(given):
+        raise BadValue(f"{what} has {len(given)} entries for {len(leaves)} parameters.")
+    return given
