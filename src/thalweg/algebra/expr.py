@@ -8,6 +8,7 @@ import math
 import struct
 import threading
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 from thalweg.errors import BadType, TracedBranch
@@ -172,8 +173,13 @@ def _as_expr(value: Any) -> Expr:
     return constant(value)
 
 
-def postorder(roots: "tuple[Expr, ...]") -> list[Expr]:
-    """Return every node reachable from *roots* once, arguments before the nodes that use them."""
+def postorder(
+    roots: "tuple[Expr, ...]", enter: Callable[[Expr], bool] = lambda _: True
+) -> list[Expr]:
+    """Return every node reachable from *roots* once, arguments before the nodes that use them.
+
+    The arguments of a node for which *enter* is false are passed over.
+    """
     seen: set[int] = set()
     order: list[Expr] = []
     stack = [(root, False) for root in reversed(roots)]
@@ -184,7 +190,8 @@ def postorder(roots: "tuple[Expr, ...]") -> list[Expr]:
         elif id(current) not in seen:
             seen.add(id(current))
             stack.append((current, True))
-            stack.extend((arg, False) for arg in reversed(current.args))
+            if enter(current):
+                stack.extend((arg, False) for arg in reversed(current.args))
     return order
 
 

@@ -26,7 +26,7 @@ class Operation:
 
     ``python`` and ``latex`` are templates of the printers; ``binds`` says how tightly the result
     holds together, so that printers know where parentheses belong. ``kernel`` is the form in a
-    compiled loop, where every operand is an atom. ``number`` computes on Python numbers and
+    compiled loop, where every operand is an atom and ``{T}`` is the loop's type. ``number`` computes on Python numbers and
     ``array(library, *values)`` on arrays.
     """
 
@@ -145,11 +145,14 @@ _ROWS = (
     _function("log", r"\log\left({0}\right)", math.log, kernel="math.log({0})"),
     _function("cos", r"\cos\left({0}\right)", math.cos, kernel="math.cos({0})"),
     _function("floor", r"\left\lfloor {0} \right\rfloor", lambda a: float(math.floor(a)),
-              kernel="math.floor({0})"),
-    _function("abs", r"\left|{0}\right|", abs),
-    _function("sign", r"\operatorname{{sign}}\left({0}\right)", _sign, _sign_array),
-    _function("maximum", r"\max\left({0}, {1}\right)", _maximum, arity=2),
-    _function("minimum", r"\min\left({0}, {1}\right)", _minimum, arity=2),
+              kernel="np.floor({0})"),
+    _function("abs", r"\left|{0}\right|", abs, kernel="abs({0})"),
+    _function("sign", r"\operatorname{{sign}}\left({0}\right)", _sign, _sign_array,
+              "({T}(1) if {0} > {T}(0) else ({T}(-1) if {0} < {T}(0) else {T}(0)))"),
+    _function("maximum", r"\max\left({0}, {1}\right)", _maximum,
+              kernel="({0} if ({0} >= {1}) | ({0} != {0}) else {1})", arity=2),
+    _function("minimum", r"\min\left({0}, {1}\right)", _minimum,
+              kernel="({0} if ({0} <= {1}) | ({0} != {0}) else {1})", arity=2),
     _function("clip", r"\operatorname{{clip}}\left({0}, {1}, {2}\right)", _clip, _clip_array,
               arity=3),
     _operator("lt", "<", "{0} < {1}", COMPARISON, operator.lt),
@@ -159,7 +162,7 @@ _ROWS = (
     _operator("eq", "==", "{0} = {1}", COMPARISON, operator.eq),
     _operator("ne", "!=", r"{0} \ne {1}", COMPARISON, operator.ne),
     _function("where", _CASES, _where, _where_array, "({1} if {0} else {2})", arity=3),
-    _function("single", "{0}", _single, _single_array),
+    _function("single", "{0}", _single, _single_array, "{T}(float32({0}))"),
     _function("sum_tensor", r"\textstyle\sum_{{\text{{tensor}}}} {0}", _needs_elements, _total,
               binds=SUM),
     _function("sum_launch", r"\textstyle\sum_{{\text{{all}}}} {0}", _needs_elements, _total,

@@ -132,16 +132,17 @@ class Hyperparameter:
         """The interval worth searching, or None."""
         return self.range.search
 
-    def check(self, value: Any, owner: str) -> None:
+    def check(self, value: Any, owner: str, label: str | None = None) -> None:
         """Refuse a value that is no number or lies outside the legal range."""
+        label = label or self.name
         if isinstance(value, bool) or not hasattr(value, "__float__"):
             raise BadType(
-                f"{owner}: {self.name} must be a number in {self.range}, "
+                f"{owner}: {label} must be a number in {self.range}, "
                 f"not {type(value).__name__} ({value!r})."
             )
         if float(value) not in self.range:
             raise BadValue(
-                f"{owner}: {self.name}={float(value)!r} is outside its legal range {self.range}. "
+                f"{owner}: {label}={float(value)!r} is outside its legal range {self.range}. "
                 f"The default is {self.default!r}."
             )
 

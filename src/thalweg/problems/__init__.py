@@ -18,8 +18,9 @@ def find(name: str) -> Callable[[], Problem]:
     """
     if name not in catalogue:
         known = ", ".join(catalogue)
-        hint = nearest(name, catalogue)
-        raise UnknownName(f"There is no problem {name!r}; known problems: {known}.{hint}")
+        raise UnknownName(
+            f"there is no problem {name!r}.{nearest(name, catalogue)} Known problems: {known}."
+        )
     return catalogue[name]
 
 

@@ -20,7 +20,7 @@ def load() -> Problem:
     train, validation, test = standardise(*hold_out(rest, _HELD_OUT), test)
     return Problem(
         name="digits",
-        description="handwritten digits, 8 x 8 pixels, 10 classes; perceptron 64-64-10 with ReLU",
+        description="Handwritten digits, 8 x 8 pixels, 10 classes; perceptron 64-64-10 with ReLU",
         make_model=perceptron(*_WIDTHS),
         train=train,
         validation=validation,
@@ -29,4 +29,5 @@ def load() -> Problem:
         batch_size=32,
         epochs=20,
         known=known(*_WIDTHS),
+        threads=1,
     )

@@ -49,6 +49,7 @@ def load() -> Problem:
         batch_size=128,
         epochs=5,
         known=known(*_WIDTHS),
+        threads=1,
     )
 
 

@@ -25,7 +25,8 @@ class Problem:
     ``make_model(seed)`` returns the untrained model, equal for equal seeds. ``loss`` takes logits
     (examples, classes) and targets and returns the mean. ``batch_size`` counts examples and
     ``epochs`` passes over ``train``. ``known`` holds facts that hold for any rule, such as the loss
-    of a guess.
+    of a guess. ``threads`` is how many of torch's threads a run should use, None for all: a small
+    model is no faster on several, and many times slower where another program wants a core.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Problem:
     batch_size: int
     epochs: int
     known: Mapping[str, float]
+    threads: int | None = None
 
 
 def hold_out(split: Split, count: int) -> tuple[Split, Split]:

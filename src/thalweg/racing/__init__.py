@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Iterable
 
-from thalweg.rules import Rule
 from thalweg.problems import Problem
 from thalweg.racing.board import conclude
 from thalweg.racing.plan import Plan, prepare
 from thalweg.racing.result import Epoch, Header, Result, Row, Run
 from thalweg.racing.run import Progress, execute
+from thalweg.rules import Rule
 
 __all__ = [
     "Epoch",

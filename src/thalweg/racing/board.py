@@ -7,9 +7,9 @@ import numpy
 import torch
 
 import thalweg
-from thalweg.rules import Rule
 from thalweg.racing.plan import Plan, grid
 from thalweg.racing.result import Header, Result, Row, Run
+from thalweg.rules import Rule
 
 
 def conclude(plan: Plan, runs: Iterable[Run]) -> Result:
@@ -51,6 +51,7 @@ def _header(plan: Plan) -> Header:
         epochs=plan.epochs,
         batch_size=plan.problem.batch_size,
         seed=plan.seed,
+        threads=plan.problem.threads or torch.get_num_threads(),
         versions={
             "thalweg": thalweg.__version__,
             "torch": torch.__version__,

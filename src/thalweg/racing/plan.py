@@ -5,10 +5,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from thalweg import problems
-from thalweg.rules import Rule
 from thalweg.errors import BadType, BadValue
 from thalweg.problems import Problem
-from thalweg.rules import catalogue, find
+from thalweg.rules import Rule, catalogue, find
 
 _LARGEST_SEED = 2**63 - 1
 
@@ -72,15 +71,26 @@ def grid(rule: Rule, trials: int) -> tuple[float, ...]:
 
 def _choose(rules: Iterable[str | Rule]) -> tuple[Rule, ...]:
     if isinstance(rules, str):
-        raise BadType(f"rules should be a list of names, got the text {rules!r}: write [{rules!r}].")
+        raise BadType(
+            f"rules should be a list of names, got the text {rules!r}: write [{rules!r}]."
+        )
     found = [find(rule) if isinstance(rule, str) else rule for rule in rules]
-    chosen = tuple({rule.key: rule for rule in found}.values())
+    chosen = tuple(dict.fromkeys(found))
     if not chosen:
-        raise BadValue("A race needs at least one rule, none was given; leave rules out for all.")
-    for rule in chosen:
-        if "lr" not in rule.hyperparameters:
-            raise BadValue(f"The rule {rule.key!r} has no hyperparameter lr, which a race varies.")
+        raise BadValue(
+            "a race needs at least one rule, none was given; leave rules out for all of them."
+        )
+    _check_rules(chosen)
     return chosen
+
+
+def _check_rules(rules: tuple[Rule, ...]) -> None:
+    keys = [rule.key for rule in rules]
+    for rule in rules:
+        if keys.count(rule.key) > 1:
+            raise BadValue(f"two different rules are called {rule.key!r}; give each its own key.")
+        if "lr" not in rule.hyperparameters:
+            raise BadValue(f"the rule {rule.key!r} has no hyperparameter lr, which a race varies.")
 
 
 def _check_count(name: str, value: int, low: int, high: float = math.inf) -> None:

@@ -76,6 +76,7 @@ class Header:
     epochs: int
     batch_size: int
     seed: int
+    threads: int
     versions: Mapping[str, str]
 
     @property

@@ -3,16 +3,17 @@
 import math
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 
-from thalweg.rules import Rule
 from thalweg.optim import Optimizer
 from thalweg.problems import Problem
 from thalweg.racing.plan import Plan
 from thalweg.racing.result import Epoch, Run
+from thalweg.rules import Rule
 
 
 @dataclass(frozen=True)
@@ -27,9 +28,7 @@ class Progress:
     epochs: int
 
 
-def execute(
-    plan: Plan, on_progress: Callable[[Progress], None] | None = None
-) -> Iterator[Run]:
+def execute(plan: Plan, on_progress: Callable[[Progress], None] | None = None) -> Iterator[Run]:
     """Train the runs of ``plan`` one after another, yielding each as it finishes.
 
     ``on_progress`` is called when a run starts (epoch 0) and after each of its epochs.
@@ -48,10 +47,22 @@ def _run(plan: Plan, rule: Rule, lr: float, report: Callable[[int], None]) -> Ru
     report(0)
     start = time.perf_counter()
     curve = []
-    for epoch in _epochs(plan, rule, lr):
-        curve.append(epoch)
-        report(epoch.number)
+    with _threads(plan.problem.threads):
+        for epoch in _epochs(plan, rule, lr):
+            curve.append(epoch)
+            report(epoch.number)
     return Run(rule.key, lr, tuple(curve), time.perf_counter() - start)
+
+
+@contextmanager
+def _threads(number: int | None) -> Iterator[None]:
+    """Let torch use this many threads for a while, or leave it alone where None is given."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _epochs(plan: Plan, rule: Rule, lr: float) -> Iterator[Epoch]:
@@ -66,7 +77,9 @@ def _epochs(plan: Plan, rule: Rule, lr: float) -> Iterator[Epoch]:
             return
 
 
-def _train(problem: Problem, model: nn.Module, optimizer: Optimizer, order: torch.Generator) -> float:
+def _train(
+    problem: Problem, model: nn.Module, optimizer: Optimizer, order: torch.Generator
+) -> float:
     """Pass once over the training set and return the mean of the mini-batch losses."""
     model.train()
     inputs, targets = problem.train

@@ -4,6 +4,6 @@ from thalweg.report.catalogue import card, listing, sheet
 from thalweg.report.file import check_path
 from thalweg.report.page import page
 from thalweg.report.progress import follow
-from thalweg.report.table import table
+from thalweg.report.table import summary, table
 
-__all__ = ["card", "check_path", "follow", "listing", "page", "sheet", "table"]
+__all__ = ["card", "check_path", "follow", "listing", "page", "sheet", "summary", "table"]

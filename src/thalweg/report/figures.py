@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from thalweg.report import words
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from thalweg.racing import Header, Result, Row, Run
 
 Figure = dict[str, Any]
@@ -15,7 +17,6 @@ Figure = dict[str, Any]
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#c2569a", "#e69f00", "#4aa3df", "#5b5b5b")
 _DASHES = ("solid", "dash", "dot")
 _SYMBOLS = ("circle", "diamond", "square")
-_DECADES = 2.0
 
 
 def style(rule: str, header: Header) -> dict[str, str]:
@@ -26,10 +27,21 @@ def style(rule: str, header: Header) -> dict[str, str]:
 
 
 def curves(result: Result) -> Figure:
-    """Draw validation loss against epoch for the best run of each rule; diverged ones are absent."""
+    """Draw validation loss against epoch for each rule's best run, unless it diverged.
+
+    The view is fitted to the rules that end within a decade of the best; an arrow marks the names
+    of the others, which end above it.
+    """
     rows = [row for row in result.board if not row.best.failed]
-    traces = [_curve(row, result.header) for row in rows]
-    return {"data": traces, "layout": _layout({"title": {"text": "epoch"}}, {})}
+    limit = 10 * min((row.best.loss for row in rows), default=1.0)
+    near = [row for row in rows if row.best.loss <= limit]
+    values = [point.validation_loss for row in near for point in row.best.curve]
+    traces = [_curve(row, result.header) | _named(row, limit) for row in rows]
+    return {"data": traces, "layout": _layout({"title": {"text": "epoch"}}, _view(values))}
+
+
+def _named(row: Row, limit: float) -> Figure:
+    return {"name": row.rule if row.best.loss <= limit else f"{row.rule} ↑"}
 
 
 def _curve(row: Row, header: Header) -> Figure:
@@ -52,9 +64,10 @@ def sensitivity(result: Result) -> Figure:
     """
     ceiling = _ceiling(result)
     traces = [_response(row, result, ceiling) for row in result.board]
-    x = {"title": {"text": "learning rate"}, "type": "log"}
-    y = {"range": [_floor(result), math.log10(ceiling) + 0.12]}
+    ticks = _ticks([run.lr for run in result.runs], (1,))
+    x = {"title": {"text": "learning rate"}, "type": "log"} | ticks
     shown = any(run.loss >= ceiling for run in result.runs)
+    y = _view([min(run.loss, ceiling * 1.2) for run in result.runs])
     return {"data": traces, "layout": _layout(x, y) | (_top_line(ceiling) if shown else {})}
 
 
@@ -78,17 +91,24 @@ def _told(run: Run) -> str:
     return f"<b>{run.rule}</b>, lr {words.rate(run.lr)}<br>final loss {words.loss(run.loss)}"
 
 
-def _finite(result: Result) -> list[float]:
-    return [run.loss for run in result.runs if not run.failed] or [1.0]
-
-
 def _ceiling(result: Result) -> float:
-    finite = _finite(result)
-    return min(1.3 * max(finite), 10**_DECADES * min(finite))
+    finite = [run.loss for run in result.runs if not run.failed] or [1.0]
+    return min(1.3 * max(finite), 100 * min(finite))
 
 
-def _floor(result: Result) -> float:
-    return math.log10(min(_finite(result))) - 0.12
+def _view(values: Sequence[float]) -> Figure:
+    """Return the range and ticks of a logarithmic axis that shows all these values."""
+    if not values:
+        return {}
+    low, high = math.log10(min(values)), math.log10(max(values))
+    return {"range": [low - 0.08, high + 0.08]} | _ticks(values, (1, 2, 5))
+
+
+def _ticks(values: Sequence[float], digits: Sequence[int]) -> Figure:
+    """Return ticks at these digits of each decade, with a decade to spare for zooming out."""
+    first, last = (math.floor(math.log10(end)) for end in (min(values), max(values)))
+    places = [digit * 10.0**power for power in range(first - 1, last + 3) for digit in digits]
+    return {"tickmode": "array", "tickvals": places, "ticktext": [f"{at:g}" for at in places]}
 
 
 def _trace(rule: str, header: Header) -> Figure:

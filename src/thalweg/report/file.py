@@ -69,6 +69,5 @@ def _mode(place: Path) -> int:
 
 def _refused(path: str | os.PathLike[str], error: Exception) -> BadFile:
     reason = getattr(error, "strerror", None) or str(error)
-    return BadFile(
-        f"{os.fspath(path)!r} cannot be written: {reason}. Name a file in a folder you can write to."
-    )
+    remedy = "Name a file in a folder you can write to"
+    return BadFile(f"{os.fspath(path)!r} cannot be written: {reason}. {remedy}.")

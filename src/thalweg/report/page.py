@@ -61,8 +61,10 @@ def _embedded(data: object) -> str:
 
 
 def _board(result: Result) -> str:
-    head = ["rule", "best lr", "validation loss", "accuracy", "time", "note"]
-    return _table(head, [_cells(row, result.header) for row in result.board])
+    head = ["rule", "best lr", "validation loss", "accuracy", "time"]
+    if any(words.notes(row, result.header) for row in result.board):
+        head.append("note")
+    return _table(head, [_cells(row, result.header)[: len(head)] for row in result.board])
 
 
 def _cells(row: Row, header: Header) -> list[str]:

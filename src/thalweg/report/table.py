@@ -4,21 +4,28 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rich.console import Group, RenderableType
 from rich.table import Table
+from rich.text import Text
 
 from thalweg.report import words
 
 if TYPE_CHECKING:
     from thalweg.racing import Header, Result, Row
 
-_COLUMNS = {
-    "rule": "left",
-    "best lr": "right",
-    "validation loss": "right",
-    "accuracy": "right",
-    "time": "right",
-    "note": "left",
-}
+_NUMBERS = ("best lr", "validation loss", "accuracy", "time")
+
+
+def summary(result: Result) -> RenderableType:
+    """Return the claim, the table, and under it what the table does not say."""
+    header = result.header
+    notes = [words.unfinished(result), *words.protocol(header), words.edge_warning(result)]
+    return Group(
+        Text(words.claim(header), style="bold"),
+        table(result),
+        *(Text(note) for note in notes if note),
+        Text(words.versions(header), style="dim"),
+    )
 
 
 def table(result: Result) -> Table:
@@ -26,12 +33,14 @@ def table(result: Result) -> Table:
 
     The time adds up all runs of a rule, with whatever had to be compiled.
     """
-    drawn = Table(title=words.claim(result.header), caption=_caption(result), title_justify="left")
-    drawn.title_style, drawn.caption_style, drawn.caption_justify = "bold", "dim", "left"
-    for name, justify in _COLUMNS.items():
-        drawn.add_column(name, justify=justify, no_wrap=name != "note")
+    drawn = Table()
+    drawn.add_column("rule", no_wrap=True)
+    for name in _NUMBERS:
+        drawn.add_column(name, justify="right", no_wrap=True)
+    if any(words.notes(row, result.header) for row in result.board):
+        drawn.add_column("note")
     for row in result.board:
-        drawn.add_row(*_cells(row, result.header))
+        drawn.add_row(*_cells(row, result.header)[: len(drawn.columns)])
     return drawn
 
 
@@ -42,8 +51,3 @@ def _cells(row: Row, header: Header) -> tuple[str, ...]:
     else:
         numbers = (words.rate(best.lr), words.loss(best.loss), words.accuracy(best.accuracy))
     return (row.rule, *numbers, words.seconds(row.seconds), words.notes(row, header))
-
-
-def _caption(result: Result) -> str:
-    parts = [words.unfinished(result), *words.protocol(result.header), words.edge_warning(result)]
-    return "\n".join([*filter(None, parts), words.versions(result.header)])

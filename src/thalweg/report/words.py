@@ -25,9 +25,13 @@ def _choice(trials: int) -> str:
 
 def protocol(header: Header) -> list[str]:
     """Say what was the same for all rules and what the numbers do not show."""
-    chosen = "" if header.trials == 1 else (
-        "The learning rate is chosen on the same validation set that the table shows, which "
-        "flatters every rule a little. "
+    chosen = (
+        ""
+        if header.trials == 1
+        else (
+            "The learning rate is chosen on the same validation set that the table shows, which "
+            "flatters every rule a little. "
+        )
     )
     return [
         f"Every rule starts from the same weights, sees the same mini-batches of "
@@ -78,9 +82,9 @@ def edge_warning(result: Result) -> str:
 
 
 def versions(header: Header) -> str:
-    """Name the software and the seed of a race on one line."""
+    """Name the software, the threads and the seed of a race on one line."""
     software = [f"{name} {version}" for name, version in header.versions.items()]
-    return ", ".join([*software, f"seed {header.seed}"])
+    return ", ".join([*software, count(header.threads, "thread"), f"seed {header.seed}"])
 
 
 def rate(lr: float) -> str:

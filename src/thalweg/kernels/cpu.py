@@ -1,0 +1,112 @@
+"""The CPU engine: kernels printed from a plan, compiled by Numba, kept on disk."""
+
+import ctypes
+import hashlib
+import importlib.util
+import os
+import platform
+import sys
+import tempfile
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from types import ModuleType
+
+from thalweg.kernels import layout
+from thalweg.kernels.plan import Plan, lower
+from thalweg.kernels.source import Kernels
+from thalweg.rules import Rule
+
+_LAUNCH = ctypes.CFUNCTYPE(None, ctypes.c_int64)
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """Machine code of one plan and element type: the launch, and the addresses of its loops."""
+
+    plan: Plan
+    columns: int
+    launch: ctypes._CFuncPtr
+    bodies: tuple[int, ...]
+    module: ModuleType
+
+
+def kernel_source(rule: Rule, dtype: str = "float32") -> str:
+    """Return the source of the loop that updates every element under *rule*."""
+    return Kernels(lower(rule), dtype).element_source()
+
+
+@lru_cache(maxsize=None)
+def compiled(plan: Plan, dtype: str) -> Compiled:
+    """Return the kernels of *plan* for elements of *dtype*, from disk if they are there."""
+    kernels = Kernels(plan, dtype)
+    module = _module(kernels.text(), f"{_file_stem(plan.rule.key)}_{dtype}")
+    names = [f"sums{k}" for k in range(len(plan.sums))] + ["elements"]
+    bodies = tuple(getattr(module, name).address for name in names)
+    return Compiled(plan, kernels.columns, _LAUNCH(module.launch.address), bodies, module)
+
+
+def _file_stem(key: str) -> str:
+    return "".join(c if c.isalnum() or c == "_" else "_" for c in key)[:60]
+
+
+def _module(text: str, name: str) -> ModuleType:
+    """Import *text* as a module of its own file, beside which Numba keeps the machine code."""
+    digest = hashlib.sha256("\n".join([text, _environment()]).encode()).hexdigest()[:16]
+    path = cache_directory() / f"{name}_{digest}.py"
+    if not path.exists():
+        _write(path, text)
+    spec = importlib.util.spec_from_file_location(f"thalweg_kernel_{path.stem}", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@lru_cache(maxsize=None)
+def _environment() -> str:
+    """Return all that compiled code depends on besides its text: versions, CPU, our intrinsics."""
+    import llvmlite
+    import llvmlite.binding
+    import numba
+
+    from thalweg.kernels import machine
+
+    return "\n".join(
+        [
+            numba.__version__, llvmlite.__version__, sys.version, platform.platform(),
+            llvmlite.binding.get_host_cpu_name(), Path(machine.__file__).read_text(),
+        ]
+    )  # fmt: skip
+
+
+@lru_cache(maxsize=None)
+def cache_directory() -> Path:
+    """Return the folder of compiled kernels: $THALWEG_CACHE, else the user's cache folder.
+
+    Where neither can be written, a temporary folder serves for this process alone.
+    """
+    chosen = os.environ.get("THALWEG_CACHE")
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    folder = Path(chosen) if chosen else Path(home) / "thalweg" / "kernels"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    except OSError:
+        return Path(tempfile.mkdtemp(prefix="thalweg-kernels-"))
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file so that no other process ever sees half of it."""
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, suffix=".part") as part:
+        part.write(text)
+    os.replace(part.name, path)
+
+
+def control_words(code: Compiled) -> list[int]:
+    """Return a fresh control block with the addresses of the loops filled in."""
+    words = [0] * layout.CONTROL_WORDS
+    words[layout.BODIES : layout.BODIES + len(code.bodies)] = code.bodies
+    return words

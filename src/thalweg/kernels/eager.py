@@ -1,0 +1,75 @@
+"""The eager engine: the rule's own expressions on tensors. The reference, and the fallback.
+
+It takes what the compiled engines do not: other devices, low precision, strided or complex
+parameters, state wider than its parameter.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from thalweg.algebra import evaluate, symbol
+from thalweg.kernels.plan import Plan
+from thalweg.kernels.table import Row
+
+
+class EagerLaunch:
+    """Updates the rows of one plan with torch's operators."""
+
+    def __init__(self, plan: Plan, rows: Sequence[Row]) -> None:
+        self.plan, self.rows = plan, list(rows)
+        self._active: list[tuple[Row, Tensor]] = []
+
+    def take(self, gradients: Sequence[Tensor | None]) -> None:
+        """Accept one gradient per row, or None to pass over the row."""
+        pairs = zip(self.rows, gradients, strict=True)
+        self._active = [(row, g) for row, g in pairs if g is not None]
+        for row, g in self._active:
+            row.check_gradient(g)
+
+    @torch.no_grad()
+    def run(self, hypers: Sequence[Sequence[float]]) -> None:
+        """Update the rows whose gradients were taken."""
+        active, self._active = self._active, []
+        for row, _ in active:
+            row.step += 1
+        batches = [active] if self.plan.reads_every_row else [[each] for each in active]
+        for batch in filter(None, batches):
+            self._update(batch, hypers)
+
+    def _update(self, batch: list[tuple[Row, Tensor]], hypers: Sequence[Sequence[float]]) -> None:
+        table = [self._symbols(row, g, hypers[row.group]) for row, g in batch]
+        roots = tuple(value for _, value in (*self.plan.writes, *self.plan.scalar_writes))
+        for (row, _), values in zip(batch, evaluate(roots, table), strict=True):
+            targets = (row.parameter, *row.slots, *row.scalars)
+            for target, value in zip(targets, values, strict=True):
+                _real(target).copy_(torch.as_tensor(value))
+
+    def _symbols(self, row: Row, g: Tensor, hypers: Sequence[float]) -> dict:
+        kind = _precision((row.parameter, g, *row.slots))
+        slots = {symbol("state", n): s for n, s in zip(self.plan.slots, row.slots, strict=True)}
+        arrays = {symbol("input", "g"): g, symbol("input", "p"): row.parameter, **slots}
+        names = self.plan.rule.hyperparameters
+        return {
+            **{key: _real(value).to(kind) for key, value in arrays.items()},
+            **{
+                symbol("scalar", n): float(s)
+                for n, s in zip(self.plan.scalars, row.scalars, strict=True)
+            },
+            **{symbol("hyper", n): v for n, v in zip(names, hypers, strict=True)},
+            symbol("clock", "t"): float(row.step),
+        }
+
+
+def _precision(tensors: tuple[Tensor, ...]) -> torch.dtype:
+    """Return the widest real type among *tensors*, at least float32."""
+    kind = torch.float32
+    for each in tensors:
+        kind = torch.promote_types(kind, _real(each).dtype)
+    return kind
+
+
+def _real(tensor: Tensor) -> Tensor:
+    """See complex numbers as pairs of real ones, as torch's optimizers do."""
+    return torch.view_as_real(tensor) if tensor.is_complex() else tensor

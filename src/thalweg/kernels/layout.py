@@ -1,0 +1,16 @@
+"""Where things lie in the two arrays of 64-bit integers through which a launch is described.
+
+The *control* block says how many rows there are, where the other arrays begin and which threads
+run. The *table* has one line per parameter.
+"""
+
+CONTROL_WORDS = 64
+ROWS, CHUNKS, TABLE, GRADIENTS, HYPERS, STORED, PARTIALS, PARALLEL, THREADS = range(9)
+BODIES = 16  # addresses of the loops: one per pass of reductions, then the element loop
+NEXT = 40  # the next unclaimed chunk, on a cache line of its own
+
+LENGTH, FIRST_CHUNK, END_CHUNK, GROUP, STEP, STORED_ROW, PARAMETER = range(7)
+SLOTS = 7  # addresses of the element slots, then of the scalar slots
+
+CHUNK = 16384  # elements that one thread claims at a time
+PARALLEL_FROM = 32768  # elements below which waking a second thread costs more than it saves

@@ -1,0 +1,93 @@
+"""The few machine operations that kernels need and Python lacks: memory, atomics, calls by address.
+
+Addresses are plain 64-bit integers. ``load_float32(address, i)`` reads element i of an array that
+begins there, ``store_float32(address, i, value)`` writes it.
+"""
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+_WORD = ir.IntType(64)
+_BYTES = ir.IntType(8).as_pointer()
+
+
+def _place(context, builder, kind, address, index):
+    pointer = builder.inttoptr(address, context.get_data_type(kind).as_pointer())
+    return builder.gep(pointer, [index], inbounds=True)
+
+
+def _load(kind):
+    @intrinsic
+    def load(typing_context, address, index):
+        def generate(context, builder, signature, args):
+            return builder.load(_place(context, builder, kind, *args))
+
+        return kind(types.int64, types.int64), generate
+
+    return load
+
+
+def _store(kind):
+    @intrinsic
+    def store(typing_context, address, index, value):
+        def generate(context, builder, signature, args):
+            builder.store(args[2], _place(context, builder, kind, *args[:2]))
+            return context.get_dummy_value()
+
+        return types.void(types.int64, types.int64, kind), generate
+
+    return store
+
+
+load_int64, store_int64 = _load(types.int64), _store(types.int64)
+load_float32, store_float32 = _load(types.float32), _store(types.float32)
+load_float64, store_float64 = _load(types.float64), _store(types.float64)
+
+
+@intrinsic
+def claim(typing_context, address, index):
+    """Return the integer at *index* and add one to it, atomically."""
+
+    def generate(context, builder, signature, args):
+        place = _place(context, builder, types.int64, *args)
+        return builder.atomic_rmw("add", place, _WORD(1), "monotonic")
+
+    return types.int64(types.int64, types.int64), generate
+
+
+@intrinsic
+def add_in_any_order(typing_context, total, term):
+    """Add to a running sum whose terms the compiler may regroup into vector lanes."""
+
+    def generate(context, builder, signature, args):
+        return builder.fadd(*args, flags=("reassoc",))
+
+    return types.float64(types.float64, types.float64), generate
+
+
+@intrinsic
+def run_parallel(typing_context, parallel, body, data, threads):
+    """Run the function at *body* on *threads* threads, by the OpenMP entry point at *parallel*."""
+
+    def generate(context, builder, signature, args):
+        count = ir.IntType(32)
+        shape = ir.FunctionType(ir.VoidType(), [_BYTES, _BYTES, count, count])
+        function = builder.inttoptr(args[0], shape.as_pointer())
+        pointers = [builder.inttoptr(each, _BYTES) for each in args[1:3]]
+        builder.call(function, [*pointers, builder.trunc(args[3], count), count(0)])
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 4), generate
+
+
+@intrinsic
+def run_here(typing_context, body, data):
+    """Run the function at *body* on the calling thread."""
+
+    def generate(context, builder, signature, args):
+        shape = ir.FunctionType(ir.VoidType(), [_WORD])
+        builder.call(builder.inttoptr(args[0], shape.as_pointer()), [args[1]])
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64), generate

@@ -1,0 +1,92 @@
+"""Lowers a rule to a plan: what is computed once per row on the host, and what per element."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+
+from thalweg.algebra import Expr, Rank, levels, node, ranks, symbol
+from thalweg.algebra.expr import postorder, substitute
+from thalweg.algebra.operations import REDUCTIONS
+from thalweg.algebra.signature import Scalar
+from thalweg.rules import Rule
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The work of one launch, engine by engine the same.
+
+    ``slots`` are the element state tensors and ``scalars`` the per-parameter numbers, in order.
+    ``stored`` are the host values a row keeps for its loops. ``stages[k]`` lists the host values
+    computed after k passes of reductions, and ``sums[k]`` the reductions of pass k. ``writes``
+    pairs each element slot, and the parameter under the name p, with its new value.
+    """
+
+    rule: Rule
+    slots: tuple[str, ...]
+    scalars: tuple[str, ...]
+    stored: tuple[Expr, ...]
+    stages: tuple[tuple[Expr, ...], ...]
+    sums: tuple[tuple[Expr, ...], ...]
+    writes: tuple[tuple[str, Expr], ...]
+    scalar_writes: tuple[tuple[str, Expr], ...]
+
+    @property
+    def reads_every_row(self) -> bool:
+        """Whether some value depends on every parameter of the launch."""
+        return any(each.op == "sum_launch" for level in self.sums for each in level)
+
+    @property
+    def one_row_of_uniforms_each(self) -> bool:
+        """Whether host values differ between parameters of one group at the same clock."""
+        return bool(self.sums or self.scalars)
+
+
+@lru_cache(maxsize=None)
+def lower(rule: Rule) -> Plan:
+    """Return the plan of *rule*."""
+    outputs = _without_clip(rule.outputs)
+    names = tuple(rule.signature.slots)
+    scalars = tuple(n for n in names if isinstance(rule.signature.slots[n], Scalar))
+    new = dict(zip(names, outputs[1:], strict=True))
+    writes = [("p", node("sub", symbol("input", "p"), outputs[0]))]
+    writes += [(name, value) for name, value in new.items() if name not in scalars]
+    scalar_writes = tuple((name, new[name]) for name in scalars)
+    roots = tuple(value for _, value in writes) + tuple(value for _, value in scalar_writes)
+    stored, stages, sums = _schedule(roots)
+    slots = tuple(name for name in names if name not in scalars)
+    return Plan(rule, slots, scalars, stored, stages, sums, tuple(writes), scalar_writes)
+
+
+def _without_clip(roots: tuple[Expr, ...]) -> tuple[Expr, ...]:
+    """Rewrite clip(x, low, high) as minimum(maximum(x, low), high), which it means."""
+    for current in postorder(roots):
+        if current.op == "clip":
+            x, low, high = current.args
+            replacement = node("minimum", node("maximum", x, low), high)
+            return _without_clip(substitute(roots, {current: replacement}))
+    return roots
+
+
+def _schedule(roots: tuple[Expr, ...]) -> tuple:
+    rank, level = ranks(roots), levels(roots)
+    order = postorder(roots)
+    hosted = [c for c in order if rank[c] < Rank.ELEMENT and c.op != "constant"]
+    keep = set(_crossing(order, rank, level)) | {c for c in hosted if c.op in REDUCTIONS}
+    keep |= {root for root in roots if root in set(hosted)}
+    passes = max(level.values(), default=0)
+    computed = [c for c in hosted if c.op not in REDUCTIONS]
+    stages = tuple(tuple(c for c in computed if level[c] == k) for k in range(passes + 1))
+    sums = tuple(
+        tuple(c for c in hosted if c.op in REDUCTIONS and level[c] == k + 1) for k in range(passes)
+    )
+    return tuple(c for c in hosted if c in keep), stages, sums
+
+
+def _crossing(order: list[Expr], rank: dict, level: dict) -> Iterable[Expr]:
+    """Yield the host values that are read in a loop, or by the host after a later pass."""
+    for current in order:
+        for arg in current.args:
+            if rank[arg] == Rank.ELEMENT or arg.op == "constant":
+                continue
+            if rank[current] == Rank.ELEMENT or level[arg] < level[current]:
+                yield arg

@@ -1,0 +1,53 @@
+"""A launch is a table of rows, one per parameter; this is the table as engines and drivers share it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
+
+from thalweg.errors import BadType, BadValue
+
+
+@dataclass(frozen=True)
+class Row:
+    """One parameter of a launch.
+
+    ``slots`` are element state tensors of the parameter's shape and ``scalars`` single numbers, in
+    the order of the plan. ``step`` is a float32 tensor that counts the updates made. ``group`` is
+    the index of the row's hyperparameters.
+    """
+
+    parameter: Tensor
+    slots: tuple[Tensor, ...]
+    scalars: tuple[Tensor, ...]
+    step: Tensor
+    group: int
+
+    def check_gradient(self, g: Tensor) -> None:
+        """Refuse a gradient that does not fit the parameter, before anything is changed."""
+        p = self.parameter
+        if g.layout == p.layout and g.device == p.device and g.shape == p.shape:
+            return
+        if g.layout != p.layout:
+            raise BadType(
+                f"the gradient of a parameter of shape {tuple(p.shape)} is {g.layout}; expected "
+                f"{p.layout}. Use a dense gradient (for nn.Embedding: sparse=False)."
+            )
+        raise BadValue(
+            f"a parameter of shape {tuple(p.shape)} on {p.device} has a gradient of shape "
+            f"{tuple(g.shape)} on {g.device}. Move both to one device, or clear the gradient with "
+            "zero_grad() after moving the parameter."
+        )
+
+
+class Launch(Protocol):
+    """An engine with its table: what a driver calls at every step, `take` before `run`."""
+
+    rows: list[Row]
+
+    def take(self, gradients: Sequence[Tensor | None]) -> None:
+        """Accept one gradient per row, or None to pass over the row; refuse what does not fit."""
+
+    def run(self, hypers: Sequence[Sequence[float]]) -> None:
+        """Update the rows whose gradients were taken; *hypers* holds one list per group."""

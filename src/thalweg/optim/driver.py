@@ -1,0 +1,356 @@
+"""What every thalweg optimizer is: a torch optimizer whose step is a launch of its rule."""
+
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from itertools import chain
+from operator import is_, itemgetter
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.graph import increment_version
+from torch.optim import optimizer as torch_optimizer
+
+from thalweg.algebra.signature import Scalar
+from thalweg.errors import BadType, BadValue
+from thalweg.kernels import launches
+from thalweg.kernels.table import Launch, Row
+from thalweg.optim import checkpoint
+from thalweg.rules import Rule
+from thalweg.rules.functional import begin
+
+Group = dict[str, Any]
+
+_global_pre = torch_optimizer._global_optimizer_pre_hooks
+_global_post = torch_optimizer._global_optimizer_post_hooks
+_profiling = torch.autograd._profiler_enabled
+_END = object()
+
+POLICIES = ("propagate", "skip", "raise")
+
+
+class Driver(torch.optim.Optimizer, ABC):
+    """Drives rules over parameter groups; subclasses say which rule a group means.
+
+    ``places`` maps a hyperparameter to where groups keep it, a key and an index, where that is
+    not a key of its own name. ``shows_step`` is false where torch's checkpoints hold no step.
+    """
+
+    places: Mapping[str, tuple[str, int]] = {}
+    shows_step = True
+    nonfinite = "propagate"
+
+    @abstractmethod
+    def rule_of(self, group: Group) -> Rule:
+        """Return the rule that the settings of *group* ask for."""
+
+    def state_dict_rule(self) -> str | None:
+        """Return the rule's name in checkpoints, or None where they hold none, as torch's."""
+        return None
+
+    def values_of(self, group: Group) -> list[float]:
+        """Return the group's hyperparameters in the order of its rule."""
+        return [float(self._value(group, name)) for name in self.rule_of(group).hyperparameters]
+
+    def _value(self, group: Group, name: str) -> Any:
+        key, index = self.places.get(name, (name, None))
+        return group[key] if index is None else group[key][index]
+
+    def __init__(self, params: Any, defaults: Group, nonfinite: str = "propagate") -> None:
+        if nonfinite not in POLICIES:
+            raise BadValue(f"nonfinite={nonfinite!r}; expected one of {', '.join(POLICIES)}.")
+        self.nonfinite = nonfinite
+        self.skipped_steps = 0
+        self._work: "_Work | None" = None
+        super().__init__(_materialized(params), defaults)
+
+    def add_param_group(self, param_group: Group) -> None:
+        """Add a group of parameters; refused with nothing changed if anything in it is illegal."""
+        if isinstance(param_group, dict):
+            param_group = dict(param_group)
+            self._check_group({**self.defaults, **param_group})
+            param_group["params"] = _checked_parameters(param_group.get("params"))
+        super().add_param_group(param_group)
+        self._work = None
+
+    def _check_group(self, group: Group) -> None:
+        owner = type(self).__name__
+        for name, hyper in self.rule_of(group).hyperparameters.items():
+            key, index = self.places.get(name, (name, None))
+            label = key if index is None else f"{key}[{index}]"
+            hyper.check(self._number(group, name, label), owner, label)
+        if "eps" in group:
+            self._warn_of_vanishing_eps(group)
+
+    def _number(self, group: Group, name: str, label: str) -> Any:
+        try:
+            value = self._value(group, name)
+        except (TypeError, IndexError) as error:
+            raise BadType(
+                f"{type(self).__name__}: {label} cannot be read from "
+                f"{self.places[name][0]}={group[self.places[name][0]]!r}; expected a pair of numbers."
+            ) from error
+        if isinstance(value, Tensor) and value.numel() != 1:
+            raise BadValue(
+                f"{type(self).__name__}: {label} is a tensor of shape {tuple(value.shape)}; "
+                "expected one number."
+            )
+        return value
+
+    def _warn_of_vanishing_eps(self, group: Group) -> None:
+        eps = float(group["eps"])
+        kinds = {each.dtype for each in _tensors(group.get("params"))}
+        for kind in sorted(filter(lambda each: each.is_floating_point, kinds), key=str):
+            if eps > 0 and float(torch.tensor(eps, dtype=kind)) == 0:
+                warnings.warn(
+                    f"{type(self).__name__}: eps={eps:g} is zero in {kind}, the dtype of some "
+                    "parameters and their state, so it cannot guard a division there. Use "
+                    f"eps >= {torch.finfo(kind).tiny:.0e} or keep parameters in float32.",
+                    stacklevel=5,
+                )
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Make one update; returns what *closure*, which re-evaluates the model, returned."""
+        if (
+            _global_pre or _global_post or self._optimizer_step_pre_hooks
+            or self._optimizer_step_post_hooks or _profiling()
+        ):  # fmt: skip
+            return self._observed_step((self,) if closure is None else (self, closure), {})
+        return self._step(closure)
+
+    step.hooked = True  # type: ignore[attr-defined]  # the hooks torch would wrap around it run here
+
+    def _observed_step(self, args: tuple, kwargs: dict) -> Any:
+        name = f"Optimizer.step#{type(self).__name__}.step"
+        with torch.autograd.profiler.record_function(name):
+            for hook in (*_global_pre.values(), *self._optimizer_step_pre_hooks.values()):
+                changed = hook(self, args, kwargs)
+                if changed is not None:
+                    args, kwargs = _hook_result(changed)
+            result = type(self)._step(*args, **kwargs)
+            self._optimizer_step_code()
+            for hook in (*self._optimizer_step_post_hooks.values(), *_global_post.values()):
+                hook(self, args, kwargs)
+            return result
+
+    def _step(self, closure: Callable[[], Any] | None = None) -> Any:
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        work = self._work
+        if work is None or not work.holds(self):
+            work = self._work = self._arranged()
+        work.take()
+        if self.nonfinite == "propagate" or self._finite(work):
+            work.run()
+        return loss
+
+    def _finite(self, work: "_Work") -> bool:
+        """Apply the policy for gradients that are not finite; true where the step may go on."""
+        bad = [k for k, p in enumerate(work.params) if p.grad is not None and not _all_finite(p.grad)]
+        if bad and self.nonfinite == "raise":
+            raise BadValue(
+                f"the gradients of parameters {', '.join(map(str, bad[:8]))} (counted over all "
+                "groups) hold NaN or infinity; nothing was updated. Lower the learning rate, clip "
+                'gradients, or choose nonfinite="skip".'
+            )
+        self.skipped_steps += bool(bad)
+        return not bad
+
+    @torch.no_grad()
+    def _arranged(self) -> "_Work":
+        """Make state for parameters that have a first gradient, and lay out the launches."""
+        rules = [self.rule_of(group) for group in self.param_groups]
+        rows: dict[Rule, list[Row]] = {}
+        for index, (rule, group) in enumerate(zip(rules, self.param_groups, strict=True)):
+            for p in group["params"]:
+                if p.grad is not None or self.state.get(p):
+                    rows.setdefault(rule, []).append(self._row(rule, p, index, group))
+        ready = [(rule, launch) for rule, part in rows.items() for launch in launches(rule, part)]
+        return _Work(self, rules, ready)
+
+    def _row(self, rule: Rule, p: Tensor, index: int, group: Group) -> Row:
+        begun = bool(self.state.get(p))
+        state = self._begun(rule, p, group)
+        named = {slot: state[slot] for slot in rule.signature.slots}
+        scalars = {n for n, i in rule.signature.slots.items() if isinstance(i, Scalar)}
+        return Row(
+            p,
+            tuple(value for name, value in named.items() if name not in scalars),
+            tuple(value for name, value in named.items() if name in scalars),
+            state["step"] if self.shows_step else torch.tensor(float(begun)),
+            index,
+        )
+
+    def _begun(self, rule: Rule, p: Tensor, group: Group) -> dict[str, Any]:
+        """Return the state of *p*, begun if this is its first gradient."""
+        slots = rule.signature.slots
+        state = self.state[p] if slots or self.shows_step else {}
+        if self.shows_step and "step" not in state:
+            state["step"] = torch.tensor(0.0, dtype=torch.float32)
+        for slot, initial in slots.items():
+            if state.get(slot) is None:
+                settings = {name: self._value(group, name) for name in rule.hyperparameters}
+                state[slot] = begin(initial, p, settings)
+        return state
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Load a checkpoint of this rule, torch's or thalweg's; refused whole if it does not fit.
+
+        State keeps its precision where it is wider than the parameter's.
+        """
+        for hook in self._optimizer_load_state_dict_pre_hooks.values():
+            state_dict = hook(self, dict(state_dict)) or state_dict
+        groups, state = checkpoint.matched(self, state_dict)
+        self.__setstate__({"state": state, "param_groups": groups})
+        for hook in self._optimizer_load_state_dict_post_hooks.values():
+            hook(self)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._work = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {
+            **super().__getstate__(),
+            "nonfinite": self.nonfinite,
+            "skipped_steps": self.skipped_steps,
+        }
+
+
+class _Work:
+    """The launches of one optimizer, and all that must not have changed for them to be right."""
+
+    def __init__(self, driver: Driver, rules: list[Rule], ready: list[tuple[Rule, Launch]]) -> None:
+        self.groups = [list(group["params"]) for group in driver.param_groups]
+        self.rules, self.launches = rules, ready
+        self.members = [[row.parameter for row in launch.rows] for _, launch in ready]
+        self.params = list(chain.from_iterable(self.members))
+        taken = set(map(id, self.params))
+        self.waiting = [p for p in chain.from_iterable(self.groups) if id(p) not in taken]
+        self.addresses = [p.data_ptr() for p in self.params]
+        self.states = [*driver.state.values(), _END]
+        self.values = [*chain.from_iterable(map(_contents, self.states[:-1])), _END]
+        self.settings_of = itemgetter(*driver.defaults)
+        self._read(driver)
+
+    def _read(self, driver: Driver) -> None:
+        """Read the hyperparameters of every group into one list per launch."""
+        self.settings = [self.settings_of(group) for group in driver.param_groups]
+        self.fixed = not any(isinstance(v, Tensor) for v in _flat(self.settings))
+        values = [driver.values_of(group) for group in driver.param_groups]
+        self.hypers = [
+            [v if each is rule else [0.0] * len(rule.hyperparameters)
+             for v, each in zip(values, self.rules, strict=True)]
+            for rule, _ in self.launches
+        ]  # fmt: skip
+
+    def holds(self, driver: Driver) -> bool:
+        """Whether the layout still describes *driver*; new numbers are read on the way."""
+        groups = driver.param_groups
+        if len(groups) != len(self.groups):
+            return False
+        for group, params in zip(groups, self.groups, strict=True):
+            if len(params) != len(group["params"]) or not all(map(is_, group["params"], params)):
+                return False
+        states = driver.state.values()
+        if not all(map(is_, (*states, _END), self.states)):
+            return False
+        if not all(map(is_, chain(chain.from_iterable(map(_contents, states)), _LAST), self.values)):
+            return False
+        if [p.data_ptr() for p in self.params] != self.addresses:
+            return False
+        if self.waiting and any(p.grad is not None for p in self.waiting):
+            return False
+        return self._settings_hold(driver)
+
+    def _settings_hold(self, driver: Driver) -> bool:
+        if self.fixed and [self.settings_of(each) for each in driver.param_groups] == self.settings:
+            return True
+        if any(driver.rule_of(g) is not r for g, r in zip(driver.param_groups, self.rules, strict=True)):
+            return False
+        self._read(driver)
+        return True
+
+    def take(self) -> None:
+        """Hand every launch its gradients; nothing is updated yet."""
+        for (_, launch), members in zip(self.launches, self.members, strict=True):
+            launch.take([p.grad for p in members])
+
+    def run(self) -> None:
+        """Update, and tell autograd that the parameters have changed."""
+        for (_, launch), hypers in zip(self.launches, self.hypers, strict=True):
+            launch.run(hypers)
+        increment_version([p for p in self.params if p.grad is not None])
+
+
+_LAST = (_END,)
+_contents = dict.values
+
+
+def _flat(settings: Iterable[tuple]) -> Iterable[Any]:
+    for value in chain.from_iterable(settings):
+        yield from value if isinstance(value, (tuple, list)) else (value,)
+
+
+def _hook_result(changed: Any) -> tuple[tuple, dict]:
+    if isinstance(changed, tuple) and len(changed) == 2:
+        return changed
+    raise BadType(
+        f"a step pre-hook returned {type(changed).__name__}; expected None or a pair "
+        "(new_args, new_kwargs)."
+    )
+
+
+def _all_finite(g: Tensor) -> bool:
+    values = g._values() if g.is_sparse else g
+    return bool(torch.isfinite(values).all())
+
+
+def _materialized(params: Any) -> Any:
+    """Turn iterators into lists, and refuse what holds no parameters."""
+    if isinstance(params, Tensor):
+        raise BadType("params is one tensor; expected an iterable of tensors, such as [tensor].")
+    try:
+        groups = list(params)
+    except TypeError as error:
+        raise BadType(
+            f"params is {type(params).__name__}; expected an iterable of tensors or groups, such "
+            "as model.parameters()."
+        ) from error
+    if not groups:
+        raise BadValue(
+            "the parameter list is empty. If it came from an iterator, such as "
+            "model.parameters() saved in a variable, it may have been used up already."
+        )
+    return groups
+
+
+def _tensors(params: Any) -> list[Tensor]:
+    entries = [params] if isinstance(params, Tensor) else list(params or ())
+    return [each[1] if isinstance(each, tuple) else each for each in entries]
+
+
+def _checked_parameters(params: Any) -> list:
+    """Return a group's parameters as a list; each a floating or complex tensor, none twice."""
+    if isinstance(params, set):
+        raise BadType("params is a set, whose order changes between runs; expected a list.")
+    entries = [params] if isinstance(params, Tensor) else list(params or ())
+    seen: set[int] = set()
+    for position, p in enumerate(_tensors(entries)):
+        if not isinstance(p, Tensor):
+            raise BadType(f"params[{position}] is {type(p).__name__}; expected a tensor.")
+        if not (p.is_floating_point() or p.is_complex()):
+            raise BadType(
+                f"params[{position}] has dtype {p.dtype}; only floating-point tensors can descend. "
+                "Leave it out, or convert it with .float()."
+            )
+        if id(p) in seen:
+            raise BadValue(
+                f"params[{position}] (shape {tuple(p.shape)}) is in the list twice, so it would be "
+                "updated twice per step. Pass each parameter once."
+            )
+        seen.add(id(p))
+    return entries

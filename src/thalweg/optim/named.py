@@ -1,0 +1,257 @@
+"""torch.optim's names and signatures; which rule runs is decided by the switches they take.
+
+``foreach``, ``fused`` and ``capturable`` are accepted so that existing code works, and do nothing:
+the fastest engine that can run is always chosen.
+"""
+
+from functools import lru_cache
+from typing import Any
+
+import torch
+
+from thalweg.errors import BadValue
+from thalweg.optim.driver import Driver, Group
+from thalweg.rules import Rule, chain, find
+from thalweg.rules.transforms import ascend, decay, l2_decay
+
+
+@lru_cache(maxsize=None)
+def _with(name: str, penalty: str, maximize: bool) -> Rule:
+    """Return the rule called *name* with L2 or decoupled decay, climbing if asked to."""
+    pieces: list[Any] = [ascend] if maximize else []
+    pieces += {"l2": [l2_decay], "decoupled": [decay], "none": []}[penalty]
+    return chain(*pieces, find(name)) if pieces else find(name)
+
+
+class Named(Driver):
+    """An optimizer of torch.optim, run by the rule of the same name.
+
+    Its groups hold torch's keys, and its checkpoints are torch's checkpoints.
+    """
+
+    def __init__(self, params: Any, settings: Group) -> None:
+        if settings.get("differentiable"):
+            raise BadValue(
+                f"{type(self).__name__}: differentiable=True is not offered here. To differentiate "
+                "through updates, use the rule itself: rule.update(params, grads, state, t=...)."
+            )
+        super().__init__(params, settings)
+
+
+def _settings(arguments: dict[str, Any]) -> Group:
+    """Return a constructor's arguments as the settings of a parameter group."""
+    return {k: v for k, v in arguments.items() if k not in ("self", "params", "__class__")}
+
+
+class SGD(Named):
+    """Gradient descent, with momentum or Nesterov momentum if asked for."""
+
+    shows_step = False
+
+    def __init__(
+        self, params: Any, lr: Any = 1e-3, momentum: float = 0, dampening: float = 0,
+        weight_decay: Any = 0, nesterov: bool = False, *, maximize: bool = False,
+        foreach: bool | None = None, differentiable: bool = False, fused: bool | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__(params, _settings(locals()))
+
+    def _check_group(self, group: Group) -> None:
+        super()._check_group(group)
+        if group["nesterov"] and (group["momentum"] <= 0 or group["dampening"] != 0):
+            raise BadValue(
+                f"SGD: nesterov=True with momentum={group['momentum']} and "
+                f"dampening={group['dampening']}; it needs a positive momentum and no dampening."
+            )
+
+    def rule_of(self, group: Group) -> Rule:
+        """Return sgd, momentum or nesterov."""
+        name = "nesterov" if group["nesterov"] else "momentum" if group["momentum"] else "sgd"
+        return _with(name, "l2", group["maximize"])
+
+
+
+class SGDW(Named):
+    """Gradient descent with momentum and decoupled weight decay; torch has no such class."""
+
+    def __init__(
+        self, params: Any, lr: Any = 1e-3, momentum: float = 0.9, weight_decay: Any = 1e-2,
+        dampening: float = 0, *, maximize: bool = False,
+    ) -> None:  # fmt: skip
+        super().__init__(params, _settings(locals()))
+
+    def rule_of(self, group: Group) -> Rule:
+        """Return momentum with decoupled decay."""
+        return _with("momentum", "decoupled", group["maximize"])
+
+
+class Adagrad(Named):
+    """Adagrad; like torch's, it makes the state of every parameter at once."""
+
+    def __init__(
+        self, params: Any, lr: Any = 1e-2, lr_decay: float = 0, weight_decay: float = 0,
+        initial_accumulator_value: float = 0, eps: float = 1e-10, foreach: bool | None = None, *,
+        maximize: bool = False, differentiable: bool = False, fused: bool | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__(params, _settings(locals()))
+
+    def add_param_group(self, param_group: Group) -> None:
+        """Add a group of parameters and begin their state."""
+        super().add_param_group(param_group)
+        group = self.param_groups[-1]
+        with torch.no_grad():
+            for p in group["params"]:
+                self._begun(self.rule_of(group), p, group)
+
+    def rule_of(self, group: Group) -> Rule:
+        """Return adagrad with L2 decay."""
+        return _with("adagrad", "l2", group["maximize"])
+
+
+class Adadelta(Named):
+    """Adadelta, whose step the paper's way has no learning rate; lr = 1 leaves it so."""
+
+    def __init__(
+        self, params: Any, lr: Any = 1.0, rho: float = 0.9, eps: float = 1e-6,
+        weight_decay: float = 0, foreach: bool | None = None, *, capturable: bool = False,
+        maximize: bool = False, differentiable: bool = False,
+    ) -> None:  # fmt: skip
+        super().__init__(params, _settings(locals()))
+
+    def rule_of(self, group: Group) -> Rule:
+        """Return adadelta with L2 decay."""
+        return _with("adadelta", "l2", group["maximize"])
+
+
+class RMSprop(Named):
+    """RMSprop, centered and with momentum if asked for."""
+
+    def __init__(
+        self, params: Any, lr: Any = 1e-2, alpha: float = 0.99, eps: float = 1e-8,
+        weight_decay: float = 0, momentum: float = 0, centered: bool = False,
+        capturable: bool = False, foreach: bool | None = None, maximize: bool = False,
+        differentiable: bool = False,
+    ) -> None:  # fmt: skip
+        super().__init__(params, _settings(locals()))
+
+    def rule_of(self, group: Group) -> Rule:
+        """Return the variant of rmsprop that the switches name."""
+        centered = "_centered" if group["centered"] else ""
+        momentum = "_momentum" if group["momentum"] else ""
+        return _with(f"rmsprop{centered}{momentum}", "l2", group["maximize"])
+
+
+_BETAS = {"beta1": ("betas", 0), "beta2": ("betas", 1)}
+
+
+class Adam(Named):
+    """Adam, or AMSGrad if asked for."""
+
+    places = _BETAS
+
+    def __init__(
+        self, params: Any, lr: Any = 1e-3, betas: tuple[Any, Any] = (0.9, 0.999),
+        eps: float = 1e-8, weight_decay: float = 0, amsgrad: bool = False, *,
+        foreach: bool | None = None, maximize: bool = False, capturable: bool = False,
+        differentiable: bool = False, fused: bool | None = None,
+        decoupled_weight_decay: bool = False,
+    ) -> None:  # fmt: skip
+        super().__init__(params, _settings(locals()))
+
+    def rule_of(self, group: Group) -> Rule:
+        """Return adam or amsgrad with L2 or decoupled decay."""
+        return _with("amsgrad" if group["amsgrad"] else "adam", _penalty(group), group["maximize"])
+
+
+class AdamW(Named):
+    """Adam with decoupled weight decay, or AMSGrad with it if asked for."""
+
+    places = _BETAS
+
+    def __init__(
+        self, params: Any, lr: Any = 1e-3, betas: tuple[Any, Any] = (0.9, 0.999),
+        eps: float = 1e-8, weight_decay: float = 1e-2, amsgrad: bool = False, *,
+        maximize: bool = False, foreach: bool | None = None, capturable: bool = False,
+        differentiable: bool = False, fused: bool | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__(params, {**_settings(locals()), "decoupled_weight_decay": True})
+
+    def rule_of(self, group: Group) -> Rule:
+        """Return adam or amsgrad with decoupled decay."""
+        return _with("amsgrad" if group["amsgrad"] else "adam", "decoupled", group["maximize"])
+
+
+class Adamax(Named):
+    """AdaMax: Adam by the largest recent gradient."""
+
+    places = _BETAS
+
+    def __init__(
+        self, params: Any, lr: Any = 2e-3, betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8, weight_decay: float = 0, foreach: bool | None = None, *,
+        maximize: bool = False, differentiable: bool = False, capturable: bool = False,
+    ) -> None:  # fmt: skip
+        super().__init__(params, _settings(locals()))
+
+    def rule_of(self, group: Group) -> Rule:
+        """Return adamax with L2 decay."""
+        return _with("adamax", "l2", group["maximize"])
+
+
+class NAdam(Named):
+    """NAdam: Adam with Nesterov momentum on a warming schedule."""
+
+    places = _BETAS
+
+    def __init__(
+        self, params: Any, lr: Any = 2e-3, betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8, weight_decay: float = 0, momentum_decay: float = 4e-3,
+        decoupled_weight_decay: bool = False, *, foreach: bool | None = None,
+        maximize: bool = False, capturable: bool = False, differentiable: bool = False,
+    ) -> None:  # fmt: skip
+        super().__init__(params, _settings(locals()))
+
+    def rule_of(self, group: Group) -> Rule:
+        """Return nadam with L2 or decoupled decay."""
+        return _with("nadam", _penalty(group), group["maximize"])
+
+
+class RAdam(Named):
+    """RAdam: Adam that waits until its second moment is sound."""
+
+    places = _BETAS
+
+    def __init__(
+        self, params: Any, lr: Any = 1e-3, betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8, weight_decay: float = 0, decoupled_weight_decay: bool = False, *,
+        foreach: bool | None = None, maximize: bool = False, capturable: bool = False,
+        differentiable: bool = False,
+    ) -> None:  # fmt: skip
+        super().__init__(params, _settings(locals()))
+
+    def rule_of(self, group: Group) -> Rule:
+        """Return radam with L2 or decoupled decay."""
+        return _with("radam", _penalty(group), group["maximize"])
+
+
+class Rprop(Named):
+    """Rprop for whole-batch gradients: it looks at signs only."""
+
+    places = {
+        "etaminus": ("etas", 0), "etaplus": ("etas", 1),
+        "step_size_min": ("step_sizes", 0), "step_size_max": ("step_sizes", 1),
+    }  # fmt: skip
+
+    def __init__(
+        self, params: Any, lr: Any = 1e-2, etas: tuple[float, float] = (0.5, 1.2),
+        step_sizes: tuple[float, float] = (1e-6, 50), *, capturable: bool = False,
+        foreach: bool | None = None, maximize: bool = False, differentiable: bool = False,
+    ) -> None:  # fmt: skip
+        super().__init__(params, _settings(locals()))
+
+    def rule_of(self, group: Group) -> Rule:
+        """Return rprop."""
+        return _with("rprop", "none", group["maximize"])
+
+
+def _penalty(group: Group) -> str:
+    return "decoupled" if group["decoupled_weight_decay"] else "l2"

@@ -1,0 +1,48 @@
+"""`thalweg.Optimizer`: any rule or chain as a torch optimizer."""
+
+from typing import Any
+
+from thalweg.errors import BadType
+from thalweg.optim.driver import Driver, Group
+from thalweg.rules import Rule, find
+
+
+class Optimizer(Driver):
+    """Update parameters by *rule*: a Rule, a chain, or the registry name of one.
+
+    ``Optimizer(model.parameters(), chain(clip_by_global_norm, adam, decay), lr=3e-4)``
+
+    Hyperparameters are the rule's, by name, and may differ between parameter groups. A real
+    ``torch.optim.Optimizer``: groups, closures, hooks, schedulers and checkpoints work as there.
+
+    *nonfinite* says what to do about NaN or infinite gradients: ``propagate`` them as torch does,
+    ``skip`` the step and count it in ``skipped_steps``, or ``raise`` before anything is updated.
+
+    Raises UnknownName, BadValue or BadType for what it cannot use, before anything is made.
+    """
+
+    def __init__(
+        self, params: Any, rule: Rule | str, *, nonfinite: str = "propagate", **hyper: Any
+    ) -> None:
+        self.rule = find(rule) if isinstance(rule, str) else rule
+        if not isinstance(self.rule, Rule):
+            raise BadType(
+                f"rule is {type(rule).__name__} ({rule!r}); expected a Rule, a chain of rules and "
+                "transforms, or a name such as 'adam'."
+            )
+        super().__init__(params, self.rule.settings(**hyper), nonfinite)
+
+    def rule_of(self, group: Group) -> Rule:
+        """Return the one rule of this optimizer."""
+        return self.rule
+
+    def state_dict_rule(self) -> str:
+        """Return the name under which checkpoints know the rule."""
+        return self.rule.key
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state, the groups, and the rule's name."""
+        return {**super().state_dict(), "rule": self.rule.key}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "rule": self.rule}
