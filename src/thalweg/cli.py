@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -62,7 +63,9 @@ def start(
 
 @app.command("rules")
 def show_rules(
-    rule: Annotated[str | None, typer.Argument(help="A rule's key, such as adam.")] = None,
+    rule: Annotated[
+        str | None, typer.Argument(metavar="KEY", help="A rule's key, such as adam.")
+    ] = None,
 ) -> None:
     """List the update rules, or show one: its source, formula, hyperparameters and kernel."""
     if rule is None:
@@ -71,23 +74,40 @@ def show_rules(
         screen.print(report.sheet(rules.find(rule)))
 
 
+def _whole(low: int) -> Callable[[str], int]:
+    """Return a parser of whole numbers that refuses those below ``low``."""
+
+    def parse(text: str) -> int:
+        try:
+            number = int(text)
+        except ValueError:
+            number = low - 1
+        if number < low:
+            raise typer.BadParameter(f"{text!r} is not a whole number of at least {low}.")
+        return number
+
+    return parse
+
+
 @app.command()
 def race(
-    problem: Annotated[str, typer.Argument(help="digits or mnist.")] = "digits",
+    problem: Annotated[str, typer.Argument(metavar="PROBLEM", help="digits or mnist.")] = "digits",
     rules_: Annotated[
         str | None,
-        typer.Option("--rules", help="Keys separated by commas: adam,sgd. Default: all."),
+        typer.Option("--rules", metavar="KEYS", help="Such as adam,sgd. Default: all rules."),
     ] = None,
-    trials: Annotated[int, typer.Option(min=1, help="Learning rates tried for each rule.")] = 4,
+    trials: Annotated[
+        int, typer.Option(metavar="N", parser=_whole(1), help="Learning rates tried for each rule.")
+    ] = 4,
     epochs: Annotated[
         int | None,
-        typer.Option(min=1, help="Passes over the training data. Default: the problem's own."),
+        typer.Option(metavar="N", parser=_whole(1), help="Default: the problem's own number."),
     ] = None,
     seed: Annotated[
-        int, typer.Option(min=0, max=2**63 - 1, help="Fixes the weights and the order of data.")
+        int, typer.Option(metavar="N", parser=_whole(0), help="Fixes weights and order of data.")
     ] = 0,
     out: Annotated[
-        Path, typer.Option(help="Where the page goes; a file already there is replaced.")
+        Path, typer.Option(metavar="FILE", help="Where the page goes; an old file is replaced.")
     ] = Path("race.html"),
 ) -> None:
     """Train every rule on a problem and show which reaches the lowest validation loss.
@@ -112,10 +132,14 @@ def _choose(names: str | None) -> list[Rule] | None:
 
 
 def _prepare(problem: str, chosen: list[Rule] | None, numbers: dict[str, Any]) -> Plan:
-    with notices.status(f"Loading torch and {problem}"):
-        from thalweg.racing import prepare
+    try:
+        with notices.status(f"Loading torch and {problem}"):
+            from thalweg.racing import prepare
 
-        return prepare(problem, chosen, **numbers)
+            return prepare(problem, chosen, **numbers)
+    except KeyboardInterrupt:
+        notices.print("Interrupted while loading: there is nothing to show.")
+        raise typer.Exit(INTERRUPTED) from None
 
 
 def _train(plan: Plan, finished: list[Run]) -> bool:

@@ -171,8 +171,13 @@ def parse(function: Callable) -> Signature:
     inputs, slots, hyperparameters, shared = [], {}, {}, []
     for parameter in parameters:
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-            raise BadType(f"{function.__name__}: a rule names all its parameters; *{parameter.name}")
-        keyword, empty = parameter.kind is parameter.KEYWORD_ONLY, parameter.default is parameter.empty
+            raise BadType(
+                f"{function.__name__}: a rule names all its parameters; *{parameter.name}"
+            )
+        keyword, empty = (
+            parameter.kind is parameter.KEYWORD_ONLY,
+            parameter.default is parameter.empty,
+        )
         if keyword and empty:
             shared.append(parameter.name)
         elif keyword:

@@ -16,7 +16,7 @@ from thalweg.kernels.table import Row
 
 DTYPES = {torch.float32: "float32", torch.float64: "float64"}
 
-_STRIDED = torch.strided
+_NOWHERE = 1  # the address of an empty gradient: it counts as a gradient and is never read
 
 
 def can_run(row: Row) -> bool:
@@ -56,9 +56,10 @@ class CpuLaunch:
         self._call = code.launch
         self._lay_out(code)
         self._pack = struct.Struct(f"{len(self.rows)}q").pack_into
-        self._written: Sequence | None = None
+        self._parameters = [row.parameter for row in self.rows]
         self._taken: Sequence[Tensor | None] = ()
-        self._plain = all(row.parameter.is_contiguous() for row in self.rows)
+        self._trusted = False
+        self._plain = all(p.is_contiguous() and p.numel() for p in self._parameters)
         self._parallel = sum(row.parameter.numel() for row in self.rows) >= layout.PARALLEL_FROM
 
     def _lay_out(self, code) -> None:
@@ -73,46 +74,60 @@ class CpuLaunch:
             line[layout.SLOTS :] = [each.data_ptr() for each in (*row.slots, *row.scalars)]
         groups = 1 + max(row.group for row in self.rows)
         widest = max(map(len, self.plan.sums), default=0)
-        self._gradients = np.zeros(len(self.rows), np.int64)
+        self._gradients = bytearray(8 * len(self.rows))
         self._hypers = np.zeros((groups, len(self.plan.rule.hyperparameters)))
         self._stored = np.zeros((len(self.rows), len(self.plan.stored)))
         self._partials = np.zeros(ends[-1] * widest)
         self._control = np.array(control_words(code), np.int64)
         self._control[layout.ROWS], self._control[layout.CHUNKS] = len(self.rows), ends[-1]
-        arrays = (self._table, self._gradients, self._hypers, self._stored, self._partials)
+        gradients = np.frombuffer(self._gradients, np.int64)
+        arrays = (self._table, gradients, self._hypers, self._stored, self._partials)
         for word, array in zip(range(layout.TABLE, layout.PARTIALS + 1), arrays, strict=True):
             self._control[word] = array.ctypes.data
         self._control[layout.PARALLEL], self._control[layout.THREADS] = parallel_entry(), 1
         self._control_address = int(self._control.ctypes.data)
 
-    def take(self, gradients: Sequence[Tensor | None]) -> None:
-        """Accept one gradient per row, or None to pass over the row."""
-        dtype, plain = self.dtype, self._plain
-        kept = [
-            g
-            if g is not None and plain and g.dtype is dtype and g.layout is _STRIDED
-            and g.is_contiguous()
-            else self._aligned(row, g)
-            for row, g in zip(self.rows, gradients, strict=True)
-        ]  # fmt: skip
-        self._pack(self._gradients, 0, *[0 if g is None else g.data_ptr() or 1 for g in kept])
-        self._taken = kept
+    def set_hypers(self, hypers: Sequence[Sequence[float]]) -> None:
+        """Set the hyperparameters: for each group a list in the order of the rule."""
+        self._hypers[:] = hypers[: len(self._hypers)]
 
-    def _aligned(self, row: Row, g: Tensor | None) -> Tensor | None:
+    def take(self) -> bool:
+        """Accept the gradients that the parameters hold now; whether every one holds a gradient.
+
+        The usual case, all there, dense and of the parameters' dtype, takes the short way, on
+        which whatever is unusual fails; torch itself holds gradients to their parameter's shape.
+        """
+        if not self._trusted:
+            self._trusted = self._plain
+            return self._take_one_by_one()
+        dtype = self.dtype
+        try:
+            found = [
+                g.data_ptr()
+                for p in self._parameters
+                if (g := p.grad).dtype is dtype and g.is_contiguous()  # type: ignore[union-attr]
+            ]
+            self._pack(self._gradients, 0, *found)
+        except (AttributeError, RuntimeError, struct.error):
+            return self._take_one_by_one()
+        return True
+
+    def _take_one_by_one(self) -> bool:
+        pairs = [(row, row.parameter.grad) for row in self.rows]
+        self._taken = [None if g is None else self._aligned(row, g) for row, g in pairs]
+        addresses = [0 if g is None else g.data_ptr() or _NOWHERE for g in self._taken]
+        self._pack(self._gradients, 0, *addresses)
+        return 0 not in addresses
+
+    def _aligned(self, row: Row, g: Tensor) -> Tensor:
         """Return *g* in the dtype and memory order of the row's parameter, copied if need be."""
-        if g is None:
-            return None
         row.check_gradient(g)
         if g.dtype == self.dtype and same_memory_order(g, row.parameter):
             return g
         return torch.empty_like(row.parameter, requires_grad=False).copy_(g.detach())
 
-    def run(self, hypers: Sequence[Sequence[float]]) -> None:
+    def run(self) -> None:
         """Update the rows whose gradients were taken."""
-        if hypers is not self._written:
-            self._hypers[:] = hypers
-            self._written = hypers
         if self._parallel:
             self._control[layout.THREADS] = threads_available()
         self._call(self._control_address)
-        self._taken = ()

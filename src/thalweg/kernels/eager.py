@@ -20,26 +20,32 @@ class EagerLaunch:
     def __init__(self, plan: Plan, rows: Sequence[Row]) -> None:
         self.plan, self.rows = plan, list(rows)
         self._active: list[tuple[Row, Tensor]] = []
+        self._hypers: Sequence[Sequence[float]] = ()
 
-    def take(self, gradients: Sequence[Tensor | None]) -> None:
-        """Accept one gradient per row, or None to pass over the row."""
-        pairs = zip(self.rows, gradients, strict=True)
+    def set_hypers(self, hypers: Sequence[Sequence[float]]) -> None:
+        """Set the hyperparameters: for each group a list in the order of the rule."""
+        self._hypers = hypers
+
+    def take(self) -> bool:
+        """Accept the gradients that the parameters hold now; whether every one holds a gradient."""
+        pairs = [(row, row.parameter.grad) for row in self.rows]
         self._active = [(row, g) for row, g in pairs if g is not None]
         for row, g in self._active:
             row.check_gradient(g)
+        return len(self._active) == len(self.rows)
 
     @torch.no_grad()
-    def run(self, hypers: Sequence[Sequence[float]]) -> None:
+    def run(self) -> None:
         """Update the rows whose gradients were taken."""
         active, self._active = self._active, []
         for row, _ in active:
             row.step += 1
         batches = [active] if self.plan.reads_every_row else [[each] for each in active]
         for batch in filter(None, batches):
-            self._update(batch, hypers)
+            self._update(batch)
 
-    def _update(self, batch: list[tuple[Row, Tensor]], hypers: Sequence[Sequence[float]]) -> None:
-        table = [self._symbols(row, g, hypers[row.group]) for row, g in batch]
+    def _update(self, batch: list[tuple[Row, Tensor]]) -> None:
+        table = [self._symbols(row, g, self._hypers[row.group]) for row, g in batch]
         roots = tuple(value for _, value in (*self.plan.writes, *self.plan.scalar_writes))
         for (row, _), values in zip(batch, evaluate(roots, table), strict=True):
             targets = (row.parameter, *row.slots, *row.scalars)

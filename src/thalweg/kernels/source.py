@@ -78,9 +78,7 @@ class Kernels:
             body.append(
                 f"total{index} = add_in_any_order(total{index}, float64({self._operand(root)}))"
             )
-            after.append(
-                f"store_float64(partials, {len(sums)} * chunk + {index}, total{index})"
-            )
+            after.append(f"store_float64(partials, {len(sums)} * chunk + {index}, total{index})")
         return self._loop(f"sums{k}", roots, body, before, after)
 
     def _loop(self, name: str, roots: list, body: list[str], before: list, after: list) -> str:
@@ -224,7 +222,9 @@ class Kernels:
         body += [f"{self._name(each)} = {self._stored_value(each)}" for each in outside]
         body += [f"{self._name(each)} = {self._computed(each, 'float64')}" for each in computed]
         body += [self._keep(each) for each in kept]
-        body += [self._write_scalar(name, new) for name, new in self.plan.scalar_writes if new in own]
+        body += [
+            self._write_scalar(name, new) for name, new in self.plan.scalar_writes if new in own
+        ]
         return self._rows(body, k)
 
     def _given(self, current: Expr) -> str:

@@ -46,8 +46,14 @@ class Launch(Protocol):
 
     rows: list[Row]
 
-    def take(self, gradients: Sequence[Tensor | None]) -> None:
-        """Accept one gradient per row, or None to pass over the row; refuse what does not fit."""
+    def set_hypers(self, hypers: Sequence[Sequence[float]]) -> None:
+        """Set the hyperparameters: for each group a list in the order of the rule."""
 
-    def run(self, hypers: Sequence[Sequence[float]]) -> None:
-        """Update the rows whose gradients were taken; *hypers* holds one list per group."""
+    def take(self) -> bool:
+        """Accept the gradients that the parameters hold now; whether every one holds a gradient.
+
+        Refuses a gradient that does not fit. Nothing is updated yet.
+        """
+
+    def run(self) -> None:
+        """Update the rows whose gradients were taken."""

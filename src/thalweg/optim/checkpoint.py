@@ -55,7 +55,9 @@ def _groups(driver: "Driver", saved: list[Group]) -> list[Group]:
             f"{owner}: the checkpoint has {len(theirs)} groups of {theirs} parameters; the "
             f"optimizer has {len(sizes)} of {sizes}. Build the optimizer as it was when saved."
         )
-    groups = [_group(owner, own, group) for own, group in zip(driver.param_groups, saved, strict=True)]
+    groups = [
+        _group(owner, own, group) for own, group in zip(driver.param_groups, saved, strict=True)
+    ]
     for group in groups:
         driver._check_group(group)
     return groups

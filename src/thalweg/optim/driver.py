@@ -15,8 +15,9 @@ from torch.optim import optimizer as torch_optimizer
 from thalweg.algebra.signature import Scalar
 from thalweg.errors import BadType, BadValue
 from thalweg.kernels import launches
-from thalweg.kernels.table import Launch, Row
+from thalweg.kernels.table import Row
 from thalweg.optim import checkpoint
+from thalweg.optim.state import OptimizerState, ParameterState, changes, unwatched, watched
 from thalweg.rules import Rule
 from thalweg.rules.functional import begin
 
@@ -25,8 +26,8 @@ Group = dict[str, Any]
 _global_pre = torch_optimizer._global_optimizer_pre_hooks
 _global_post = torch_optimizer._global_optimizer_post_hooks
 _profiling = torch.autograd._profiler_enabled
-_END = object()
 
+UNREAD = ("foreach", "fused", "capturable", "differentiable")
 POLICIES = ("propagate", "skip", "raise")
 
 
@@ -49,6 +50,10 @@ class Driver(torch.optim.Optimizer, ABC):
         """Return the rule's name in checkpoints, or None where they hold none, as torch's."""
         return None
 
+    def settings_read(self) -> list[str]:
+        """Return the keys of a group on which its rule and hyperparameters depend."""
+        return [key for key in self.defaults if key not in UNREAD] or ["params"]
+
     def values_of(self, group: Group) -> list[float]:
         """Return the group's hyperparameters in the order of its rule."""
         return [float(self._value(group, name)) for name in self.rule_of(group).hyperparameters]
@@ -64,6 +69,7 @@ class Driver(torch.optim.Optimizer, ABC):
         self.skipped_steps = 0
         self._work: "_Work | None" = None
         super().__init__(_materialized(params), defaults)
+        self.state = watched(self.state)
 
     def add_param_group(self, param_group: Group) -> None:
         """Add a group of parameters; refused with nothing changed if anything in it is illegal."""
@@ -142,14 +148,21 @@ class Driver(torch.optim.Optimizer, ABC):
         work = self._work
         if work is None or not work.holds(self):
             work = self._work = self._arranged()
-        work.take()
-        if self.nonfinite == "propagate" or self._finite(work):
-            work.run()
+        complete = True
+        for launch in work.launches:
+            complete &= launch.take()
+        if self.nonfinite != "propagate" and not self._finite():
+            return loss
+        for launch in work.launches:
+            launch.run()
+        params = work.params
+        increment_version(params if complete else [p for p in params if p.grad is not None])
         return loss
 
-    def _finite(self, work: "_Work") -> bool:
+    def _finite(self) -> bool:
         """Apply the policy for gradients that are not finite; true where the step may go on."""
-        bad = [k for k, p in enumerate(work.params) if p.grad is not None and not _all_finite(p.grad)]
+        params = chain.from_iterable(group["params"] for group in self.param_groups)
+        bad = [k for k, p in enumerate(params) if p.grad is not None and not _all_finite(p.grad)]
         if bad and self.nonfinite == "raise":
             raise BadValue(
                 f"the gradients of parameters {', '.join(map(str, bad[:8]))} (counted over all "
@@ -168,8 +181,7 @@ class Driver(torch.optim.Optimizer, ABC):
             for p in group["params"]:
                 if p.grad is not None or self.state.get(p):
                     rows.setdefault(rule, []).append(self._row(rule, p, index, group))
-        ready = [(rule, launch) for rule, part in rows.items() for launch in launches(rule, part)]
-        return _Work(self, rules, ready)
+        return _Work(self, rules, rows)
 
     def _row(self, rule: Rule, p: Tensor, index: int, group: Group) -> Row:
         begun = bool(self.state.get(p))
@@ -209,12 +221,18 @@ class Driver(torch.optim.Optimizer, ABC):
             hook(self)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
+        super().__setstate__({**state, "state": watched(state["state"])})
         self._work = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return state and groups in ordinary dictionaries, as torch lays them out."""
+        found = super().state_dict()
+        return {**found, "state": {k: unwatched(v) for k, v in found["state"].items()}}
 
     def __getstate__(self) -> dict[str, Any]:
         return {
             **super().__getstate__(),
+            "state": self.state.plain(),
             "nonfinite": self.nonfinite,
             "skipped_steps": self.skipped_steps,
         }
@@ -223,71 +241,71 @@ class Driver(torch.optim.Optimizer, ABC):
 class _Work:
     """The launches of one optimizer, and all that must not have changed for them to be right."""
 
-    def __init__(self, driver: Driver, rules: list[Rule], ready: list[tuple[Rule, Launch]]) -> None:
-        self.groups = [list(group["params"]) for group in driver.param_groups]
-        self.rules, self.launches = rules, ready
-        self.members = [[row.parameter for row in launch.rows] for _, launch in ready]
-        self.params = list(chain.from_iterable(self.members))
+    def __init__(self, driver: Driver, rules: list[Rule], rows: dict[Rule, list[Row]]) -> None:
+        self.rules = rules
+        self.parts = {rule: launches(rule, part) for rule, part in rows.items()}
+        self.launches = list(chain.from_iterable(self.parts.values()))
+        self.params = [row.parameter for launch in self.launches for row in launch.rows]
         taken = set(map(id, self.params))
-        self.waiting = [p for p in chain.from_iterable(self.groups) if id(p) not in taken]
+        everything = chain.from_iterable(map(_parameters, driver.param_groups))
+        self.waiting = [p for p in everything if id(p) not in taken]
         self.addresses = [p.data_ptr() for p in self.params]
-        self.states = [*driver.state.values(), _END]
-        self.values = [*chain.from_iterable(map(_contents, self.states[:-1])), _END]
-        self.settings_of = itemgetter(*driver.defaults)
+        self.groups = [[*group["params"], *_END] for group in driver.param_groups]
+        self.state = list(_tensors_of(driver))
+        self.looked_at, self.whole = _time(driver), driver.state
+        self.settings_of = itemgetter(*driver.settings_read())
         self._read(driver)
 
     def _read(self, driver: Driver) -> None:
-        """Read the hyperparameters of every group into one list per launch."""
-        self.settings = [self.settings_of(group) for group in driver.param_groups]
-        self.fixed = not any(isinstance(v, Tensor) for v in _flat(self.settings))
-        values = [driver.values_of(group) for group in driver.param_groups]
-        self.hypers = [
-            [v if each is rule else [0.0] * len(rule.hyperparameters)
-             for v, each in zip(values, self.rules, strict=True)]
-            for rule, _ in self.launches
-        ]  # fmt: skip
+        """Give every launch the hyperparameters of its groups; groups of other rules get zeros."""
+        groups = driver.param_groups
+        self.settings = [self.settings_of(group) for group in groups]
+        self.fixed = not any(isinstance(value, Tensor) for value in _flat(self.settings))
+        values = list(zip(map(driver.values_of, groups), self.rules, strict=True))
+        for rule, part in self.parts.items():
+            none = [0.0] * len(rule.hyperparameters)
+            for launch in part:
+                launch.set_hypers([own if each is rule else none for own, each in values])
 
     def holds(self, driver: Driver) -> bool:
         """Whether the layout still describes *driver*; new numbers are read on the way."""
-        groups = driver.param_groups
-        if len(groups) != len(self.groups):
-            return False
-        for group, params in zip(groups, self.groups, strict=True):
-            if len(params) != len(group["params"]) or not all(map(is_, group["params"], params)):
+        for group, params in zip(driver.param_groups, self.groups):
+            if not all(map(is_, chain(group["params"], _END), params)):
                 return False
-        states = driver.state.values()
-        if not all(map(is_, (*states, _END), self.states)):
-            return False
-        if not all(map(is_, chain(chain.from_iterable(map(_contents, states)), _LAST), self.values)):
-            return False
+        if changes[0] != self.looked_at or driver.state is not self.whole:
+            if not self._same_state(driver):
+                return False
         if [p.data_ptr() for p in self.params] != self.addresses:
             return False
         if self.waiting and any(p.grad is not None for p in self.waiting):
             return False
-        return self._settings_hold(driver)
-
-    def _settings_hold(self, driver: Driver) -> bool:
-        if self.fixed and [self.settings_of(each) for each in driver.param_groups] == self.settings:
+        settings_of = self.settings_of
+        if self.fixed and [settings_of(each) for each in driver.param_groups] == self.settings:
             return True
-        if any(driver.rule_of(g) is not r for g, r in zip(driver.param_groups, self.rules, strict=True)):
+        if list(map(driver.rule_of, driver.param_groups)) != self.rules:
             return False
         self._read(driver)
         return True
 
-    def take(self) -> None:
-        """Hand every launch its gradients; nothing is updated yet."""
-        for (_, launch), members in zip(self.launches, self.members, strict=True):
-            launch.take([p.grad for p in members])
-
-    def run(self) -> None:
-        """Update, and tell autograd that the parameters have changed."""
-        for (_, launch), hypers in zip(self.launches, self.hypers, strict=True):
-            launch.run(hypers)
-        increment_version([p for p in self.params if p.grad is not None])
+    def _same_state(self, driver: Driver) -> bool:
+        """Look at every piece of state, and remember when, unless some of it is not watched."""
+        self.looked_at, self.whole = _time(driver), driver.state
+        return all(map(is_, _tensors_of(driver), self.state))
 
 
-_LAST = (_END,)
-_contents = dict.values
+_END = (object(),)
+_parameters = itemgetter("params")
+
+
+def _tensors_of(driver: Driver) -> Iterable[Any]:
+    """Yield every piece of state in order, and a mark at the end."""
+    return chain(chain.from_iterable(map(dict.values, driver.state.values())), _END)
+
+
+def _time(driver: Driver) -> int:
+    """Return the time of the clock of changes, or one that never comes if not all is watched."""
+    kinds = {type(driver.state), *map(type, driver.state.values())}
+    return changes[0] if kinds <= {OptimizerState, ParameterState} else -1
 
 
 def _flat(settings: Iterable[tuple]) -> Iterable[Any]:

@@ -69,7 +69,6 @@ class SGD(Named):
         return _with(name, "l2", group["maximize"])
 
 
-
 class SGDW(Named):
     """Gradient descent with momentum and decoupled weight decay; torch has no such class."""
 

@@ -4,11 +4,12 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
 
+from thalweg import rules
 from thalweg.optim import Optimizer
 from thalweg.problems import Problem
 from thalweg.racing.plan import Plan
@@ -33,25 +34,39 @@ def execute(plan: Plan, on_progress: Callable[[Progress], None] | None = None) -
 
     ``on_progress`` is called when a run starts (epoch 0) and after each of its epochs.
     """
+    _warm_up()
     entries = plan.entries()
     for number, (rule, lr) in enumerate(entries, 1):
-
-        def report(epoch: int, number=number, rule=rule, lr=lr) -> None:
-            if on_progress is not None:
-                on_progress(Progress(number, len(entries), rule.key, lr, epoch, plan.epochs))
-
-        yield _run(plan, rule, lr, report)
+        place = Progress(number, len(entries), rule.key, lr, 0, plan.epochs)
+        yield _run(plan, rule, place, on_progress or _ignore)
 
 
-def _run(plan: Plan, rule: Rule, lr: float, report: Callable[[int], None]) -> Run:
-    report(0)
+def _ignore(place: Progress) -> None:
+    """Report to nobody."""
+
+
+@rules.rule("Warm-up")
+def _still(g, *, lr=0.0):
+    """Step nowhere."""
+    return lr * g
+
+
+def _warm_up() -> None:
+    """Take a step that belongs to no rule, so that no rule pays for loading the compiler."""
+    parameter = torch.zeros(1, requires_grad=True)
+    parameter.sum().backward()
+    Optimizer([parameter], _still).step()
+
+
+def _run(plan: Plan, rule: Rule, place: Progress, report: Callable[[Progress], None]) -> Run:
+    report(place)
     start = time.perf_counter()
     curve = []
     with _threads(plan.problem.threads):
-        for epoch in _epochs(plan, rule, lr):
+        for epoch in _epochs(plan, rule, place.lr):
             curve.append(epoch)
-            report(epoch.number)
-    return Run(rule.key, lr, tuple(curve), time.perf_counter() - start)
+            report(replace(place, epoch=epoch.number))
+    return Run(rule.key, place.lr, tuple(curve), time.perf_counter() - start)
 
 
 @contextmanager

@@ -64,7 +64,9 @@ _CENTERED = (
 
 
 @rule("RMSprop", paper="Tieleman & Hinton 2012, lecture 6e", differences=_RMSPROP)
-def rmsprop(g, square_avg=0, *, lr: AdaptiveRate = 1e-2, alpha: Fraction = 0.99, eps: Epsilon = 1e-8):
+def rmsprop(
+    g, square_avg=0, *, lr: AdaptiveRate = 1e-2, alpha: Fraction = 0.99, eps: Epsilon = 1e-8
+):
     """Divide by the root of a running mean of squared gradients."""
     s = ema(g * g, square_avg, alpha)
     return lr * (g / (sqrt(s) + eps)), s

@@ -158,7 +158,9 @@ def first_line(function: Callable) -> str:
 
 def _check_inputs(owner: str, signature: Signature) -> None:
     if "g" not in signature.inputs:
-        raise BadType(f"{owner}: a rule's first argument is the gradient g; it has {signature.inputs}.")
+        raise BadType(
+            f"{owner}: a rule's first argument is the gradient g; it has {signature.inputs}."
+        )
     for name in signature.inputs:
         if name not in ("g", "p"):
             raise BadType(

@@ -1,0 +1,157 @@
+"""The command line answers in plain words, and its exit code says how it went."""
+
+import subprocess
+import sys
+
+import pytest
+
+from thalweg import cli
+from thalweg.rules import catalogue
+
+
+@pytest.fixture
+def thalweg(capsys, tmp_path, monkeypatch):
+    """Run the command line in an empty folder; return its exit code, output and notices."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments):
+        with pytest.raises(SystemExit) as caught:
+            cli.main(list(arguments))
+        return int(caught.value.code or 0), *capsys.readouterr()
+
+    return call
+
+
+def _python(code, *arguments):
+    command = [sys.executable, *code, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def test_without_arguments_a_card_names_every_rule_and_fits_one_screen(thalweg):
+    code, out, _ = thalweg()
+    assert code == 0
+    assert all(key in out for key in catalogue)
+    assert "thalweg race" in out
+    assert len(out.splitlines()) <= 24
+
+
+def test_python_dash_m_shows_the_same_card(thalweg):
+    assert _python(["-m", "thalweg"]) == thalweg()[1]
+
+
+def test_neither_the_card_nor_the_list_of_rules_imports_anything_slow():
+    code = """
+import sys
+from thalweg import cli
+for arguments in ([], ["rules"]):
+    try:
+        cli.main(arguments)
+    except SystemExit:
+        pass
+print({"torch", "sklearn", "numpy", "numba", "plotly"} & set(sys.modules))
+"""
+    assert _python(["-c", code]).splitlines()[-1] == "set()"
+
+
+def test_rules_lists_every_rule_with_its_paper(thalweg):
+    _, out, _ = thalweg("rules")
+    for rule in catalogue.values():
+        assert rule.key in out
+        assert rule.paper.split(",")[0].split(" 2")[0][:20] in out
+
+
+def test_a_rule_is_shown_with_source_formula_ranges_and_kernel(thalweg):
+    code, out, _ = thalweg("rules", "adam")
+    assert code == 0
+    for part in ("def adam(", r"\theta_t &=", "Kingma", "[0, 1)", "0.0001 to 0.1", "Keras"):
+        assert part in out
+    assert "Kernel" in out or "kernel" in out
+
+
+def test_a_race_prints_the_board_and_writes_the_page(thalweg, tmp_path):
+    code, out, notices = thalweg("race", "--rules", "adam,sgd", "--trials", "2", "--epochs", "1")
+    assert code == 0
+    assert "validation loss" in out
+    assert "adam" in out
+    assert f"Page: {tmp_path / 'race.html'}" in out
+    assert (tmp_path / "race.html").stat().st_size > 1_000_000
+    assert len([line for line in notices.splitlines() if "lr" in line]) == 4
+
+
+def test_ctrl_c_shows_the_finished_runs_and_exits_130(thalweg, tmp_path, monkeypatch):
+    from thalweg import racing
+
+    whole = racing.execute
+
+    def interrupted(plan, on_progress=None):
+        yield next(whole(plan, on_progress))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(racing, "execute", interrupted)
+    code, out, _ = thalweg("race", "--rules", "sgd,adam", "--epochs", "1")
+    assert code == 130
+    assert "Interrupted: 1 of 8 runs finished" in out
+    assert "Interrupted: 1 of 8 runs" in (tmp_path / "race.html").read_text(encoding="utf-8")
+
+
+def test_ctrl_c_before_the_first_run_has_finished_writes_no_page(thalweg, tmp_path, monkeypatch):
+    from thalweg import racing
+
+    def interrupted(plan, on_progress=None):
+        raise KeyboardInterrupt
+        yield
+
+    monkeypatch.setattr(racing, "execute", interrupted)
+    code, _, notices = thalweg("race", "--rules", "sgd")
+    assert code == 130
+    assert "nothing to show" in notices
+    assert not (tmp_path / "race.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["rules", "adm"], "Did you mean"),
+        (["race", "--rules", "adam,sdg"], "Did you mean 'sgd'?"),
+        (["race", "--rules", ""], "there is no rule ''"),
+        (["race", "digit"], "Did you mean 'digits'?"),
+        (["race", "--trials", "0"], "'0' is not a whole number of at least 1"),
+        (["race", "--trials", "many"], "'many' is not a whole number"),
+        (["race", "--epochs", "-2"], "'-2' is not a whole number of at least 1"),
+        (["race", "--seed", "-1"], "'-1' is not a whole number of at least 0"),
+        (["race", "--out", "missing/race.html"], "there is no folder"),
+        (["race", "--out", "."], "is a folder"),
+        (["race", "--bogus"], "--bogus"),
+        (["rase"], "rase"),
+    ],
+)
+def test_a_bad_request_is_answered_in_one_message_with_exit_code_2(thalweg, arguments, message):
+    code, out, notices = thalweg(*arguments)
+    assert code == 2
+    assert message in notices
+    assert "Traceback" not in notices
+    assert out == ""
+
+
+def test_a_damaged_data_file_is_answered_without_a_traceback(thalweg, tmp_path, monkeypatch):
+    (tmp_path / "mnist.npz").write_text("not an archive")
+    monkeypatch.setenv("THALWEG_DATA", str(tmp_path))
+    code, _, notices = thalweg("race", "mnist")
+    assert code == 2
+    assert f"{tmp_path / 'mnist.npz'} cannot be used as MNIST" in notices
+    assert "Traceback" not in notices
+
+
+def test_an_error_that_is_not_ours_keeps_its_traceback(thalweg, monkeypatch):
+    def broken(*arguments):
+        raise ZeroDivisionError("a defect, not a refusal")
+
+    monkeypatch.setattr("thalweg.report.listing", broken)
+    with pytest.raises(ZeroDivisionError):
+        cli.main(["rules"])
+
+
+def test_the_version_is_printed(thalweg):
+    from thalweg import __version__
+
+    assert thalweg("--version") == (0, __version__ + "\n", "")
