@@ -1,6 +1,6 @@
 """Times one optimizer step against the best torch offers, side by side in one run.
 
-    python benchmarks/step.py                  every rule, every size, the pipeline, cold start, memory
+    python benchmarks/step.py                  all: rules, pipeline, first step, memory
     python benchmarks/step.py --rules Adam     some rules
     python benchmarks/step.py --write          also put the tables into benchmarks/README.md
 
@@ -41,8 +41,8 @@ RULES = (
     "Adam", "AdamW", "SGD", "Adagrad", "Adadelta", "NAdam", "RAdam", "Rprop", "Adamax", "RMSprop",
 )  # fmt: skip
 BARS = {
-    **{name: (5, 2, 2, 0.95, 0.95) for name in FUSED},
-    **{name: (5,) * 5 for name in ("Adadelta", "NAdam", "RAdam", "Rprop")},
+    **dict.fromkeys(FUSED, (5, 2, 2, 0.95, 0.95)),
+    **dict.fromkeys(("Adadelta", "NAdam", "RAdam", "Rprop"), (5,) * 5),
     "Adamax": (4,) * 5,
     "RMSprop": (3,) * 5,
 }
@@ -234,7 +234,7 @@ def memory() -> list[str]:
         [sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True
     )
     return [
-        f"Peak memory of Adam on 64 M elements beyond its state slots: {float(done.stdout):.2f} MiB "
+        f"Peak memory of Adam on 64 M elements beyond its state: {float(done.stdout):.2f} MiB "
         "(wanted ≤ 1)."
     ]
 

@@ -61,19 +61,6 @@ def start(
         screen.print(report.card(__version__, rules.catalogue.values()))
 
 
-@app.command("rules")
-def show_rules(
-    rule: Annotated[
-        str | None, typer.Argument(metavar="KEY", help="A rule's key, such as adam.")
-    ] = None,
-) -> None:
-    """List the update rules, or show one: its source, formula, hyperparameters and kernel."""
-    if rule is None:
-        screen.print(report.listing(rules.catalogue.values()))
-    else:
-        screen.print(report.sheet(rules.find(rule)))
-
-
 def _whole(low: int) -> Callable[[str], int]:
     """Return a parser of whole numbers that refuses those below ``low``."""
 
@@ -165,3 +152,16 @@ def _show(plan: Plan, finished: list[Run], place: Path) -> None:
     result = conclude(plan, finished)
     screen.print(report.summary(result))
     screen.print(f"Page: {report.page(result, place)}", highlight=False, soft_wrap=True)
+
+
+@app.command("rules")
+def show_rules(
+    rule: Annotated[
+        str | None, typer.Argument(metavar="KEY", help="A rule's key, such as adam.")
+    ] = None,
+) -> None:
+    """List the update rules, or show one: its source, formula, hyperparameters and kernel."""
+    if rule is None:
+        screen.print(report.listing(rules.catalogue.values()))
+    else:
+        screen.print(report.sheet(rules.find(rule)))

@@ -196,7 +196,7 @@ def postorder(
 
 
 def substitute(roots: "tuple[Expr, ...]", replacements: "dict[Expr, Expr]") -> tuple[Expr, ...]:
-    """Return *roots* with each node of *replacements* exchanged; replacements are not re-entered."""
+    """Return *roots* with the nodes of *replacements* exchanged; those are not re-entered."""
     known: dict[Expr, Expr] = dict(replacements)
     for current in postorder(roots):
         if current not in known:

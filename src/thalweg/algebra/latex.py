@@ -5,14 +5,14 @@ from typing import Any
 from thalweg.algebra.expr import Expr, node, symbol
 from thalweg.algebra.operations import ATOM, COMPARISON, OPERATIONS, POWER, PRODUCT, SUM
 from thalweg.algebra.python import Written, name_nodes, write
-from thalweg.algebra.rank import Rank, ranks
+from thalweg.algebra.rank import ranks
 from thalweg.algebra.signature import FromHyper, FromInput, Number, Scalar, Signature
 from thalweg.algebra.trace import symbols, traced
 
 _GREEK = frozenset(
-    "alpha beta gamma delta epsilon zeta eta theta kappa lambda mu nu xi rho sigma tau phi chi psi "
-    "omega".split()
-)
+    {"alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "kappa", "lambda", "mu",
+     "nu", "xi", "rho", "sigma", "tau", "phi", "chi", "psi", "omega"}
+)  # fmt: skip
 _FIELD = {
     "lr": r"\eta", "eps": r"\epsilon", "momentum": r"\mu", "dampening": r"\tau",
     "weight_decay": r"\lambda", "etaminus": r"\eta^{-}", "etaplus": r"\eta^{+}",
@@ -77,7 +77,7 @@ class _Text:
 
     def _name_state(self, signature, outputs, names) -> None:
         for slot, new in zip(signature.slots, outputs[1:], strict=True):
-            self.letters[slot] = letter(names[new] if new in names else slot)
+            self.letters[slot] = letter(names.get(new, slot))
 
     def _name_symbols(self, signature: Signature, taken: dict[str, Expr]) -> None:
         for name in signature.inputs:

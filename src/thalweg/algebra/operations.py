@@ -26,8 +26,8 @@ class Operation:
 
     ``python`` and ``latex`` are templates of the printers; ``binds`` says how tightly the result
     holds together, so that printers know where parentheses belong. ``kernel`` is the form in a
-    compiled loop, where every operand is an atom and ``{T}`` is the loop's type. ``number`` computes on Python numbers and
-    ``array(library, *values)`` on arrays.
+    compiled loop, where every operand is an atom and ``{T}`` is the loop's type. ``number``
+    computes on Python numbers and ``array(library, *values)`` on arrays.
     """
 
     name: str

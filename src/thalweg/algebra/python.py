@@ -17,7 +17,7 @@ def source(rule: Any, name: str | None = None) -> str:
     """Return *rule* as the text of one Python function: ``trace(source(rule)) is trace(rule)``."""
     found = traced(rule)
     signature = rule.signature
-    taken = {text: node for text, node in symbols(signature).items()}
+    taken = symbols(signature)
     named = name_nodes(found.outputs, found.names, set(taken))
     known: dict[Expr, str] = {node: text for text, node in taken.items()}
     lines = []

@@ -7,8 +7,9 @@ import os
 import platform
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 
@@ -26,7 +27,7 @@ class Compiled:
 
     plan: Plan
     columns: int
-    launch: ctypes._CFuncPtr
+    launch: Callable[[int], None]
     bodies: tuple[int, ...]
     module: ModuleType
 
@@ -36,7 +37,7 @@ def kernel_source(rule: Rule, dtype: str = "float32") -> str:
     return Kernels(lower(rule), dtype).element_source()
 
 
-@lru_cache(maxsize=None)
+@cache
 def compiled(plan: Plan, dtype: str) -> Compiled:
     """Return the kernels of *plan* for elements of *dtype*, from disk if they are there."""
     kernels = Kernels(plan, dtype)
@@ -57,14 +58,15 @@ def _module(text: str, name: str) -> ModuleType:
     if not path.exists():
         _write(path, text)
     spec = importlib.util.spec_from_file_location(f"thalweg_kernel_{path.stem}", path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
     return module
 
 
-@lru_cache(maxsize=None)
+@cache
 def _environment() -> str:
     """Return all that compiled code depends on besides its text: versions, CPU, our intrinsics."""
     import llvmlite
@@ -81,7 +83,7 @@ def _environment() -> str:
     )  # fmt: skip
 
 
-@lru_cache(maxsize=None)
+@cache
 def cache_directory() -> Path:
     """Return the folder of compiled kernels: $THALWEG_CACHE, else the user's cache folder.
 

@@ -114,8 +114,8 @@ class CpuLaunch:
 
     def _take_one_by_one(self) -> bool:
         pairs = [(row, row.parameter.grad) for row in self.rows]
-        self._taken = [None if g is None else self._aligned(row, g) for row, g in pairs]
-        addresses = [0 if g is None else g.data_ptr() or _NOWHERE for g in self._taken]
+        self._taken = kept = [None if g is None else self._aligned(row, g) for row, g in pairs]
+        addresses = [(g.data_ptr() or _NOWHERE) if g is not None else 0 for g in kept]
         self._pack(self._gradients, 0, *addresses)
         return 0 not in addresses
 
@@ -131,3 +131,4 @@ class CpuLaunch:
         if self._parallel:
             self._control[layout.THREADS] = threads_available()
         self._call(self._control_address)
+        self._taken = ()

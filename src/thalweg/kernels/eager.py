@@ -39,7 +39,7 @@ class EagerLaunch:
         """Update the rows whose gradients were taken."""
         active, self._active = self._active, []
         for row, _ in active:
-            row.step += 1
+            row.step.add_(1)
         batches = [active] if self.plan.reads_every_row else [[each] for each in active]
         for batch in filter(None, batches):
             self._update(batch)

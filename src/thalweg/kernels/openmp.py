@@ -7,7 +7,7 @@ a small machine. Where no such runtime is found, a thread pool of Python's stand
 import ctypes
 import os
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
+from functools import cache
 
 _ENTRY = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint)
 _BODY = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
@@ -33,7 +33,7 @@ def threads_available() -> int:
     return 1 if _after_fork else torch.get_num_threads()
 
 
-@lru_cache(maxsize=None)
+@cache
 def parallel_entry() -> int:
     """Return the address of a function ``(body, data, threads, flags)`` that runs body on each."""
     found = _openmp_of_torch()
@@ -55,7 +55,7 @@ def _openmp_of_torch():
     return None
 
 
-@lru_cache(maxsize=None)
+@cache
 def _pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(thread_name_prefix="thalweg")
 

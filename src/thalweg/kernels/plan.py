@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 
 from thalweg.algebra import Expr, Rank, levels, node, ranks, symbol
 from thalweg.algebra.expr import postorder, substitute
@@ -41,7 +41,7 @@ class Plan:
         return bool(self.sums or self.scalars)
 
 
-@lru_cache(maxsize=None)
+@cache
 def lower(rule: Rule) -> Plan:
     """Return the plan of *rule*."""
     outputs = _without_clip(rule.outputs)

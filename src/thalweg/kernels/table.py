@@ -1,4 +1,4 @@
-"""A launch is a table of rows, one per parameter; this is the table as engines and drivers share it."""
+"""A launch is a table of rows, one per parameter: what engines and drivers share."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -68,7 +68,7 @@ def _group(owner: str, own: Group, saved: Group) -> Group:
         if key in own and saved.get(key, own[key]) != own[key]:
             raise BadValue(
                 f"{owner}: the checkpoint was saved with {key}={saved[key]!r}, which is another "
-                f"rule than this optimizer's {key}={own[key]!r}. Build the optimizer that was saved."
+                f"rule than {key}={own[key]!r}. Build the optimizer that was saved."
             )
     kept = {key: deepcopy(value) for key, value in saved.items() if key != "params"}
     defaults = {key: value for key, value in own.items() if key != "params"}

@@ -52,7 +52,7 @@ class Driver(torch.optim.Optimizer, ABC):
 
     def settings_read(self) -> list[str]:
         """Return the keys of a group on which its rule and hyperparameters depend."""
-        return [key for key in self.defaults if key not in UNREAD] or ["params"]
+        return [key for key in self.defaults if key not in UNREAD]
 
     def values_of(self, group: Group) -> list[float]:
         """Return the group's hyperparameters in the order of its rule."""
@@ -67,7 +67,7 @@ class Driver(torch.optim.Optimizer, ABC):
             raise BadValue(f"nonfinite={nonfinite!r}; expected one of {', '.join(POLICIES)}.")
         self.nonfinite = nonfinite
         self.skipped_steps = 0
-        self._work: "_Work | None" = None
+        self._work: _Work | None = None
         super().__init__(_materialized(params), defaults)
         self.state = watched(self.state)
 
@@ -94,8 +94,8 @@ class Driver(torch.optim.Optimizer, ABC):
             value = self._value(group, name)
         except (TypeError, IndexError) as error:
             raise BadType(
-                f"{type(self).__name__}: {label} cannot be read from "
-                f"{self.places[name][0]}={group[self.places[name][0]]!r}; expected a pair of numbers."
+                f"{type(self).__name__}: {label} is not in {group[self.places[name][0]]!r}; "
+                "expected a pair of numbers."
             ) from error
         if isinstance(value, Tensor) and value.numel() != 1:
             raise BadValue(
@@ -213,12 +213,12 @@ class Driver(torch.optim.Optimizer, ABC):
 
         State keeps its precision where it is wider than the parameter's.
         """
-        for hook in self._optimizer_load_state_dict_pre_hooks.values():
-            state_dict = hook(self, dict(state_dict)) or state_dict
+        for before in self._optimizer_load_state_dict_pre_hooks.values():
+            state_dict = before(self, dict(state_dict)) or state_dict
         groups, state = checkpoint.matched(self, state_dict)
         self.__setstate__({"state": state, "param_groups": groups})
-        for hook in self._optimizer_load_state_dict_post_hooks.values():
-            hook(self)
+        for after in self._optimizer_load_state_dict_post_hooks.values():
+            after(self)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__({**state, "state": watched(state["state"])})
@@ -232,7 +232,7 @@ class Driver(torch.optim.Optimizer, ABC):
     def __getstate__(self) -> dict[str, Any]:
         return {
             **super().__getstate__(),
-            "state": self.state.plain(),
+            "state": {key: unwatched(value) for key, value in self.state.items()},
             "nonfinite": self.nonfinite,
             "skipped_steps": self.skipped_steps,
         }
@@ -253,14 +253,16 @@ class _Work:
         self.groups = [[*group["params"], *_END] for group in driver.param_groups]
         self.state = list(_tensors_of(driver))
         self.looked_at, self.whole = _time(driver), driver.state
-        self.settings_of = itemgetter(*driver.settings_read())
+        self.keys = driver.settings_read()
+        self.settings_of = itemgetter("params", *self.keys)
         self._read(driver)
 
     def _read(self, driver: Driver) -> None:
         """Give every launch the hyperparameters of its groups; groups of other rules get zeros."""
         groups = driver.param_groups
         self.settings = [self.settings_of(group) for group in groups]
-        self.fixed = not any(isinstance(value, Tensor) for value in _flat(self.settings))
+        read = [group[key] for group in groups for key in self.keys]
+        self.fixed = not any(isinstance(value, Tensor) for value in _flat(read))
         values = list(zip(map(driver.values_of, groups), self.rules, strict=True))
         for rule, part in self.parts.items():
             none = [0.0] * len(rule.hyperparameters)
@@ -269,12 +271,12 @@ class _Work:
 
     def holds(self, driver: Driver) -> bool:
         """Whether the layout still describes *driver*; new numbers are read on the way."""
-        for group, params in zip(driver.param_groups, self.groups):
+        for group, params in zip(driver.param_groups, self.groups, strict=False):
             if not all(map(is_, chain(group["params"], _END), params)):
                 return False
-        if changes[0] != self.looked_at or driver.state is not self.whole:
-            if not self._same_state(driver):
-                return False
+        changed = changes[0] != self.looked_at or driver.state is not self.whole
+        if changed and not self._same_state(driver):
+            return False
         if [p.data_ptr() for p in self.params] != self.addresses:
             return False
         if self.waiting and any(p.grad is not None for p in self.waiting):
@@ -308,8 +310,8 @@ def _time(driver: Driver) -> int:
     return changes[0] if kinds <= {OptimizerState, ParameterState} else -1
 
 
-def _flat(settings: Iterable[tuple]) -> Iterable[Any]:
-    for value in chain.from_iterable(settings):
+def _flat(values: Iterable[Any]) -> Iterable[Any]:
+    for value in values:
         yield from value if isinstance(value, (tuple, list)) else (value,)
 
 

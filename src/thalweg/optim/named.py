@@ -4,7 +4,7 @@
 the fastest engine that can run is always chosen.
 """
 
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import torch
@@ -15,7 +15,7 @@ from thalweg.rules import Rule, chain, find
 from thalweg.rules.transforms import ascend, decay, l2_decay
 
 
-@lru_cache(maxsize=None)
+@cache
 def _with(name: str, penalty: str, maximize: bool) -> Rule:
     """Return the rule called *name* with L2 or decoupled decay, climbing if asked to."""
     pieces: list[Any] = [ascend] if maximize else []

@@ -47,10 +47,6 @@ class ParameterState(dict):
 class OptimizerState(defaultdict):
     """The state of an optimizer: a `ParameterState` for each parameter."""
 
-    def plain(self) -> dict[Any, Any]:
-        """Return the same entries in ordinary dictionaries, as checkpoints hold them."""
-        return {key: unwatched(value) for key, value in self.items()}
-
 
 def watched(entries: dict[Any, Any]) -> OptimizerState:
     """Return *entries*, dictionaries by parameter, as watched state."""

@@ -37,7 +37,8 @@ def curves(result: Result) -> Figure:
     near = [row for row in rows if row.best.loss <= limit]
     values = [point.validation_loss for row in near for point in row.best.curve]
     traces = [_curve(row, result.header) | _named(row, limit) for row in rows]
-    return {"data": traces, "layout": _layout({"title": {"text": "epoch"}}, _view(values))}
+    x = {"title": {"text": "epoch"}, "tick0": 0, "dtick": -(-result.header.epochs // 10)}
+    return {"data": traces, "layout": _layout(x, _view(values))}
 
 
 def _named(row: Row, limit: float) -> Figure:
@@ -48,7 +49,7 @@ def _curve(row: Row, header: Header) -> Figure:
     label = f"<b>{row.rule}</b>, lr {words.rate(row.best.lr)}"
     points = row.best.curve
     return _trace(row.rule, header) | {
-        "mode": "lines",
+        "mode": "lines" if len(points) > 1 else "markers",
         "x": [point.number for point in points],
         "y": [point.validation_loss for point in points],
         "customdata": [point.validation_accuracy for point in points],

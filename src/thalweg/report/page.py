@@ -44,7 +44,7 @@ def _texts(result: Result) -> dict[str, str]:
         "protocol": _paragraphs(words.protocol(header), ""),
         "description": escape(header.description),
         "versions": escape(words.versions(header)),
-        "edge": escape(words.edge_warning(result)),
+        "reading": escape(words.reading(result)),
         "board": _board(result),
         "runs": _runs(result.runs),
         "figures": _embedded(pictures),

@@ -19,7 +19,7 @@ _NUMBERS = ("best lr", "validation loss", "accuracy", "time")
 def summary(result: Result) -> RenderableType:
     """Return the claim, the table, and under it what the table does not say."""
     header = result.header
-    notes = [words.unfinished(result), *words.protocol(header), words.edge_warning(result)]
+    notes = [words.unfinished(result), *words.protocol(header), words.reading(result)]
     return Group(
         Text(words.claim(header), style="bold"),
         table(result),

@@ -63,7 +63,7 @@ def notes(row: Row, header: Header) -> str:
     """Say what is doubtful about a row: runs that diverged or are missing, a best at the edge."""
     found = []
     if row.edge:
-        found.append(f"best is the {row.edge} tried")
+        found.append(f"best lr is the {row.edge} tried")
     if row.failures:
         found.append(f"{row.failures} of {row.finished} diverged")
     if row.finished < header.trials:
@@ -71,13 +71,14 @@ def notes(row: Row, header: Header) -> str:
     return "; ".join(found)
 
 
-def edge_warning(result: Result) -> str:
-    """Explain the edge note where some row carries it; empty otherwise."""
+def reading(result: Result) -> str:
+    """Say how the time column is meant, and the edge note where some row carries it."""
+    time = "Time adds up all runs of a rule, with whatever had to be compiled."
     if not any(row.edge for row in result.board):
-        return ""
+        return time
     return (
-        '"Best is the lowest (highest) tried": the best learning rate is the first (last) of the '
-        "grid, so one outside it may do better."
+        f"{time} Where the best learning rate is the lowest or highest tried, one outside the grid "
+        "may do better."
     )
 
 

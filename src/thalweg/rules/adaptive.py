@@ -1,6 +1,6 @@
 """Rules that divide each coordinate's step by the size its gradients have had."""
 
-from thalweg.algebra import from_hyper, maximum, sqrt
+from thalweg.algebra import ema, from_hyper, maximum, sqrt
 from thalweg.rules.ranges import (
     AdaptiveRate,
     Epsilon,
@@ -10,7 +10,6 @@ from thalweg.rules.ranges import (
     NonNegative,
     RatioRate,
 )
-from thalweg.algebra import ema
 from thalweg.rules.rule import rule
 
 

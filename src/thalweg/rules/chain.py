@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from thalweg.algebra import Expr, Signature, call, expand
+from thalweg.algebra import Expr, Hyperparameter, Signature, call, expand
+from thalweg.algebra.signature import Initial
 from thalweg.errors import BadType, BadValue
 from thalweg.rules.rule import Rule
 from thalweg.rules.transform import SUBJECTS, Transform
@@ -64,7 +65,8 @@ def _summary(order: tuple[Piece, ...], core: Rule) -> str:
 
 
 def _merged(order: tuple[Piece, ...]) -> Signature:
-    slots, hyperparameters = {}, {}
+    slots: dict[str, Initial] = {}
+    hyperparameters: dict[str, Hyperparameter] = {}
     for piece in order:
         for slot, initial in piece.signature.slots.items():
             if slot in slots:
@@ -73,9 +75,7 @@ def _merged(order: tuple[Piece, ...]) -> Signature:
         for hyper in piece.signature.hyperparameters.values():
             known = hyperparameters.setdefault(hyper.name, hyper)
             if known != hyper:
-                raise BadValue(
-                    f"two pieces of the chain declare {hyper.name} differently: {known} and {hyper}."
-                )
+                raise BadValue(f"two pieces declare {hyper.name} differently: {known} and {hyper}.")
     for piece in order:
         _check_shared(piece, hyperparameters)
     reads_p = any({"p", "p_new"} & set(piece.signature.inputs) for piece in order)
@@ -94,7 +94,8 @@ def _check_shared(piece: Piece, hyperparameters: dict) -> None:
 
 def _compose(order: tuple[Piece, ...], **values: Any) -> tuple:
     """Run every piece on *values*; return the step, then all new state in order."""
-    p, state = values.get("p"), []
+    p = values.get("p")
+    state: list[Any] = []
     flow = dict(values)
     for piece in order:
         if isinstance(piece, Transform) and piece.subject == "p_new":

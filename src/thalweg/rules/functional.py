@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from thalweg.algebra import evaluate
+from thalweg.algebra import evaluate, symbol
 from thalweg.algebra.operations import library_of
 from thalweg.algebra.signature import FromHyper, FromInput, Initial, Scalar
 from thalweg.algebra.trace import symbols
@@ -46,24 +46,36 @@ def update(
     columns = [_matched(params, grads, "grads")]
     columns += [_matched(params, _slot(rule, state, slot), slot) for slot in slots]
     table = symbols(rule.signature)
-    shared = {table[name]: value for name, value in settings.items()} | {table.get("t"): t}
-    rows = [
-        shared | dict(zip([table["g"], *map(table.get, slots), table.get("p")], (*each, p)))
-        for p, *each in zip(leaves, *columns, strict=True)
+    shared = {table[name]: value for name, value in settings.items()}
+    given = columns[1:]
+    own = [table[name] for name in ("g", *slots)]
+    columns = [
+        list(map(_host, column)) if isinstance(slots.get(name), Scalar) else column
+        for name, column in zip(("g", *slots), columns, strict=True)
     ]
+    rows = [shared | dict(zip(own, each, strict=True)) for each in zip(*columns, strict=True)]
+    for row, p in zip(rows, leaves, strict=True):
+        row |= {symbol("input", "p"): p, symbol("clock", "t"): t}
     results = evaluate(rule.outputs, rows)
     params = rebuild([_like(p, p - out[0]) for p, out in zip(leaves, results, strict=True)])
     new = zip(*(out[1:] for out in results), strict=True)
     return params, {
         slot: rebuild([_like(old, value) for old, value in zip(column, values, strict=True)])
-        for slot, column, values in zip(slots, columns[1:], new, strict=True)
+        for slot, column, values in zip(slots, given, new, strict=True)
     }
+
+
+def _host(value: Any) -> Any:
+    """Return one number per parameter in float64, in which all such numbers are computed."""
+    if library_of(value) is None:
+        return value
+    return value.double() if hasattr(value, "double") else float(value)
 
 
 def _slot(rule: Any, state: Mapping[str, Any], slot: str) -> Any:
     if slot not in state:
         raise BadValue(
-            f"{rule.name}: the state has no slot {slot!r}; it holds {', '.join(state) or 'nothing'}. "
+            f"{rule.name}: the state has no slot {slot!r}, only {', '.join(state) or 'nothing'}. "
             "Make it with rule.init(params)."
         )
     return state[slot]
@@ -82,7 +94,7 @@ def _like(old: Any, new: Any) -> Any:
 
 
 def _flatten(tree: Any) -> tuple[list, Callable[[list], Any]]:
-    """Return the leaves of a value, list, tuple or dict, and what puts new leaves in their place."""
+    """Return the leaves of a value, list or dict, and what puts new leaves in their place."""
     if isinstance(tree, Mapping):
         return list(tree.values()), lambda leaves: dict(zip(tree, leaves, strict=True))
     if isinstance(tree, (list, tuple)):

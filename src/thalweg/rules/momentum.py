@@ -13,10 +13,10 @@ def sgd(g, *, lr: GradientRate = 1e-3):
 
 @rule(
     "Momentum",
-    paper="Sutskever, Martens, Dahl & Hinton 2013, On the importance of initialization and momentum",
+    paper="Sutskever et al. 2013, On the importance of initialization and momentum",
     differences=(
-        "The learning rate stands outside the buffer, as in torch; Sutskever's v = mu v - lr g puts "
-        "it inside. They differ once the learning rate changes.",
+        "The learning rate stands outside the buffer, as in torch; Sutskever's v = mu v - lr g "
+        "puts it inside. They differ once the learning rate changes.",
         "The buffer starts as the first gradient, undampened, as in torch; optax and Keras start "
         "from zero.",
     ),

@@ -41,7 +41,9 @@ class Rule:
             for name, initial in self.signature.slots.items()
             if hasattr(initial, "value")
         }
-        return self.compute(**{**slots, **defaults, **dict(zip(names, args)), **values})
+        return self.compute(
+            **{**slots, **defaults, **dict(zip(names, args, strict=False)), **values}
+        )
 
     @property
     def hyperparameters(self) -> dict[str, Hyperparameter]:
@@ -73,9 +75,10 @@ class Rule:
         """
         for name, value in hyper.items():
             if name not in self.hyperparameters:
+                known = ", ".join(self.hyperparameters) or "none"
                 raise UnknownName(
-                    f"{self.name} has no hyperparameter {name!r}.{nearest(name, self.hyperparameters)}"
-                    f" It takes: {', '.join(self.hyperparameters) or 'none'}."
+                    f"{self.name} has no hyperparameter {name!r}."
+                    f"{nearest(name, self.hyperparameters)} It takes: {known}."
                 )
             if not hasattr(value, "shape"):
                 self.hyperparameters[name].check(value, self.name)

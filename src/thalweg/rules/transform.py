@@ -39,7 +39,7 @@ class Transform:
         """Return the changed subject, then the new state, if it keeps any."""
         names = (*self.signature.inputs, *self.signature.slots)
         defaults = {each.name: each.default for each in self.signature.hyperparameters.values()}
-        return self.compute(**{**defaults, **dict(zip(names, args)), **values})
+        return self.compute(**{**defaults, **dict(zip(names, args, strict=False)), **values})
 
     def __reduce__(self) -> Any:
         if getattr(importlib.import_module(self.module), self.key, None) is not self:
