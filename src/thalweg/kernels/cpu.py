@@ -68,17 +68,16 @@ def _module(text: str, name: str) -> ModuleType:
 
 @cache
 def _environment() -> str:
-    """Return all that compiled code depends on besides its text: versions, CPU, our intrinsics."""
+    """Return what compiled code depends on besides its text: versions, CPU, our own machine room."""
     import llvmlite
     import llvmlite.binding
     import numba
 
-    from thalweg.kernels import machine
-
+    rooms = [Path(__file__).with_name(name) for name in ("machine.py", "layout.py")]
     return "\n".join(
         [
             numba.__version__, llvmlite.__version__, sys.version, platform.platform(),
-            llvmlite.binding.get_host_cpu_name(), Path(machine.__file__).read_text(),
+            llvmlite.binding.get_host_cpu_name(), *(each.read_text() for each in rooms),
         ]
     )  # fmt: skip
 

@@ -17,6 +17,10 @@ import math
 import numpy as np
 from numba import cfunc, float32, float64, types
 
+from thalweg.kernels.layout import (
+    BODIES, CHUNK, CHUNKS, END_CHUNK, FIRST_CHUNK, GRADIENTS, GROUP, HYPERS, LENGTH, NEXT,
+    PARALLEL, PARAMETER, PARTIALS, ROWS, SLOTS, STEP, STORED, STORED_ROW, TABLE, THREADS,
+)
 from thalweg.kernels.machine import (
     add_in_any_order, claim, load_float32, load_float64, load_int64, run_here, run_parallel,
     store_float32, store_float64, store_int64,
@@ -84,27 +88,26 @@ class Kernels:
     def _loop(self, name: str, roots: list, body: list[str], before: list, after: list) -> str:
         lines = [
             f"def {name}(control):",
-            f"    table = load_int64(control, {layout.TABLE})",
-            f"    gradients = load_int64(control, {layout.GRADIENTS})",
-            f"    all_stored = load_int64(control, {layout.STORED})",
-            *([f"    partials = load_int64(control, {layout.PARTIALS})"] if after else []),
-            f"    chunks = load_int64(control, {layout.CHUNKS})",
+            "    table = load_int64(control, TABLE)",
+            "    gradients = load_int64(control, GRADIENTS)",
+            "    all_stored = load_int64(control, STORED)",
+            *(["    partials = load_int64(control, PARTIALS)"] if after else []),
+            "    chunks = load_int64(control, CHUNKS)",
             "    row = 0",
             "    while True:",
-            f"        chunk = claim(control, {layout.NEXT})",
+            "        chunk = claim(control, NEXT)",
             "        if chunk >= chunks:",
             "            return",
             f"        line = table + {8 * self.columns} * row",
-            f"        while chunk >= load_int64(line, {layout.END_CHUNK}):",
+            "        while chunk >= load_int64(line, END_CHUNK):",
             "            row += 1",
             f"            line += {8 * self.columns}",
             "        g_at = load_int64(gradients, row)",
             "        if g_at == 0:",
             "            continue",
-            f"        first = (chunk - load_int64(line, {layout.FIRST_CHUNK})) * {layout.CHUNK}",
-            f"        count = min(load_int64(line, {layout.LENGTH}) - first, {layout.CHUNK})",
-            f"        stored = all_stored + {8 * len(self.place)} "
-            f"* load_int64(line, {layout.STORED_ROW})",
+            "        first = (chunk - load_int64(line, FIRST_CHUNK)) * CHUNK",
+            "        count = min(load_int64(line, LENGTH) - first, CHUNK)",
+            f"        stored = all_stored + {8 * len(self.place)} * load_int64(line, STORED_ROW)",
             *(f"        {line}" for line in [*self._hosted(roots), *self._addresses(roots)]),
             *(f"        {line}" for line in before),
             "        for i in range(count):",
@@ -147,8 +150,8 @@ class Kernels:
         lines = [f"g_at += {self.size} * first"]
         needed = {each.payload[1] for each in self._in_loop(roots) if each.op == "symbol"}
         written = {name for name, value in self.plan.writes if value in set(roots)}
-        columns = {"p": layout.PARAMETER}
-        columns |= {slot: layout.SLOTS + k for k, slot in enumerate(self.plan.slots)}
+        columns = {"p": "PARAMETER"}
+        columns |= {slot: f"SLOTS + {k}" for k, slot in enumerate(self.plan.slots)}
         for name, column in columns.items():
             if name in needed | written:
                 lines.append(f"{name}_at = load_int64(line, {column}) + {self.size} * first")
@@ -181,14 +184,14 @@ class Kernels:
         passes = len(self.plan.sums)
         lines = [
             "def launch(control):",
-            f"    rows = load_int64(control, {layout.ROWS})",
-            f"    table = load_int64(control, {layout.TABLE})",
-            f"    gradients = load_int64(control, {layout.GRADIENTS})",
-            f"    hypers = load_int64(control, {layout.HYPERS})",
-            f"    all_stored = load_int64(control, {layout.STORED})",
-            f"    threads = load_int64(control, {layout.THREADS})",
-            f"    parallel = load_int64(control, {layout.PARALLEL})",
-            *([f"    partials = load_int64(control, {layout.PARTIALS})"] if passes else []),
+            "    rows = load_int64(control, ROWS)",
+            "    table = load_int64(control, TABLE)",
+            "    gradients = load_int64(control, GRADIENTS)",
+            "    hypers = load_int64(control, HYPERS)",
+            "    all_stored = load_int64(control, STORED)",
+            "    threads = load_int64(control, THREADS)",
+            "    parallel = load_int64(control, PARALLEL)",
+            *(["    partials = load_int64(control, PARTIALS)"] if passes else []),
             *self._stage(0),
         ]
         for k in range(passes):
@@ -214,7 +217,7 @@ class Kernels:
         read = dict.fromkeys(arg for each in computed for arg in each.args)
         outside = [arg for arg in read if arg not in own and arg.op != "constant"]
         symbols = [each for each in self.plan.stages[k] if each.op == "symbol"]
-        body = [*(self._clock() if k == 0 else [f"group = load_int64(line, {layout.GROUP})"])]
+        body = [*(self._clock() if k == 0 else ["group = load_int64(line, GROUP)"])]
         body += [f"stored = all_stored + {8 * len(self.place)} * row",
                  f"hyper = hypers + {8 * len(self.plan.rule.hyperparameters)} * group"]  # fmt: skip
         body += [f"{self._name(each)} = {self._given(each)}" for each in symbols if each in
@@ -235,8 +238,8 @@ class Kernels:
         return f"float64(load_float32({self._scalar_at(name)}, 0))"
 
     def _scalar_at(self, name: str) -> str:
-        column = layout.SLOTS + len(self.plan.slots) + self.plan.scalars.index(name)
-        return f"load_int64(line, {column})"
+        index = len(self.plan.slots) + self.plan.scalars.index(name)
+        return f"load_int64(line, SLOTS + {index})"
 
     def _keep(self, current: Expr) -> str:
         name = self._name(current)
@@ -252,20 +255,20 @@ class Kernels:
 
     def _clock(self) -> list[str]:
         advance = [
-            f"step = load_int64(line, {layout.STEP})",
+            "step = load_int64(line, STEP)",
             "t_ = float64(load_float32(step, 0)) + 1.0",
             "store_float32(step, 0, float32(t_))",
-            f"group = load_int64(line, {layout.GROUP})",
+            "group = load_int64(line, GROUP)",
         ]
         if self.plan.one_row_of_uniforms_each:
-            return [*advance, f"store_int64(line, {layout.STORED_ROW}, row)"]
+            return [*advance, "store_int64(line, STORED_ROW, row)"]
         return [
             *advance,
             "if (group == latest_group) & (t_ == latest_t):",
-            f"    store_int64(line, {layout.STORED_ROW}, latest_row)",
+            "    store_int64(line, STORED_ROW, latest_row)",
             "    continue",
             "latest_group, latest_t, latest_row = group, t_, row",
-            f"store_int64(line, {layout.STORED_ROW}, row)",
+            "store_int64(line, STORED_ROW, row)",
         ]
 
     def _totals(self, k: int) -> list[str]:
@@ -275,7 +278,7 @@ class Kernels:
         lines = [f"    all{j} = 0.0" for j in everywhere]
         body = [f"stored = all_stored + {8 * len(self.place)} * row"]
         body += [f"own{j} = 0.0" for j in range(len(sums))]
-        chunks = f"load_int64(line, {layout.FIRST_CHUNK}), load_int64(line, {layout.END_CHUNK})"
+        chunks = "load_int64(line, FIRST_CHUNK), load_int64(line, END_CHUNK)"
         body.append(f"for chunk in range({chunks}):")
         body += [
             f"    own{j} += load_float64(partials, {len(sums)} * chunk + {j})"
@@ -303,8 +306,8 @@ _OWN_NAMES = (
 
 def _run(index: int) -> list[str]:
     return [
-        f"    body = load_int64(control, {layout.BODIES + index})",
-        f"    store_int64(control, {layout.NEXT}, 0)",
+        f"    body = load_int64(control, BODIES + {index})",
+        "    store_int64(control, NEXT, 0)",
         "    if threads > 1:",
         "        run_parallel(parallel, body, control, threads)",
         "    else:",

@@ -8,7 +8,7 @@ fused conversion or order of sums. The reference values are rounded too, in floa
 covers that as well.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,7 +42,7 @@ def exact(value: Array) -> Bounded:
 
 
 def bounded(
-    roots: tuple[Expr, ...], rows: list[Mapping[Expr, Bounded]], dtype: str
+    roots: tuple[Expr, ...], rows: Sequence[Mapping[Expr, Bounded]], dtype: str
 ) -> list[tuple[Bounded, ...]]:
     """Return the value of each root in each row, with its bound for an engine of *dtype*.
 
@@ -118,7 +118,8 @@ def _passed(op: str, args: list[Bounded], value: Array) -> Array:
     if op == "sqrt":
         return np.where(e[0] > 0, np.minimum(np.sqrt(e[0]), _quotient(e[0], value)), 0)
     if op in ("maximum", "minimum", "clip"):
-        return np.maximum.reduce(np.broadcast_arrays(*e))
+        high, low = (apply(op, *(each.value + s * each.error for each in args)) for s in (1, -1))
+        return np.maximum(high - value, value - low)
     if op == "where":
         chosen = np.where(x[0], e[1], e[2])
         return np.where(e[0], np.abs(x[1] - x[2]) + e[1] + e[2], chosen)

@@ -46,7 +46,8 @@ class Trial:
 
     def _row(self, shape: tuple[int, ...]) -> Row:
         p = self.tensor(shape)
-        slots, scalars = [], []
+        slots: list[Tensor] = []
+        scalars: list[Tensor] = []
         for initial in self.rule.signature.slots.values():
             value = begin(initial, p, self.settings)
             (scalars if isinstance(initial, Scalar) else slots).append(value)

@@ -129,7 +129,8 @@ def it_returns_what_the_closure_returns(make: Make) -> None:
         loss.backward()
         return loss
 
-    assert isinstance(make(params).step(closure), Tensor)
+    step: Callable = make(params).step
+    assert isinstance(step(closure), Tensor)
     assert calls == [True]
 
 

@@ -102,10 +102,10 @@ def its_update_vmaps_over_a_learning_rate_per_member(rule: Rule) -> None:
 @promise(_PROMISES)
 def its_step_lowers_a_bowl_with_some_searched_learning_rate(rule: Rule) -> None:
     """Forty steps on half the squared norm end lower, at one rate of the searched range."""
-    low, high = (rule.hyperparameters["lr"].search or (1e-3, 1.0)) if (
-        "lr" in rule.hyperparameters
-    ) else (None, None)  # fmt: skip
-    settings = [{}] if low is None else [{"lr": lr} for lr in np.geomspace(low, high, 4)]
+    settings: list[dict[str, float]] = [{}]
+    if "lr" in rule.hyperparameters:
+        low, high = rule.hyperparameters["lr"].search or (1e-3, 1.0)
+        settings = [{"lr": float(lr)} for lr in np.geomspace(low, high, 4)]
     assert min(_descended(rule, each) for each in settings) < 1.0
 
 
