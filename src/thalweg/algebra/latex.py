@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from thalweg.algebra.expr import Expr, node, symbol
+from thalweg.algebra.expr import Expr, node, postorder, symbol
 from thalweg.algebra.operations import ATOM, COMPARISON, OPERATIONS, POWER, PRODUCT, SUM
 from thalweg.algebra.python import Written, name_nodes, write
 from thalweg.algebra.rank import ranks
@@ -15,7 +15,8 @@ _GREEK = frozenset(
 )  # fmt: skip
 _FIELD = {
     "lr": r"\eta", "eps": r"\epsilon", "momentum": r"\mu", "dampening": r"\tau",
-    "weight_decay": r"\lambda", "etaminus": r"\eta^{-}", "etaplus": r"\eta^{+}",
+    "weight_decay": r"\lambda", "momentum_decay": r"\psi", "rho_inf": r"\rho_\infty",
+    "etaminus": r"\eta^{-}", "etaplus": r"\eta^{+}",
 }  # fmt: skip
 _ACCENTS = {"hat": r"\hat", "bar": r"\bar", "tilde": r"\tilde"}
 
@@ -33,8 +34,10 @@ def equations(rule: Any) -> list[str]:
     """Return the lines of `latex`, each ``left &= right``."""
     found = traced(rule)
     text = _Text(rule.signature, found.outputs, found.names)
-    lines = [r"g_t &= \nabla f(\theta_{t-1})", *map(text.line, text.lines)]
-    return [*lines, rf"\theta_t &= \theta_{{t-1}} - {text.operand(found.outputs[0], PRODUCT)}"]
+    before, after = text.around_the_step()
+    lines = [r"g_t &= \nabla f(\theta_{t-1})", *map(text.line, before)]
+    lines.append(rf"\theta_t &= \theta_{{t-1}} - {text.operand(found.outputs[0], PRODUCT)}")
+    return [*lines, *map(text.line, after)]
 
 
 def initial_values(rule: Any) -> list[str]:
@@ -69,7 +72,8 @@ class _Text:
         taken = symbols(signature)
         self._name_state(signature, outputs, names)
         self._name_symbols(signature, taken)
-        self.table[node("sub", symbol("input", "p"), outputs[0])] = r"\theta_t"
+        self.new_parameter = node("sub", symbol("input", "p"), outputs[0])
+        self.table[self.new_parameter] = r"\theta_t"
         self.lines = {
             current: self._indexed(current, text)
             for current, text in self._worth_a_line(outputs, names, taken).items()
@@ -93,7 +97,14 @@ class _Text:
         named = name_nodes(outputs, {c: n or slots[c] for c, n in kept.items()}, set(taken))
         return {c: n for c, n in named.items() if c in kept and c not in self.table}
 
+    def around_the_step(self) -> tuple[list[Expr], list[Expr]]:
+        """Return the lines that come before the new parameter is known, and those that use it."""
+        after = [each for each in self.lines if self.new_parameter in set(postorder((each,)))]
+        return [each for each in self.lines if each not in set(after)], after
+
     def _indexed(self, current: Expr, name: str) -> str:
+        if all(each.op == "constant" or each.payload[0] == "hyper" for each in _leaves(current)):
+            return letter(name)
         if name.endswith("_next"):
             return f"{letter(name.removesuffix('_next'))}_{{t+1}}"
         return f"{letter(name)}_t"
@@ -108,6 +119,10 @@ class _Text:
         """Return *current* written out, in parentheses if it binds looser than *least*."""
         text, binds = write(current, self.table.get, _leaf, _compose)
         return text if binds >= least else rf"\left({text}\right)"
+
+
+def _leaves(root: Expr) -> list[Expr]:
+    return [each for each in postorder((root,)) if not each.args]
 
 
 def _leaf(current: Expr) -> Written:
@@ -148,13 +163,15 @@ def letter(name: str) -> str:
 
 def _compose(current: Expr, args: list[Written]) -> Written:
     if current.op == "mul" and current.args[0] is current.args[1]:
-        return f"{_grouped(args[0], ATOM)}^2", POWER
+        return f"{_base(args[0])}^2", POWER
     operation = OPERATIONS[current.op]
     texts = [text for text, _ in args]
     if current.op == "pow":
-        texts[0] = _grouped(args[0], ATOM)
+        texts[0] = _base(args[0])
     elif current.op in ("mul", "mod"):
         texts = [_grouped(args[0], PRODUCT), _grouped(args[1], PRODUCT)]
+        if current.op == "mul" and texts[1][0].isdigit():
+            return rf"{texts[0]} \cdot {texts[1]}", PRODUCT
     elif current.op == "sub":
         texts[1] = _grouped(args[1], PRODUCT)
     elif current.op == "neg" or current.op.startswith("sum_"):
@@ -163,6 +180,12 @@ def _compose(current: Expr, args: list[Written]) -> Written:
         current.op, operation.binds
     )
     return operation.latex.format(*texts), binds
+
+
+def _base(arg: Written) -> str:
+    """Return what an exponent may stand on: no second superscript, no loose sum."""
+    text = _grouped(arg, ATOM)
+    return f"{{{text}}}" if "^" in text or "'" in text else text
 
 
 def _grouped(arg: Written, least: int) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from thalweg.algebra.expr import Expr, postorder
-from thalweg.algebra.operations import ATOM, OPERATIONS, POWER, UNARY
+from thalweg.algebra.operations import ATOM, COMPARISON, OPERATIONS, POWER, UNARY
 from thalweg.algebra.signature import FirstGradient, Signature
 from thalweg.algebra.trace import symbols, traced
 
@@ -103,8 +103,9 @@ def _leaf(current: Expr) -> Written:
 
 def _compose(current: Expr, args: list[Written]) -> Written:
     operation = OPERATIONS[current.op]
-    if all(arg.op == "constant" for arg in current.args):
-        args = [(f"constant({text})", ATOM) for text, _ in args]
+    first, *rest = (arg.op == "constant" for arg in current.args)
+    if first and (all(rest) or operation.binds == COMPARISON):
+        args[0] = (f"constant({args[0][0]})", ATOM)
     if operation.binds == ATOM or operation.python.startswith(current.op + "("):
         return operation.python.format(*(text for text, _ in args)), ATOM
     return operation.python.format(*_guarded(operation.binds, args)), operation.binds
@@ -112,7 +113,7 @@ def _compose(current: Expr, args: list[Written]) -> Written:
 
 def _guarded(binds: int, args: list[Written]) -> list[str]:
     """Put parentheses around the operands that would otherwise be read differently."""
-    left = binds + 1 if binds in (POWER, 1) else binds
+    left = binds + 1 if binds in (POWER, COMPARISON) else binds
     right = binds if binds == POWER else binds + 1
     needed = [left] if len(args) == 1 else [left, right]
     return [

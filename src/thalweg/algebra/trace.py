@@ -79,7 +79,7 @@ def expand(
 
     Where such a slot would become *b*, it becomes ``where(t <= 1, g, b)``, in the step as well.
     """
-    outputs = call(function, signature, values)
+    outputs = tuple(map(_as_output, call(function, signature, values)))
     _check_outputs(outputs, signature, owner)
     replacements = {
         new: operations.where(values["t"] <= 1, values["g"], new)
@@ -99,6 +99,10 @@ def call(function: Callable, signature: Signature, values: dict[str, Any]) -> tu
 
 def _starts_from_gradient(signature: Signature) -> bool:
     return any(isinstance(initial, FirstGradient) for initial in signature.slots.values())
+
+
+def _as_output(value: Any) -> Any:
+    return expr.constant(value) if type(value) in (int, float) else value
 
 
 def _check_outputs(outputs: tuple, signature: Signature, owner: str) -> None:

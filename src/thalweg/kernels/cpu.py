@@ -62,13 +62,23 @@ def _module(text: str, name: str) -> ModuleType:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except Exception:
+        _forget_machine_code(path)
+        spec.loader.exec_module(module)
     return module
+
+
+def _forget_machine_code(path: Path) -> None:
+    """Remove what Numba keeps beside *path*: it may be cut off, by a full disk or a crash."""
+    for stale in path.parent.joinpath("__pycache__").glob(f"{path.stem}.*.nb*"):
+        stale.unlink(missing_ok=True)
 
 
 @cache
 def _environment() -> str:
-    """Return what compiled code depends on besides its text: versions, CPU, our own machine room."""
+    """Return what machine code depends on besides its text: versions, CPU, our intrinsics."""
     import llvmlite
     import llvmlite.binding
     import numba

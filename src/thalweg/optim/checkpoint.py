@@ -56,19 +56,27 @@ def _groups(driver: "Driver", saved: list[Group]) -> list[Group]:
             f"optimizer has {len(sizes)} of {sizes}. Build the optimizer as it was when saved."
         )
     groups = [
-        _group(owner, own, group) for own, group in zip(driver.param_groups, saved, strict=True)
+        _group(driver, own, group) for own, group in zip(driver.param_groups, saved, strict=True)
     ]
     for group in groups:
         driver._check_group(group)
     return groups
 
 
-def _group(owner: str, own: Group, saved: Group) -> Group:
+def _group(driver: "Driver", own: Group, saved: Group) -> Group:
+    lacking = [key for key in driver.settings_read() if key not in (*saved, *_NEWER)]
+    beyond = [key for key in _SWITCHES if key in saved and key not in own]
+    if lacking or beyond:
+        raise BadValue(
+            f"{type(driver).__name__}: the checkpoint was saved by another rule: a group of it "
+            f"{'lacks' if lacking else 'holds'} {', '.join(lacking or beyond)}. Build the "
+            "optimizer that was saved."
+        )
     for key in _KINDS:
         if key in own and saved.get(key, own[key]) != own[key]:
             raise BadValue(
-                f"{owner}: the checkpoint was saved with {key}={saved[key]!r}, which is another "
-                f"rule than {key}={own[key]!r}. Build the optimizer that was saved."
+                f"{type(driver).__name__}: the checkpoint was saved with {key}={saved[key]!r}, "
+                f"another rule than {key}={own[key]!r}. Build the optimizer that was saved."
             )
     kept = {key: deepcopy(value) for key, value in saved.items() if key != "params"}
     defaults = {key: value for key, value in own.items() if key != "params"}
@@ -76,6 +84,8 @@ def _group(owner: str, own: Group, saved: Group) -> Group:
 
 
 _KINDS = ("decoupled_weight_decay",)
+_NEWER = ("maximize", "decoupled_weight_decay")  # older checkpoints of torch's lack them
+_SWITCHES = ("amsgrad", "centered", "nesterov", "decoupled_weight_decay")  # few rules have them
 
 
 def _places(groups: list[Group], saved: list[Group]) -> dict[Any, tuple[Tensor, Group]]:

@@ -74,11 +74,20 @@ class Driver(torch.optim.Optimizer, ABC):
     def add_param_group(self, param_group: Group) -> None:
         """Add a group of parameters; refused with nothing changed if anything in it is illegal."""
         if isinstance(param_group, dict):
-            param_group = dict(param_group)
+            param_group = {**param_group, "params": _checked_parameters(param_group)}
+            self._check_unshared(param_group)
             self._check_group({**self.defaults, **param_group})
-            param_group["params"] = _checked_parameters(param_group.get("params"))
         super().add_param_group(param_group)
         self._work = None
+
+    def _check_unshared(self, group: Group) -> None:
+        homes = {id(p): k for k, each in enumerate(self.param_groups) for p in each["params"]}
+        for position, p in enumerate(_tensors(group["params"])):
+            if id(p) in homes:
+                raise BadValue(
+                    f"params[{position}] (shape {tuple(p.shape)}) is already in group "
+                    f"{homes[id(p)]}, so it would be updated twice per step. Pass it in one group."
+                )
 
     def _check_group(self, group: Group) -> None:
         owner = type(self).__name__
@@ -106,7 +115,7 @@ class Driver(torch.optim.Optimizer, ABC):
 
     def _warn_of_vanishing_eps(self, group: Group) -> None:
         eps = float(group["eps"])
-        kinds = {each.dtype for each in _tensors(group.get("params"))}
+        kinds = {each.dtype for each in _tensors(group["params"])}
         for kind in sorted(filter(lambda each: each.is_floating_point, kinds), key=str):
             if eps > 0 and float(torch.tensor(eps, dtype=kind)) == 0:
                 warnings.warn(
@@ -145,14 +154,14 @@ class Driver(torch.optim.Optimizer, ABC):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
+        if self.nonfinite != "propagate" and not self._finite():
+            return loss
         work = self._work
         if work is None or not work.holds(self):
             work = self._work = self._arranged()
         complete = True
         for launch in work.launches:
             complete &= launch.take()
-        if self.nonfinite != "propagate" and not self._finite():
-            return loss
         for launch in work.launches:
             launch.run()
         params = work.params
@@ -172,10 +181,12 @@ class Driver(torch.optim.Optimizer, ABC):
         self.skipped_steps += bool(bad)
         return not bad
 
+    @torch.inference_mode(False)
     @torch.no_grad()
     def _arranged(self) -> "_Work":
         """Make state for parameters that have a first gradient, and lay out the launches."""
         rules = [self.rule_of(group) for group in self.param_groups]
+        self._check_fit(rules)
         rows: dict[Rule, list[Row]] = {}
         for index, (rule, group) in enumerate(zip(rules, self.param_groups, strict=True)):
             for p in group["params"]:
@@ -183,8 +194,25 @@ class Driver(torch.optim.Optimizer, ABC):
                     rows.setdefault(rule, []).append(self._row(rule, p, index, group))
         return _Work(self, rules, rows)
 
+    def _check_fit(self, rules: list[Rule]) -> None:
+        """Refuse gradients and state that do not fit, before state is begun for any parameter."""
+        for rule, group in zip(rules, self.param_groups, strict=True):
+            for p in (each for each in group["params"] if each.grad is not None):
+                Row(p, (), (), p, 0).check_gradient(p.grad)
+                for slot, initial in rule.signature.slots.items():
+                    value = self.state.get(p, {}).get(slot)
+                    if value is None or isinstance(initial, Scalar):
+                        continue
+                    if value.shape != p.shape:
+                        raise BadValue(
+                            f"{slot} has shape {tuple(value.shape)}; its parameter has "
+                            f"{tuple(p.shape)} now. Change both together, or delete the "
+                            "parameter's entry in optimizer.state to begin anew."
+                        )
+
     def _row(self, rule: Rule, p: Tensor, index: int, group: Group) -> Row:
-        begun = bool(self.state.get(p))
+        kept = self.state.get(p, {})
+        begun = all(kept.get(slot) is not None for slot in rule.signature.slots)
         state = self._begun(rule, p, group)
         named = {slot: state[slot] for slot in rule.signature.slots}
         scalars = {n for n, i in rule.signature.slots.items() if isinstance(i, Scalar)}
@@ -213,8 +241,10 @@ class Driver(torch.optim.Optimizer, ABC):
 
         State keeps its precision where it is wider than the parameter's.
         """
+        state_dict = dict(state_dict) if isinstance(state_dict, Mapping) else state_dict
         for before in self._optimizer_load_state_dict_pre_hooks.values():
-            state_dict = before(self, dict(state_dict)) or state_dict
+            changed = before(self, state_dict)
+            state_dict = state_dict if changed is None else changed
         groups, state = checkpoint.matched(self, state_dict)
         self.__setstate__({"state": state, "param_groups": groups})
         for after in self._optimizer_load_state_dict_post_hooks.values():
@@ -245,11 +275,15 @@ class _Work:
         self.rules = rules
         self.parts = {rule: launches(rule, part) for rule, part in rows.items()}
         self.launches = list(chain.from_iterable(self.parts.values()))
-        self.params = [row.parameter for launch in self.launches for row in launch.rows]
+        table = [row for launch in self.launches for row in launch.rows]
+        self.params = [row.parameter for row in table]
         taken = set(map(id, self.params))
         everything = chain.from_iterable(map(_parameters, driver.param_groups))
         self.waiting = [p for p in everything if id(p) not in taken]
-        self.addresses = [p.data_ptr() for p in self.params]
+        rows_of = ((row.parameter, row.step, *row.slots, *row.scalars) for row in table)
+        self.memory = list(chain.from_iterable(rows_of))
+        self.addresses = list(map(Tensor.data_ptr, self.memory))
+        self.lengths = list(map(Tensor.numel, self.params))
         self.groups = [[*group["params"], *_END] for group in driver.param_groups]
         self.state = list(_tensors_of(driver))
         self.looked_at, self.whole = _time(driver), driver.state
@@ -262,7 +296,7 @@ class _Work:
         groups = driver.param_groups
         self.settings = [self.settings_of(group) for group in groups]
         read = [group[key] for group in groups for key in self.keys]
-        self.fixed = not any(isinstance(value, Tensor) for value in _flat(read))
+        self.fixed = not any(isinstance(v, (Tensor, list)) for v in (*read, *_flat(read)))
         values = list(zip(map(driver.values_of, groups), self.rules, strict=True))
         for rule, part in self.parts.items():
             none = [0.0] * len(rule.hyperparameters)
@@ -277,7 +311,9 @@ class _Work:
         changed = changes[0] != self.looked_at or driver.state is not self.whole
         if changed and not self._same_state(driver):
             return False
-        if [p.data_ptr() for p in self.params] != self.addresses:
+        if list(map(Tensor.data_ptr, self.memory)) != self.addresses:
+            return False
+        if list(map(Tensor.numel, self.params)) != self.lengths:
             return False
         if self.waiting and any(p.grad is not None for p in self.waiting):
             return False
@@ -301,7 +337,8 @@ _parameters = itemgetter("params")
 
 def _tensors_of(driver: Driver) -> Iterable[Any]:
     """Yield every piece of state in order, and a mark at the end."""
-    return chain(chain.from_iterable(map(dict.values, driver.state.values())), _END)
+    entries = driver.state.values()
+    return chain(*(each.values() if isinstance(each, dict) else (each,) for each in entries), _END)
 
 
 def _time(driver: Driver) -> int:
@@ -333,6 +370,8 @@ def _materialized(params: Any) -> Any:
     """Turn iterators into lists, and refuse what holds no parameters."""
     if isinstance(params, Tensor):
         raise BadType("params is one tensor; expected an iterable of tensors, such as [tensor].")
+    if isinstance(params, Mapping):
+        raise BadType("params is a dict; expected a list, of groups such as [{'params': ...}].")
     try:
         groups = list(params)
     except TypeError as error:
@@ -348,16 +387,18 @@ def _materialized(params: Any) -> Any:
     return groups
 
 
-def _tensors(params: Any) -> list[Tensor]:
-    entries = [params] if isinstance(params, Tensor) else list(params or ())
+def _tensors(entries: list) -> list[Tensor]:
     return [each[1] if isinstance(each, tuple) else each for each in entries]
 
 
-def _checked_parameters(params: Any) -> list:
-    """Return a group's parameters as a list; each a floating or complex tensor, none twice."""
+def _checked_parameters(group: Group) -> list:
+    """Return a group's parameters as a list; each a leaf of real or complex numbers, none twice."""
+    if "params" not in group:
+        raise BadValue(f"the group {{{', '.join(group)}}} has no 'params'; give it a list of them.")
+    params = group["params"]
     if isinstance(params, set):
         raise BadType("params is a set, whose order changes between runs; expected a list.")
-    entries = [params] if isinstance(params, Tensor) else list(params or ())
+    entries = [params] if isinstance(params, Tensor) else list(params)
     seen: set[int] = set()
     for position, p in enumerate(_tensors(entries)):
         if not isinstance(p, Tensor):
@@ -366,6 +407,11 @@ def _checked_parameters(params: Any) -> list:
             raise BadType(
                 f"params[{position}] has dtype {p.dtype}; only floating-point tensors can descend. "
                 "Leave it out, or convert it with .float()."
+            )
+        if not (p.is_leaf or p.retains_grad):
+            raise BadValue(
+                f"params[{position}] (shape {tuple(p.shape)}) is computed from other tensors, so "
+                "its gradient is not kept. Pass what it is computed from, or a detached copy."
             )
         if id(p) in seen:
             raise BadValue(

@@ -68,7 +68,7 @@ class Trial:
         """Return what the rule's symbols mean for *row*, whose state is *held* with its errors."""
         table = {symbol("hyper", name): exact(v) for name, v in self.settings.items()}
         table[symbol("clock", "t")] = exact(float(row.step) + 1)
-        table[symbol("input", "g")] = exact(_numbers(row.parameter.grad))
+        table[symbol("input", "g")] = exact(numbers(row.parameter.grad))
         table[symbol("input", "p")] = held["p"]
         own = symbols(self.rule.signature)
         return table | {own[slot]: held[slot] for slot in self.rule.signature.slots}
@@ -82,12 +82,13 @@ class Trial:
         return found
 
 
-def _numbers(tensor: Tensor | None) -> np.ndarray:
+def numbers(tensor: Tensor | None) -> np.ndarray:
+    """Return a float64 copy of what a tensor holds."""
     assert tensor is not None
     return tensor.double().numpy().copy()
 
 
-def _next(trial: Trial, held: list[dict[str, Bounded]], active: list[int]) -> None:
+def advance(trial: Trial, held: list[dict[str, Bounded]], active: list[int]) -> None:
     """Advance the bounds of the active rows by one exact step."""
     rule, kind = trial.rule, str(trial.dtype).removeprefix("torch.")
     p_symbol = symbol("input", "p")
@@ -115,15 +116,15 @@ def it_stays_within_the_rounding_of_the_rules_operations(
 ) -> None:
     """Twenty steps with late and missing gradients, against exact arithmetic and its bounds."""
     trial = Trial(engine, rule, dtype)
-    held = [{n: exact(_numbers(v)) for n, v in trial.contents(row).items()} for row in trial.rows]
+    held = [{n: exact(numbers(v)) for n, v in trial.contents(row).items()} for row in trial.rows]
     for step in range(20):
         missing = [1, 5] if step < 4 else [2] if step % 5 == 3 else []
         trial.draw(missing)
-        _next(trial, held, [k for k in range(len(SHAPES)) if k not in missing])
+        advance(trial, held, [k for k in range(len(SHAPES)) if k not in missing])
         trial.step()
         for row, bounds in zip(trial.rows, held, strict=True):
             for name, tensor in trial.contents(row).items():
-                wrong = np.abs(_numbers(tensor) - bounds[name].value)
+                wrong = np.abs(numbers(tensor) - bounds[name].value)
                 assert np.all(wrong <= bounds[name].error), (
                     f"step {step + 1}, shape {tuple(tensor.shape)}: {name} is off by "
                     f"{np.max(wrong):.3g}, allowed {np.max(bounds[name].error):.3g}"

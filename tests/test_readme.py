@@ -1,0 +1,125 @@
+"""The README is executed: its code runs, its columns are what the library prints, its links hold.
+
+Blocks marked ``python`` run in order in one namespace, as a reader would type them. The block
+marked ``py`` is the kernel's loop, which is shown and not run.
+"""
+
+import re
+import runpy
+import shlex
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from thalweg import cli, rules
+from thalweg.algebra import latex
+from thalweg.kernels import kernel_source
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
+PAGES += sorted((ROOT / "docs").glob("*.md"))
+QUICK = {"thalweg", "thalweg rules", "thalweg rules adam"}
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, flags=re.DOTALL | re.MULTILINE)
+
+
+def commands() -> list[str]:
+    lines = "".join(blocks("sh")).splitlines()
+    return [shlex.join(words) for line in lines if (words := shlex.split(line, comments=True))]
+
+
+@pytest.fixture(scope="module")
+def namespace() -> dict[str, Any]:
+    """The names that the README's python blocks leave behind, run in order."""
+    names: dict[str, Any] = {}
+    for number, block in enumerate(blocks("python"), 1):
+        exec(compile(block, f"README.md, python block {number}", "exec"), names)
+    return names
+
+
+def test_it_fits_in_150_lines() -> None:
+    assert len(README.splitlines()) <= 150
+
+
+def test_its_code_runs(namespace: dict[str, Any]) -> None:
+    assert len(blocks("python")) == 4
+    assert namespace["optimizer"].rule is namespace["whole"]
+    averaged, weights = namespace["averaged"][0], namespace["model"].weight
+    assert averaged.shape == weights.shape
+
+
+def first_rule() -> Any:
+    names: dict[str, Any] = {}
+    exec(compile(blocks("python")[0], "README.md, python block 1", "exec"), names)
+    return names["adam"]
+
+
+def test_its_rule_is_the_one_in_the_library() -> None:
+    """Not an equal tree: the same one."""
+    assert first_rule().outputs is rules.adam.outputs
+
+
+def test_its_formula_is_what_the_rule_prints() -> None:
+    (shown,) = blocks("math")
+    assert shown.strip() == latex(first_rule())
+
+
+def test_its_kernel_is_what_the_rule_becomes() -> None:
+    (shown,) = blocks("py")
+    loop = kernel_source(first_rule()).partition("        for i in range(count):")
+    assert shown.strip() == textwrap.dedent("".join(loop[1:])).strip()
+
+
+def test_its_bias_corrections_are_named_as_in_the_kernel() -> None:
+    loop = blocks("py")[0]
+    assert "m_hat = m / x12" in loop
+    assert "v_hat = v / x23" in loop
+
+
+def test_adamw_is_the_chain_it_says() -> None:
+    assert rules.chain(rules.adam, rules.decay).outputs is rules.adamw.outputs
+
+
+@pytest.mark.parametrize("command", commands())
+def test_its_commands_exist(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    program, *arguments = shlex.split(command)
+    if program == "make":
+        makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+        assert all(re.search(rf"^{target}:", makefile, re.MULTILINE) for target in arguments)
+    elif program == "pip":
+        assert arguments == ["install", "."]
+    else:
+        assert program == "thalweg"
+        with pytest.raises(SystemExit) as caught:
+            cli.main(arguments if command in QUICK else [*arguments, "--help"])
+        assert not caught.value.code
+        assert capsys.readouterr().out
+
+
+def relative_links(page: Path) -> list[str]:
+    found = re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8"))
+    return [link.partition("#")[0] for link in found if "://" not in link and link[0] != "#"]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_relative_link_leads_somewhere(page: Path) -> None:
+    missing = [link for link in relative_links(page) if not (page.parent / link).exists()]
+    assert not missing
+
+
+def numbers(svg: str) -> list[float]:
+    return [float(each) for each in re.findall(r"-?\d+\.?\d*", svg)]
+
+
+def test_its_picture_is_what_the_script_draws() -> None:
+    """Coordinates may differ in their last digit between machines; nothing else may."""
+    path = ROOT / "docs" / "valley.svg"
+    kept, drawn = path.read_text(encoding="utf-8"), runpy.run_path(str(ROOT / "docs/picture.py"))
+    fresh = drawn["picture"]()
+    assert re.sub(r"[-\d.]+", "", fresh) == re.sub(r"[-\d.]+", "", kept)
+    assert numbers(fresh) == pytest.approx(numbers(kept), abs=0.2)
