@@ -29,6 +29,7 @@ bench: $(VENV)/.installed
 
 docs: $(VENV)/.installed-test
 	$(BIN)/python -m docs.parity
+	$(BIN)/python -m docs.picture
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -21,11 +21,11 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
 PAGES += sorted((ROOT / "docs").glob("*.md"))
-QUICK = {"thalweg", "thalweg rules", "thalweg rules adam"}
+QUICK = {"thalweg rules adam"}
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", README, flags=re.DOTALL | re.MULTILINE)
+def blocks(language: str, text: str = README) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, flags=re.DOTALL | re.MULTILINE)
 
 
 def commands() -> list[str]:
@@ -101,12 +101,25 @@ def test_its_commands_exist(command: str, capsys: pytest.CaptureFixture[str]) ->
         assert capsys.readouterr().out
 
 
+def test_the_checks_shown_in_the_docs_hold() -> None:
+    """The tests that a reader may paste collect checks by name, and these pass."""
+    names: dict[str, Any] = {}
+    (block,) = blocks("python", (ROOT / "docs/how-it-is-tested.md").read_text(encoding="utf-8"))
+    exec(compile(block, "how-it-is-tested.md", "exec"), names)
+    for test in (names["test_rule"], names["test_optimizer"]):
+        (mark,) = test.pytestmark
+        checks = list(mark.args[1])
+        assert checks
+        for check in checks:
+            test(check)
+
+
 def relative_links(page: Path) -> list[str]:
     found = re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8"))
     return [link.partition("#")[0] for link in found if "://" not in link and link[0] != "#"]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_relative_link_leads_somewhere(page: Path) -> None:
     missing = [link for link in relative_links(page) if not (page.parent / link).exists()]
     assert not missing

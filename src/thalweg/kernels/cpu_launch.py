@@ -52,17 +52,23 @@ class CpuLaunch:
     def __init__(self, plan: Plan, rows: Sequence[Row]) -> None:
         self.plan, self.rows = plan, list(rows)
         self.dtype = self.rows[0].parameter.dtype
-        code = compiled(plan, DTYPES[self.dtype])
-        self._call = code.launch
-        self._lay_out(code)
+        self._code = compiled(plan, DTYPES[self.dtype])
+        self._call = self._code.launch
         self._pack = struct.Struct(f"{len(self.rows)}q").pack_into
         self._parameters = [row.parameter for row in self.rows]
         self._taken: Sequence[Tensor | None] = ()
+        self._hypers = np.zeros(
+            (1 + max(row.group for row in self.rows), len(self.plan.rule.hyperparameters))
+        )
+        self._lay_out()
+
+    def _lay_out(self) -> None:
+        """Write the table and the control block for the parameters as they are now."""
+        self._sizes = [p.nbytes for p in self._parameters]
         self._trusted = False
         self._plain = all(p.is_contiguous() and p.numel() for p in self._parameters)
-        self._parallel = sum(row.parameter.numel() for row in self.rows) >= layout.PARALLEL_FROM
-
-    def _lay_out(self, code) -> None:
+        self._parallel = sum(p.numel() for p in self._parameters) >= layout.PARALLEL_FROM
+        code = self._code
         counts = [-(-row.parameter.numel() // layout.CHUNK) for row in self.rows]
         ends = list(accumulate(counts))
         self._table = np.zeros((len(self.rows), code.columns), np.int64)
@@ -72,10 +78,8 @@ class CpuLaunch:
             line[layout.GROUP], line[layout.STEP] = row.group, row.step.data_ptr()
             line[layout.PARAMETER] = row.parameter.data_ptr()
             line[layout.SLOTS :] = [each.data_ptr() for each in (*row.slots, *row.scalars)]
-        groups = 1 + max(row.group for row in self.rows)
         widest = max(map(len, self.plan.sums), default=0)
         self._gradients = bytearray(8 * len(self.rows))
-        self._hypers = np.zeros((groups, len(self.plan.rule.hyperparameters)))
         self._stored = np.zeros((len(self.rows), len(self.plan.stored)))
         self._partials = np.zeros(ends[-1] * widest)
         self._control = np.array(control_words(code), np.int64)
@@ -94,18 +98,17 @@ class CpuLaunch:
     def take(self) -> bool:
         """Accept the gradients that the parameters hold now; whether every one holds a gradient.
 
-        The usual case, all there, dense and of the parameters' dtype, takes the short way, on
-        which whatever is unusual fails; torch itself holds gradients to their parameter's shape.
+        The usual case, all there, dense and of the size in bytes that dtype and shape imply,
+        takes the short way, on which whatever is unusual fails.
         """
         if not self._trusted:
             self._trusted = self._plain
             return self._take_one_by_one()
-        dtype = self.dtype
         try:
             found = [
                 g.data_ptr()
-                for p in self._parameters
-                if (g := p.grad).dtype is dtype and g.is_contiguous()  # type: ignore[union-attr]
+                for p, size in zip(self._parameters, self._sizes)  # noqa: B905 (a hot loop)
+                if (g := p.grad).nbytes == size and g.is_contiguous()  # type: ignore[union-attr]
             ]
             self._pack(self._gradients, 0, *found)
         except (AttributeError, RuntimeError, struct.error):
@@ -113,6 +116,8 @@ class CpuLaunch:
         return True
 
     def _take_one_by_one(self) -> bool:
+        if [p.nbytes for p in self._parameters] != self._sizes:
+            self._lay_out()
         pairs = [(row, row.parameter.grad) for row in self.rows]
         self._taken = kept = [None if g is None else self._aligned(row, g) for row, g in pairs]
         addresses = [(g.data_ptr() or _NOWHERE) if g is not None else 0 for g in kept]

@@ -27,6 +27,13 @@ class Row:
     def check_gradient(self, g: Tensor) -> None:
         """Refuse a gradient that does not fit the parameter, before anything is changed."""
         p = self.parameter
+        for slot in self.slots:
+            if slot.shape != p.shape:
+                raise BadValue(
+                    f"a parameter of shape {tuple(p.shape)} has state of shape "
+                    f"{tuple(slot.shape)}: it was resized after its first update. Delete its state "
+                    "(del optimizer.state[p]) to begin again, or resize the state with it."
+                )
         if g.layout == p.layout and g.device == p.device and g.shape == p.shape:
             return
         if g.layout != p.layout:

@@ -12,6 +12,8 @@ from torch import Tensor
 from torch.autograd.graph import increment_version
 from torch.optim import optimizer as torch_optimizer
 
+from thalweg.algebra import symbol
+from thalweg.algebra.expr import postorder
 from thalweg.algebra.signature import Scalar
 from thalweg.errors import BadType, BadValue
 from thalweg.kernels import launches
@@ -26,6 +28,9 @@ Group = dict[str, Any]
 _global_pre = torch_optimizer._global_optimizer_pre_hooks
 _global_post = torch_optimizer._global_optimizer_post_hooks
 _profiling = torch.autograd._profiler_enabled
+_mark_changed = getattr(torch._C, "_increment_version", increment_version)
+
+_LR = symbol("hyper", "lr")
 
 UNREAD = ("foreach", "fused", "capturable", "differentiable")
 POLICIES = ("propagate", "skip", "raise")
@@ -41,10 +46,19 @@ class Driver(torch.optim.Optimizer, ABC):
     places: Mapping[str, tuple[str, int]] = {}
     shows_step = True
     nonfinite = "propagate"
+    _observed = False
 
     @abstractmethod
     def rule_of(self, group: Group) -> Rule:
         """Return the rule that the settings of *group* ask for."""
+
+    @property
+    def limits(self) -> dict[str, str]:
+        """Promises of the public optimizer contract that its rule does not make, and why."""
+        rules = map(self.rule_of, self.param_groups)
+        if any("lr" in r.hyperparameters and _LR not in set(postorder(r.outputs)) for r in rules):
+            return {"it stands still at learning rate zero": "lr is only where step sizes begin"}
+        return {}
 
     def state_dict_rule(self) -> str | None:
         """Return the rule's name in checkpoints, or None where they hold none, as torch's."""
@@ -130,30 +144,9 @@ class Driver(torch.optim.Optimizer, ABC):
         if (
             _global_pre or _global_post or self._optimizer_step_pre_hooks
             or self._optimizer_step_post_hooks or _profiling()
-        ):  # fmt: skip
+        ) and not self._observed:  # fmt: skip
             return self._observed_step((self,) if closure is None else (self, closure), {})
-        return self._step(closure)
-
-    step.hooked = True  # type: ignore[attr-defined]  # the hooks torch would wrap around it run here
-
-    def _observed_step(self, args: tuple, kwargs: dict) -> Any:
-        name = f"Optimizer.step#{type(self).__name__}.step"
-        with torch.autograd.profiler.record_function(name):
-            for hook in (*_global_pre.values(), *self._optimizer_step_pre_hooks.values()):
-                changed = hook(self, args, kwargs)
-                if changed is not None:
-                    args, kwargs = _hook_result(changed)
-            result = type(self)._step(*args, **kwargs)
-            self._optimizer_step_code()
-            for hook in (*self._optimizer_step_post_hooks.values(), *_global_post.values()):
-                hook(self, args, kwargs)
-            return result
-
-    def _step(self, closure: Callable[[], Any] | None = None) -> Any:
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
+        loss = None if closure is None else _evaluated(closure)
         if self.nonfinite != "propagate" and not self._finite():
             return loss
         work = self._work
@@ -165,8 +158,28 @@ class Driver(torch.optim.Optimizer, ABC):
         for launch in work.launches:
             launch.run()
         params = work.params
-        increment_version(params if complete else [p for p in params if p.grad is not None])
+        _mark_changed(params if complete else [p for p in params if p.grad is not None])
         return loss
+
+    step.hooked = True  # type: ignore[attr-defined]  # the hooks torch would wrap around it run here
+
+    def _observed_step(self, args: tuple, kwargs: dict) -> Any:
+        """Make one update inside a profiler range, with hooks before and after."""
+        name = f"Optimizer.step#{type(self).__name__}.step"
+        with torch.autograd.profiler.record_function(name):
+            for hook in (*_global_pre.values(), *self._optimizer_step_pre_hooks.values()):
+                changed = hook(self, args, kwargs)
+                if changed is not None:
+                    args, kwargs = _hook_result(changed)
+            self._observed = True
+            try:
+                result = type(self).step(*args, **kwargs)
+            finally:
+                self._observed = False
+            self._optimizer_step_code()
+            for hook in (*self._optimizer_step_post_hooks.values(), *_global_post.values()):
+                hook(self, args, kwargs)
+            return result
 
     def _finite(self) -> bool:
         """Apply the policy for gradients that are not finite; true where the step may go on."""
@@ -197,18 +210,10 @@ class Driver(torch.optim.Optimizer, ABC):
     def _check_fit(self, rules: list[Rule]) -> None:
         """Refuse gradients and state that do not fit, before state is begun for any parameter."""
         for rule, group in zip(rules, self.param_groups, strict=True):
+            slots = [k for k, v in rule.signature.slots.items() if not isinstance(v, Scalar)]
             for p in (each for each in group["params"] if each.grad is not None):
-                Row(p, (), (), p, 0).check_gradient(p.grad)
-                for slot, initial in rule.signature.slots.items():
-                    value = self.state.get(p, {}).get(slot)
-                    if value is None or isinstance(initial, Scalar):
-                        continue
-                    if value.shape != p.shape:
-                        raise BadValue(
-                            f"{slot} has shape {tuple(value.shape)}; its parameter has "
-                            f"{tuple(p.shape)} now. Change both together, or delete the "
-                            "parameter's entry in optimizer.state to begin anew."
-                        )
+                kept = map(self.state.get(p, {}).get, slots)
+                Row(p, tuple(v for v in kept if v is not None), (), p, 0).check_gradient(p.grad)
 
     def _row(self, rule: Rule, p: Tensor, index: int, group: Group) -> Row:
         kept = self.state.get(p, {})
@@ -233,7 +238,7 @@ class Driver(torch.optim.Optimizer, ABC):
         for slot, initial in slots.items():
             if state.get(slot) is None:
                 settings = {name: self._value(group, name) for name in rule.hyperparameters}
-                state[slot] = begin(initial, p, settings)
+                state[slot] = _begin(initial, p, settings)
         return state
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
@@ -269,7 +274,12 @@ class Driver(torch.optim.Optimizer, ABC):
 
 
 class _Work:
-    """The launches of one optimizer, and all that must not have changed for them to be right."""
+    """The launches of one optimizer, and all that must not have changed for them to be right.
+
+    Parameters are held to their address in memory at every step. State is watched by identity;
+    of its addresses only those of the first and the last row are looked at, which notices storage
+    that was moved for all (``share_memory_``, ``.data =`` in a loop) at no cost per parameter.
+    """
 
     def __init__(self, driver: Driver, rules: list[Rule], rows: dict[Rule, list[Row]]) -> None:
         self.rules = rules
@@ -280,11 +290,13 @@ class _Work:
         taken = set(map(id, self.params))
         everything = chain.from_iterable(map(_parameters, driver.param_groups))
         self.waiting = [p for p in everything if id(p) not in taken]
-        rows_of = ((row.parameter, row.step, *row.slots, *row.scalars) for row in table)
-        self.memory = list(chain.from_iterable(rows_of))
-        self.addresses = list(map(Tensor.data_ptr, self.memory))
-        self.lengths = list(map(Tensor.numel, self.params))
-        self.groups = [[*group["params"], *_END] for group in driver.param_groups]
+        sample = chain.from_iterable(
+            (*row.slots, *row.scalars) for row in (*table[:1], *table[-1:])
+        )
+        self.memory = [*self.params, *sample]
+        self.addresses = list(map(_address, self.memory))
+        self.groups = [list(group["params"]) for group in driver.param_groups]
+        self.several = all(p.numel() > 1 for group in self.groups for p in group)
         self.state = list(_tensors_of(driver))
         self.looked_at, self.whole = _time(driver), driver.state
         self.keys = driver.settings_read()
@@ -305,25 +317,38 @@ class _Work:
 
     def holds(self, driver: Driver) -> bool:
         """Whether the layout still describes *driver*; new numbers are read on the way."""
-        for group, params in zip(driver.param_groups, self.groups, strict=False):
-            if not all(map(is_, chain(group["params"], _END), params)):
-                return False
+        groups = driver.param_groups
+        if not self._same_parameters(groups):
+            return False
         changed = changes[0] != self.looked_at or driver.state is not self.whole
         if changed and not self._same_state(driver):
             return False
-        if list(map(Tensor.data_ptr, self.memory)) != self.addresses:
-            return False
-        if list(map(Tensor.numel, self.params)) != self.lengths:
+        if list(map(_address, self.memory)) != self.addresses:
             return False
         if self.waiting and any(p.grad is not None for p in self.waiting):
             return False
-        settings_of = self.settings_of
-        if self.fixed and [settings_of(each) for each in driver.param_groups] == self.settings:
+        if self.fixed and list(map(self.settings_of, groups)) == self.settings:
             return True
         if list(map(driver.rule_of, driver.param_groups)) != self.rules:
             return False
         self._read(driver)
         return True
+
+    def _same_parameters(self, groups: list[Group]) -> bool:
+        """Whether every group lists the parameters it did.
+
+        Comparing lists stops at identity, element by element, which is what is wanted and fast. A
+        parameter that was exchanged is compared by value, and a value of several elements has no
+        truth: that raises. Where some parameter has one element, identity is asked for instead.
+        """
+        now = list(map(_parameters, groups))
+        if not self.several:
+            flat = chain.from_iterable(now)
+            return list(map(id, flat)) == list(map(id, chain.from_iterable(self.groups)))
+        try:
+            return now == self.groups
+        except RuntimeError:
+            return False
 
     def _same_state(self, driver: Driver) -> bool:
         """Look at every piece of state, and remember when, unless some of it is not watched."""
@@ -332,6 +357,7 @@ class _Work:
 
 
 _END = (object(),)
+_address = torch._C.TensorBase.data_ptr
 _parameters = itemgetter("params")
 
 
@@ -350,6 +376,18 @@ def _time(driver: Driver) -> int:
 def _flat(values: Iterable[Any]) -> Iterable[Any]:
     for value in values:
         yield from value if isinstance(value, (tuple, list)) else (value,)
+
+
+def _begin(initial: Any, p: Tensor, settings: Mapping[str, Any]) -> Any:
+    """Return the first value of a slot; a complex number begins with both its parts."""
+    if p.is_complex() and not isinstance(initial, Scalar):
+        return torch.view_as_complex(begin(initial, torch.view_as_real(p), settings))
+    return begin(initial, p, settings)
+
+
+def _evaluated(closure: Callable[[], Any]) -> Any:
+    with torch.enable_grad():
+        return closure()
 
 
 def _hook_result(changed: Any) -> tuple[tuple, dict]:

@@ -17,8 +17,8 @@ from thalweg.rules.rule import rule
     "Adagrad",
     paper="Duchi, Hazan & Singer 2011, Adaptive subgradient methods",
     differences=(
-        "The accumulator starts at 0 and eps = 1e-10 stands outside the root, as in torch; Keras "
-        "starts at 0.1, and optax also puts eps = 1e-7 inside the root.",
+        "The accumulator starts at 0 and eps = 1e-10 stands outside the root, as in torch; optax "
+        "and Keras start at 0.1 with eps = 1e-7 inside the root.",
     ),
 )
 def adagrad(
@@ -52,13 +52,13 @@ def adadelta(
 
 
 _RMSPROP = (
-    "eps stands outside the root, as in torch and Keras; Hinton's lecture and TensorFlow 1 put it "
-    "inside, which changes a third of the path.",
+    "eps stands outside the root, as in torch; optax and Keras put it inside, which matters where "
+    "gradients are not much larger than its root.",
     "alpha = 0.99 and lr = 0.01, as in torch; the lecture has 0.9 and 0.001.",
 )
 _CENTERED = (
-    "The variance is clamped at zero: torch's goes negative by rounding and the step becomes NaN "
-    "after about 1200 equal gradients in float32.",
+    "The variance is clamped at zero: under equal gradients torch's can round below it, and the "
+    "step becomes NaN. The clamp does not stop the step from growing while all gradients agree.",
 )
 
 

@@ -17,8 +17,8 @@ def sgd(g, *, lr: GradientRate = 1e-3):
     differences=(
         "The learning rate stands outside the buffer, as in torch; Sutskever's v = mu v - lr g "
         "puts it inside. They differ once the learning rate changes.",
-        "The buffer starts as the first gradient, undampened, as in torch; optax and Keras start "
-        "from zero.",
+        "The buffer starts as the first gradient, undampened, as in torch; with dampening, a start "
+        "from zero would shrink the first steps.",
     ),
 )
 def momentum(
