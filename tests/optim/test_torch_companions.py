@@ -163,7 +163,8 @@ def test_profiling_does_not_change_the_path() -> None:
 
 def test_averaged_models_and_clipping_of_torch_meet_our_parameters() -> None:
     torch.manual_seed(0)
-    model = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 1))
+    first = nn.Linear(4, 8)
+    model = nn.Sequential(first, nn.Tanh(), nn.Linear(8, 1))
     averaged = torch.optim.swa_utils.AveragedModel(model)
     optimizer = optim.SGD(model.parameters(), lr=0.1)
     points = []
@@ -172,7 +173,8 @@ def test_averaged_models_and_clipping_of_torch_meet_our_parameters() -> None:
         model(torch.ones(3, 4)).square().sum().backward()
         optimizer.step()
         averaged.update_parameters(model)
-        points.append(model[0].weight.detach().clone())
+        points.append(first.weight.detach().clone())
     mean = torch.stack(points).mean(0)
-    torch.testing.assert_close(averaged.module[0].weight.detach(), mean)
+    kept = averaged.module.get_parameter("0.weight")
+    torch.testing.assert_close(kept.detach(), mean)
     assert not torch.equal(points[0], points[3])

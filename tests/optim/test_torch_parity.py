@@ -201,7 +201,7 @@ def test_centered_rmsprop_stays_finite_where_torchs_does_not() -> None:
     assert torch.isfinite(ends[1]).all()
 
 
-RULES = {
+RULES: dict[str, tuple[str, dict[str, Any]]] = {
     "sgd": ("SGD", {}),
     "momentum": ("SGD", {"momentum": 0.9}),
     "nesterov": ("SGD", {"momentum": 0.9, "nesterov": True}),

@@ -135,11 +135,9 @@ def assert_same_place(
 
 def assert_same_bits(ours: Iterable[Tensor], theirs: Iterable[Tensor]) -> None:
     """Assert that tensors are equal, NaN to NaN."""
-    for k, (a, b) in enumerate(zip(ours, theirs, strict=True)):
+    for a, b in zip(ours, theirs, strict=True):
         assert a.dtype == b.dtype
-        torch.testing.assert_close(
-            a, b, rtol=0, atol=0, equal_nan=True, msg=lambda m, k=k: f"{k}: {m}"
-        )
+        torch.testing.assert_close(a, b, rtol=0, atol=0, equal_nan=True)
 
 
 def ready(name: str, source: Any = optim, **settings: Any) -> tuple[Any, list[Tensor]]:

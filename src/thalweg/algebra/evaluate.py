@@ -6,11 +6,15 @@ The arguments are a table, one row per parameter, because some nodes sum over ev
 from collections import Counter
 from typing import Any
 
-from thalweg.algebra.expr import Expr, postorder
+from thalweg.algebra import noise
+from thalweg.algebra.expr import Expr, postorder, symbol
 from thalweg.algebra.operations import apply, library_of
 from thalweg.algebra.rank import Rank, ranks
 
 Row = dict[Expr, Any]
+
+PLACE = symbol("place", "parameter")
+"""Stands in a row for the index of its parameter, on which noise depends; 0 where it is absent."""
 
 
 def evaluate(roots: tuple[Expr, ...], rows: list[Row]) -> list[tuple]:
@@ -32,7 +36,7 @@ def _together(roots: tuple[Expr, ...], order: list[Expr], rows: list[Row]) -> li
     uses = Counter(arg for current in order for arg in current.args)
     uses.update(roots)
     for current in order:
-        precise = current.op == "where" and rank[current] == Rank.ELEMENT
+        precise = current.op in ("where", "normal") and rank[current] == Rank.ELEMENT
         values = _values(current, known, models if precise else [None] * len(rows))
         for row, value in zip(known, values, strict=True):
             row[current] = value
@@ -68,8 +72,10 @@ def _values(current: Expr, known: list[Row], models: list[Any]) -> list[Any]:
 def _apply(current: Expr, row: Row, model: Any) -> Any:
     """Compute one node; a choice between plain numbers takes the precision of *model*."""
     args = [row[arg] for arg in current.args]
-    if model is not None:
-        library = library_of(model)
+    library = library_of(model)
+    if current.op == "normal" and library is not None:
+        return noise.draw(*args, row.get(PLACE, 0), model, library)
+    if library is not None:
         args[1:] = [
             value if library_of(value) else library.asarray(value, dtype=model.dtype)
             for value in args[1:]

@@ -167,6 +167,11 @@ _ROWS = (
               binds=SUM),
     _function("sum_launch", r"\textstyle\sum_{{\text{{all}}}} {0}", _needs_elements, _total,
               binds=SUM),
+    _function("noise_key", r"\operatorname{{key}}\left({0}, {1}\right)", _needs_driver,
+              _needs_driver,
+              "noise_key({0}, {1}, load_int64(line, INDEX))", arity=2),
+    _function("noise_at", r"\mathcal{{N}}_{{{0}}}", _needs_driver, _needs_driver,
+              "({T}(byte_sum({0}, first + i)) - {T}(NOISE_MEAN)) * {T}(NOISE_SCALE)"),
     _function("normal", r"\mathcal{{N}}_{{{0},{1}}}", _needs_driver, _needs_driver, arity=2),
 )  # fmt: skip
 

@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from types import ModuleType
 
+from thalweg.algebra import noise
 from thalweg.kernels import layout
 from thalweg.kernels.plan import Plan, lower
 from thalweg.kernels.source import Kernels
@@ -83,7 +84,9 @@ def _environment() -> str:
     import llvmlite.binding
     import numba
 
-    rooms = [Path(__file__).with_name(name) for name in ("machine.py", "layout.py")]
+    from thalweg.kernels import machine
+
+    rooms = [Path(each.__file__ or "") for each in (machine, layout, noise)]
     return "\n".join(
         [
             numba.__version__, llvmlite.__version__, sys.version, platform.platform(),

@@ -76,7 +76,7 @@ class CpuLaunch:
             line[layout.LENGTH] = row.parameter.numel()
             line[layout.FIRST_CHUNK], line[layout.END_CHUNK] = end - count, end
             line[layout.GROUP], line[layout.STEP] = row.group, row.step.data_ptr()
-            line[layout.PARAMETER] = row.parameter.data_ptr()
+            line[layout.INDEX], line[layout.PARAMETER] = row.index, row.parameter.data_ptr()
             line[layout.SLOTS :] = [each.data_ptr() for each in (*row.slots, *row.scalars)]
         widest = max(map(len, self.plan.sums), default=0)
         self._gradients = bytearray(8 * len(self.rows))

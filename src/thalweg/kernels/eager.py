@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from thalweg.algebra import evaluate, symbol
+from thalweg.algebra import PLACE, Expr, evaluate, symbol
 from thalweg.kernels.plan import Plan
 from thalweg.kernels.table import Row
 
@@ -19,6 +19,7 @@ class EagerLaunch:
 
     def __init__(self, plan: Plan, rows: Sequence[Row]) -> None:
         self.plan, self.rows = plan, list(rows)
+        self._roots = _results(plan)
         self._active: list[tuple[Row, Tensor]] = []
         self._hypers: Sequence[Sequence[float]] = ()
 
@@ -46,7 +47,7 @@ class EagerLaunch:
 
     def _update(self, batch: list[tuple[Row, Tensor]]) -> None:
         table = [self._symbols(row, g, self._hypers[row.group]) for row, g in batch]
-        roots = tuple(value for _, value in (*self.plan.writes, *self.plan.scalar_writes))
+        roots = self._roots
         for (row, _), values in zip(batch, evaluate(roots, table), strict=True):
             targets = (row.parameter, *row.slots, *row.scalars)
             for target, value in zip(targets, values, strict=True):
@@ -65,7 +66,15 @@ class EagerLaunch:
             },
             **{symbol("hyper", n): v for n, v in zip(names, hypers, strict=True)},
             symbol("clock", "t"): float(row.step),
+            PLACE: row.index,
         }
+
+
+def _results(plan: Plan) -> tuple[Expr, ...]:
+    """Return the new parameter, then the new slots and scalars, as the rule has them."""
+    new = dict(zip(plan.rule.signature.slots, plan.rule.outputs[1:], strict=True))
+    p = symbol("input", "p") - plan.rule.outputs[0]
+    return (p, *(new[name] for name in (*plan.slots, *plan.scalars)))
 
 
 def _precision(tensors: tuple[Tensor, ...]) -> torch.dtype:

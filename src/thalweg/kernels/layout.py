@@ -9,8 +9,8 @@ ROWS, CHUNKS, TABLE, GRADIENTS, HYPERS, STORED, PARTIALS, PARALLEL, THREADS = ra
 BODIES = 16  # addresses of the loops: one per pass of reductions, then the element loop
 NEXT = 40  # the next unclaimed chunk, on a cache line of its own
 
-LENGTH, FIRST_CHUNK, END_CHUNK, GROUP, STEP, STORED_ROW, PARAMETER = range(7)
-SLOTS = 7  # addresses of the element slots, then of the scalar slots
+LENGTH, FIRST_CHUNK, END_CHUNK, GROUP, STEP, STORED_ROW, INDEX, PARAMETER = range(8)
+SLOTS = 8  # addresses of the element slots, then of the scalar slots
 
 CHUNK = 16384  # elements that one thread claims at a time
 PARALLEL_FROM = 32768  # elements below which waking a second thread costs more than it saves

@@ -8,7 +8,11 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from thalweg.algebra import noise
+
 _WORD = ir.IntType(64)
+_HALF = ir.IntType(32)
+NOISE_MEAN, NOISE_SCALE = noise.MEAN, noise.SCALE
 _BYTES = ir.IntType(8).as_pointer()
 
 
@@ -91,3 +95,45 @@ def run_here(typing_context, body, data):
         return context.get_dummy_value()
 
     return types.void(types.int64, types.int64), generate
+
+
+def _mixed(builder, word):
+    """Generate `noise.mixed` on 32-bit words, which vectorize."""
+    for shift, factor in noise.ROUNDS:
+        word = builder.xor(word, builder.lshr(word, _HALF(shift)))
+        word = builder.mul(word, _HALF(factor))
+    return builder.xor(word, builder.lshr(word, _HALF(16)))
+
+
+@intrinsic
+def byte_sum(typing_context, key, element):
+    """Return `noise.byte_sums` of one element index."""
+
+    def pairs(builder, word):
+        low = builder.and_(word, _HALF(noise.PAIRS))
+        return builder.add(low, builder.and_(builder.lshr(word, _HALF(8)), _HALF(noise.PAIRS)))
+
+    def generate(context, builder, signature, args):
+        key, element = (builder.trunc(each, _HALF) for each in args)
+        spread = builder.mul(element, _HALF(noise.GOLDEN))
+        first = _mixed(builder, builder.add(spread, key))
+        second = _mixed(builder, builder.add(first, _HALF(noise.SECOND)))
+        both = builder.add(pairs(builder, first), pairs(builder, second))
+        low = builder.and_(both, _HALF(0xFFFF))
+        return builder.add(low, builder.lshr(both, _HALF(16)))
+
+    return types.int32(types.int64, types.int64), generate
+
+
+@intrinsic
+def noise_key(typing_context, seed, t, parameter):
+    """Return `noise.key` as a float64, which holds every 32-bit number."""
+
+    def generate(context, builder, signature, args):
+        seed, t = (builder.trunc(builder.fptosi(each, _WORD), _HALF) for each in args[:2])
+        word = _mixed(builder, seed)
+        for part in (t, builder.trunc(args[2], _HALF)):
+            word = _mixed(builder, builder.xor(word, part))
+        return builder.uitofp(word, ir.DoubleType())
+
+    return types.float64(types.float64, types.float64, types.int64), generate

@@ -38,13 +38,18 @@ class Plan:
     @property
     def one_row_of_uniforms_each(self) -> bool:
         """Whether host values differ between parameters of one group at the same clock."""
-        return bool(self.sums or self.scalars)
+        return bool(self.sums or self.scalars or self.draws_noise)
+
+    @property
+    def draws_noise(self) -> bool:
+        """Whether values depend on the place of each element, in the order of its indices."""
+        return any(each.op == "noise_key" for stage in self.stages for each in stage)
 
 
 @cache
 def lower(rule: Rule) -> Plan:
     """Return the plan of *rule*."""
-    outputs = _without_clip(rule.outputs)
+    outputs = _spelled_out(rule.outputs)
     names = tuple(rule.signature.slots)
     scalars = tuple(n for n in names if isinstance(rule.signature.slots[n], Scalar))
     new = dict(zip(names, outputs[1:], strict=True))
@@ -57,14 +62,22 @@ def lower(rule: Rule) -> Plan:
     return Plan(rule, slots, scalars, stored, stages, sums, tuple(writes), scalar_writes)
 
 
-def _without_clip(roots: tuple[Expr, ...]) -> tuple[Expr, ...]:
-    """Rewrite clip(x, low, high) as minimum(maximum(x, low), high), which it means."""
+def _spelled_out(roots: tuple[Expr, ...]) -> tuple[Expr, ...]:
+    """Rewrite what loops do not know as what it means.
+
+    clip(x, low, high) is minimum(maximum(x, low), high). normal(seed, t) is a key, computed once
+    per row on the host, and the noise that this key has at each element.
+    """
     for current in postorder(roots):
-        if current.op == "clip":
-            x, low, high = current.args
-            replacement = node("minimum", node("maximum", x, low), high)
-            return _without_clip(substitute(roots, {current: replacement}))
+        if current.op in _MEANINGS:
+            return _spelled_out(substitute(roots, {current: _MEANINGS[current.op](*current.args)}))
     return roots
+
+
+_MEANINGS = {
+    "clip": lambda x, low, high: node("minimum", node("maximum", x, low), high),
+    "normal": lambda seed, t: node("noise_at", node("noise_key", seed, t)),
+}
 
 
 def _schedule(roots: tuple[Expr, ...]) -> tuple:

@@ -15,15 +15,15 @@ _HEADER = '''"""CPU kernels of {name}, printed from its rule."""
 import math
 
 import numpy as np
-from numba import cfunc, float32, float64, types
+from numba import cfunc, float32, float64, int64, types
 
 from thalweg.kernels.layout import (
-    BODIES, CHUNK, CHUNKS, END_CHUNK, FIRST_CHUNK, GRADIENTS, GROUP, HYPERS, LENGTH, NEXT,
+    BODIES, CHUNK, CHUNKS, END_CHUNK, FIRST_CHUNK, GRADIENTS, GROUP, HYPERS, INDEX, LENGTH, NEXT,
     PARALLEL, PARAMETER, PARTIALS, ROWS, SLOTS, STEP, STORED, STORED_ROW, TABLE, THREADS,
 )
 from thalweg.kernels.machine import (
-    add_in_any_order, claim, load_float32, load_float64, load_int64, run_here, run_parallel,
-    store_float32, store_float64, store_int64,
+    NOISE_MEAN, NOISE_SCALE, add_in_any_order, byte_sum, claim, load_float32, load_float64,
+    load_int64, noise_key, run_here, run_parallel, store_float32, store_float64, store_int64,
 )
 
 '''
@@ -123,7 +123,8 @@ class Kernels:
             if current.op == "constant":
                 continue
             value = f"load_float64(stored, {self.place[current]})"
-            right = f"{value} != 0.0" if _is_condition(current) else f"{self.dtype}({value})"
+            kind = "int64" if current.op == "noise_key" else self.dtype
+            right = f"{value} != 0.0" if _is_condition(current) else f"{kind}({value})"
             lines.append(f"{self._name(current)} = {right}")
         return lines
 
@@ -300,7 +301,8 @@ class Kernels:
 _OWN_NAMES = (
     "control", "table", "gradients", "hypers", "all_stored", "stored", "threads", "parallel",
     "partials", "rows", "row", "line", "chunk", "chunks", "first", "count", "i", "step", "group",
-    "hyper", "latest_group", "latest_t", "latest_row", "math", "np", "float32", "float64", "types",
+    "hyper", "latest_group", "latest_t", "latest_row", "math", "np", "float32", "float64",
+    "int64", "types",
 )  # fmt: skip
 
 

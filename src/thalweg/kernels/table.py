@@ -15,7 +15,7 @@ class Row:
 
     ``slots`` are element state tensors of the parameter's shape and ``scalars`` single numbers, in
     the order of the plan. ``step`` is a float32 tensor that counts the updates made. ``group`` is
-    the index of the row's hyperparameters.
+    the index of the row's hyperparameters, ``index`` the parameter's among all of its optimizer.
     """
 
     parameter: Tensor
@@ -23,6 +23,7 @@ class Row:
     scalars: tuple[Tensor, ...]
     step: Tensor
     group: int
+    index: int = 0
 
     def check_gradient(self, g: Tensor) -> None:
         """Refuse a gradient that does not fit the parameter, before anything is changed."""

@@ -3,7 +3,7 @@
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
-from itertools import chain
+from itertools import chain, count
 from operator import is_, itemgetter
 from typing import Any
 
@@ -201,10 +201,11 @@ class Driver(torch.optim.Optimizer, ABC):
         rules = [self.rule_of(group) for group in self.param_groups]
         self._check_fit(rules)
         rows: dict[Rule, list[Row]] = {}
-        for index, (rule, group) in enumerate(zip(rules, self.param_groups, strict=True)):
-            for p in group["params"]:
+        places = count()
+        for number, (rule, group) in enumerate(zip(rules, self.param_groups, strict=True)):
+            for p, place in zip(group["params"], places, strict=False):
                 if p.grad is not None or self.state.get(p):
-                    rows.setdefault(rule, []).append(self._row(rule, p, index, group))
+                    rows.setdefault(rule, []).append(self._row(rule, p, number, place))
         return _Work(self, rules, rows)
 
     def _check_fit(self, rules: list[Rule]) -> None:
@@ -215,10 +216,11 @@ class Driver(torch.optim.Optimizer, ABC):
                 kept = map(self.state.get(p, {}).get, slots)
                 Row(p, tuple(v for v in kept if v is not None), (), p, 0).check_gradient(p.grad)
 
-    def _row(self, rule: Rule, p: Tensor, index: int, group: Group) -> Row:
+    def _row(self, rule: Rule, p: Tensor, number: int, place: int) -> Row:
+        """Return the row of parameter *p*, of group *number* and the *place*-th of all."""
         kept = self.state.get(p, {})
         begun = all(kept.get(slot) is not None for slot in rule.signature.slots)
-        state = self._begun(rule, p, group)
+        state = self._begun(rule, p, self.param_groups[number])
         named = {slot: state[slot] for slot in rule.signature.slots}
         scalars = {n for n, i in rule.signature.slots.items() if isinstance(i, Scalar)}
         return Row(
@@ -226,7 +228,8 @@ class Driver(torch.optim.Optimizer, ABC):
             tuple(value for name, value in named.items() if name not in scalars),
             tuple(value for name, value in named.items() if name in scalars),
             state["step"] if self.shows_step else torch.tensor(float(begun)),
-            index,
+            number,
+            place,
         )
 
     def _begun(self, rule: Rule, p: Tensor, group: Group) -> dict[str, Any]:
@@ -408,6 +411,7 @@ def _materialized(params: Any) -> Any:
     """Turn iterators into lists, and refuse what holds no parameters."""
     if isinstance(params, Tensor):
         raise BadType("params is one tensor; expected an iterable of tensors, such as [tensor].")
+    _refuse_set(params)
     if isinstance(params, Mapping):
         raise BadType("params is a dict; expected a list, of groups such as [{'params': ...}].")
     try:
@@ -425,6 +429,11 @@ def _materialized(params: Any) -> Any:
     return groups
 
 
+def _refuse_set(params: Any) -> None:
+    if isinstance(params, (set, frozenset)):
+        raise BadType("params is a set, whose order changes between runs; expected a list.")
+
+
 def _tensors(entries: list) -> list[Tensor]:
     return [each[1] if isinstance(each, tuple) else each for each in entries]
 
@@ -434,8 +443,7 @@ def _checked_parameters(group: Group) -> list:
     if "params" not in group:
         raise BadValue(f"the group {{{', '.join(group)}}} has no 'params'; give it a list of them.")
     params = group["params"]
-    if isinstance(params, set):
-        raise BadType("params is a set, whose order changes between runs; expected a list.")
+    _refuse_set(params)
     entries = [params] if isinstance(params, Tensor) else list(params)
     seen: set[int] = set()
     for position, p in enumerate(_tensors(entries)):

@@ -29,13 +29,13 @@ class Named(Driver):
     Its groups hold torch's keys, and its checkpoints are torch's checkpoints.
     """
 
-    def __init__(self, params: Any, settings: Group) -> None:
-        if settings.get("differentiable"):
+    def _check_group(self, group: Group) -> None:
+        if group.get("differentiable"):
             raise BadValue(
                 f"{type(self).__name__}: differentiable=True is not offered here. To differentiate "
                 "through updates, use the rule itself: rule.update(params, grads, state, t=...)."
             )
-        super().__init__(params, settings)
+        super()._check_group(group)
 
 
 def _settings(arguments: dict[str, Any]) -> Group:

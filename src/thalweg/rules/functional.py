@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from thalweg.algebra import evaluate, symbol
+from thalweg.algebra import PLACE, evaluate, symbol
 from thalweg.algebra.operations import library_of
 from thalweg.algebra.signature import FromHyper, FromInput, Initial, Scalar
 from thalweg.algebra.trace import symbols
@@ -54,8 +54,8 @@ def update(
         for name, column in zip(("g", *slots), columns, strict=True)
     ]
     rows = [shared | dict(zip(own, each, strict=True)) for each in zip(*columns, strict=True)]
-    for row, p in zip(rows, leaves, strict=True):
-        row |= {symbol("input", "p"): p, symbol("clock", "t"): t}
+    for index, (row, p) in enumerate(zip(rows, leaves, strict=True)):
+        row |= {symbol("input", "p"): p, symbol("clock", "t"): t, PLACE: index}
     results = evaluate(rule.outputs, rows)
     params = rebuild([_like(p, p - out[0]) for p, out in zip(leaves, results, strict=True)])
     new = zip(*(out[1:] for out in results), strict=True)

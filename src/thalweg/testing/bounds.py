@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from thalweg.algebra import Expr, Rank, ranks
+from thalweg.algebra import Expr, Rank, noise, ranks, symbol
 from thalweg.algebra.expr import postorder
 from thalweg.algebra.operations import apply
 
@@ -71,6 +71,10 @@ def _value(current: Expr, row: dict[Expr, Bounded], rank: dict[Expr, Rank], kind
     if current.op == "constant":
         return exact(current.payload)
     args = [row[arg] for arg in current.args]
+    if current.op == "normal":
+        model = row[symbol("input", "g")].value
+        drawn = noise.draw(*(float(each.value) for each in args), 0, model, np)
+        return Bounded(drawn, UNITS[kind] * np.abs(drawn) * 2)
     if rank[current] == Rank.ELEMENT:
         args = [
             each if rank[arg] == Rank.ELEMENT else _rounded(each, UNITS[kind])
