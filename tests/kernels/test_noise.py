@@ -26,7 +26,7 @@ def late_noise(g, *, t, seed: float = 7.0):
 
 
 def _sample(count: int, seed: int = 3, t: int = 5, parameter: int = 2) -> np.ndarray:
-    return noise.draw(seed, t, parameter, np.zeros(count), np)
+    return noise.draw((seed, t, parameter), np.zeros(count), np)
 
 
 def test_moments_and_tails_are_as_stated():

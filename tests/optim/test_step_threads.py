@@ -75,7 +75,7 @@ def test_optimizers_in_several_threads_of_python_do_not_disturb_each_other() -> 
 
 
 def test_forked_and_spawned_processes_give_the_same_bits() -> None:
-    """A hang in a child ends by the time limit, as a failure. Where there is no fork, none is made."""
+    """A hang in a child ends by the time limit, as a failure. No fork is made where there is none."""
     others = ["spawned", *(["forked"] if hasattr(os, "fork") else [])]
     script = Path(__file__).with_name("processes.py")
     answer = subprocess.run(

@@ -27,30 +27,29 @@ _BOTH = (False, True)
 _DECAY = (0, 0.1)
 
 CASES: list[Case] = [
-    *_switched("SGD", lr=(0.03,), momentum=(0, 0.9), weight_decay=_DECAY, maximize=_BOTH),
-    *_switched("SGD", momentum=(0.9,), nesterov=(True,), weight_decay=_DECAY, maximize=_BOTH),
+    *_switched("SGD", lr=(0.03,), momentum=(0, 0.9), weight_decay=_DECAY),
+    *_switched("SGD", momentum=(0.9,), nesterov=(True,), weight_decay=_DECAY),
     *_switched("SGD", momentum=(0.8,), dampening=(0.3,)),
     *_switched(
-        "Adagrad", lr_decay=(0, 0.01), initial_accumulator_value=(0, 0.1), weight_decay=_DECAY,
-        maximize=_BOTH,
+        "Adagrad", lr_decay=(0, 0.01), initial_accumulator_value=(0, 0.1), weight_decay=_DECAY
     ),
-    *_switched("Adadelta", lr=(0.7,), rho=(0.95,), weight_decay=_DECAY, maximize=_BOTH),
-    *_switched(
-        "RMSprop", centered=_BOTH, momentum=(0, 0.9), weight_decay=_DECAY, maximize=_BOTH
+    *_switched("Adadelta", lr=(0.7,), rho=(0.95,), weight_decay=_DECAY),
+    *_switched("RMSprop", centered=_BOTH, momentum=(0, 0.9), weight_decay=_DECAY),
+    *_switched("Adam", amsgrad=_BOTH, weight_decay=_DECAY, decoupled_weight_decay=_BOTH),
+    *_switched("AdamW", betas=((0.8, 0.99),), amsgrad=_BOTH),
+    *_switched("Adamax", eps=(1e-6,), weight_decay=_DECAY),
+    *_switched("NAdam", momentum_decay=(0.02,), weight_decay=_DECAY, decoupled_weight_decay=_BOTH),
+    *_switched("RAdam", weight_decay=_DECAY, decoupled_weight_decay=_BOTH),
+    *_switched("Rprop", etas=((0.4, 1.3),), step_sizes=((1e-4, 0.1),)),
+    ("SGD", {"maximize": True, "momentum": 0.9, "nesterov": True, "weight_decay": 0.1}),
+    ("AdamW", {"maximize": True, "amsgrad": True}),
+    ("Rprop", {"maximize": True}),
+    *(
+        (name, {"maximize": True, "weight_decay": 0.1})
+        for name in ("SGD", "Adagrad", "Adadelta", "RMSprop", "Adam", "Adamax", "NAdam", "RAdam")
     ),
-    *_switched(
-        "Adam", amsgrad=_BOTH, weight_decay=_DECAY, maximize=_BOTH, decoupled_weight_decay=_BOTH
-    ),
-    *_switched("AdamW", betas=((0.8, 0.99),), amsgrad=_BOTH, maximize=_BOTH),
-    *_switched("Adamax", eps=(1e-6,), weight_decay=_DECAY, maximize=_BOTH),
-    *_switched(
-        "NAdam", momentum_decay=(0.02,), weight_decay=_DECAY, maximize=_BOTH,
-        decoupled_weight_decay=_BOTH,
-    ),
-    *_switched("RAdam", weight_decay=_DECAY, maximize=_BOTH, decoupled_weight_decay=_BOTH),
-    *_switched("Rprop", etas=((0.4, 1.3),), step_sizes=((1e-4, 0.1),), maximize=_BOTH),
-]  # fmt: skip
-"""Every class over its switches."""
+]
+"""Every class over its switches; maximize, which only turns the gradient, once or twice each."""
 
 
 def label(case: Any) -> str:

@@ -74,7 +74,7 @@ def _apply(current: Expr, row: Row, model: Any) -> Any:
     args = [row[arg] for arg in current.args]
     library = library_of(model)
     if current.op == "normal" and library is not None:
-        return noise.draw(*args, row.get(PLACE, 0), model, library)
+        return noise.draw((*args, row.get(PLACE, 0)), model, library)
     if library is not None:
         args[1:] = [
             value if library_of(value) else library.asarray(value, dtype=model.dtype)

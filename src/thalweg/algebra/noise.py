@@ -48,8 +48,12 @@ def _byte_pairs(word: Any) -> Any:
     return (word & PAIRS) + ((word >> 8) & PAIRS)
 
 
-def draw(seed: Any, t: Any, parameter: int, model: Any, library: Any) -> Any:
-    """Return noise of the shape and dtype of the array *model*, of module *library*."""
+def draw(place: tuple[Any, Any, int], model: Any, library: Any) -> Any:
+    """Return noise of the shape and dtype of the array *model*, of module *library*.
+
+    *place* is the seed, the step and the index of the parameter.
+    """
+    seed, t, parameter = place
     count = math.prod(model.shape)
     device = {"device": model.device} if library.__name__ == "torch" else {}
     elements = library.arange(count, dtype=library.int64, **device).reshape(model.shape)

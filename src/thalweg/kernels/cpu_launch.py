@@ -106,7 +106,7 @@ class CpuLaunch:
             return self._take_one_by_one()
         try:
             found = [
-                g.data_ptr()
+                g.data_ptr()  # type: ignore[union-attr]
                 for p, size in zip(self._parameters, self._sizes)  # noqa: B905 (a hot loop)
                 if (g := p.grad).nbytes == size and g.is_contiguous()  # type: ignore[union-attr]
             ]

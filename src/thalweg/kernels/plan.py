@@ -1,6 +1,6 @@
 """Lowers a rule to a plan: what is computed once per row on the host, and what per element."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 
@@ -74,7 +74,7 @@ def _spelled_out(roots: tuple[Expr, ...]) -> tuple[Expr, ...]:
     return roots
 
 
-_MEANINGS = {
+_MEANINGS: dict[str, Callable[..., Expr]] = {
     "clip": lambda x, low, high: node("minimum", node("maximum", x, low), high),
     "normal": lambda seed, t: node("noise_at", node("noise_key", seed, t)),
 }

@@ -73,7 +73,8 @@ def _value(current: Expr, row: dict[Expr, Bounded], rank: dict[Expr, Rank], kind
     args = [row[arg] for arg in current.args]
     if current.op == "normal":
         model = row[symbol("input", "g")].value
-        drawn = noise.draw(*(float(each.value) for each in args), 0, model, np)
+        seed, t = (float(each.value) for each in args)
+        drawn = noise.draw((seed, t, 0), model, np)
         return Bounded(drawn, UNITS[kind] * np.abs(drawn) * 2)
     if rank[current] == Rank.ELEMENT:
         args = [
