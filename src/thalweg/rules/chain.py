@@ -75,7 +75,11 @@ def _merged(order: tuple[Piece, ...]) -> Signature:
         for hyper in piece.signature.hyperparameters.values():
             known = hyperparameters.setdefault(hyper.name, hyper)
             if known != hyper:
-                raise BadValue(f"two pieces declare {hyper.name} differently: {known} and {hyper}.")
+                raise BadValue(
+                    f"two pieces of the chain declare {hyper.name} differently: default "
+                    f"{known.default} in {known.range} and {hyper.default} in {hyper.range}. "
+                    "Pieces that share a name share its value; give one of them another name."
+                )
     for piece in order:
         _check_shared(piece, hyperparameters)
     reads_p = any({"p", "p_new"} & set(piece.signature.inputs) for piece in order)

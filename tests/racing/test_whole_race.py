@@ -1,0 +1,45 @@
+"""The main job from end to end, as a newcomer runs it."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from thalweg.rules import catalogue
+
+DATA = Path(os.environ.get("THALWEG_DATA") or Path(__file__).parents[3] / "shared" / "data")
+
+
+def _race(*arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "thalweg", "race", *arguments],
+        env={**os.environ, "THALWEG_DATA": str(DATA), "COLUMNS": "100"},
+        capture_output=True, text=True, timeout=280,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def _accuracies(table: str) -> dict[str, float]:
+    found = re.findall(r"│ (\w+) .*│ +([\d.]+)% │", table)
+    return {rule: float(accuracy) for rule, accuracy in found}
+
+
+@pytest.mark.long
+def test_every_rule_learns_the_digits(tmp_path):
+    accuracies = _accuracies(_race("--out", str(tmp_path / "race.html")))
+    assert set(accuracies) == set(catalogue)
+    assert all(value > 85 for value in accuracies.values())
+    assert (tmp_path / "race.html").stat().st_size > 100_000
+
+
+@pytest.mark.long
+@pytest.mark.skipif(not (DATA / "mnist.npz").exists(), reason=f"no mnist.npz in {DATA}")
+def test_one_epoch_of_mnist_is_enough_to_read_most_digits(tmp_path):
+    out = str(tmp_path / "mnist.html")
+    accuracies = _accuracies(_race("mnist", "--rules", "adam,momentum", "--trials", "4",
+                                   "--epochs", "1", "--out", out))  # fmt: skip
+    assert all(value > 90 for value in accuracies.values())
