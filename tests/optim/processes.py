@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 import thalweg
-from thalweg.rules import adam, clip_by_global_norm
+from thalweg.rules import adam, clip_by_global_norm, decay
 
 SIZES = (700_001, 1, 299_999)
 
@@ -25,7 +25,7 @@ def prepared() -> tuple[Any, list[Tensor]]:
     """Return an optimizer after one step on about a million elements, with gradients."""
     generator = torch.Generator().manual_seed(0)
     params = [torch.randn(n, generator=generator).requires_grad_() for n in SIZES]
-    rule = thalweg.chain(clip_by_global_norm, adam)
+    rule = thalweg.chain(clip_by_global_norm, adam, decay)
     optimizer = thalweg.Optimizer(params, rule, lr=0.1)
     for p in params:
         p.grad = torch.randn(p.shape, generator=generator)

@@ -14,7 +14,7 @@ from torch import Tensor
 from twins import assert_same_bits, leaf
 
 import thalweg
-from thalweg.rules import Rule, adam, chain, clip_by_global_norm, decay, find
+from thalweg.rules import Rule, adam, chain, clip_by_global_norm, decay
 
 SIZES = (700_001, 1, 299_998)
 
@@ -43,7 +43,6 @@ def trained(rule: Rule, threads: list[int], dtype: torch.dtype = torch.float32) 
 
 RULES = {
     "adam": adam,
-    "nadam": find("nadam"),
     "clipped": chain(clip_by_global_norm, adam, decay),
 }
 
@@ -75,7 +74,7 @@ def test_optimizers_in_several_threads_of_python_do_not_disturb_each_other() -> 
 
 
 def test_forked_and_spawned_processes_give_the_same_bits() -> None:
-    """A hang in a child ends by the time limit, as a failure. No fork is made where there is none."""
+    """A hang in a child ends by the time limit, as a failure."""
     others = ["spawned", *(["forked"] if hasattr(os, "fork") else [])]
     script = Path(__file__).with_name("processes.py")
     answer = subprocess.run(

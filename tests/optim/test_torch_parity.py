@@ -26,7 +26,7 @@ from twins import (
 
 import thalweg
 from thalweg import optim
-from thalweg.rules import adam, clip_by_global_norm
+from thalweg.rules import adam, clip_by_global_norm, decay
 
 STEPS = range(50)
 
@@ -204,9 +204,7 @@ def test_centered_rmsprop_stays_finite_where_torchs_does_not() -> None:
 RULES: dict[str, tuple[str, dict[str, Any]]] = {
     "sgd": ("SGD", {}),
     "momentum": ("SGD", {"momentum": 0.9}),
-    "nesterov": ("SGD", {"momentum": 0.9, "nesterov": True}),
     "adam": ("Adam", {}),
-    "amsgrad": ("Adam", {"amsgrad": True}),
     "adamw": ("AdamW", {}),
     "rprop": ("Rprop", {}),
 }
@@ -229,8 +227,8 @@ def test_a_chain_that_clips_equals_torch_clipping_first(strided: bool) -> None:
     chosen = [0, 1, 2, 3, 4, 5, 6, 7] if strided else [0, 1, 2, 3]
     their_params = [parameters()[k] for k in chosen]
     our_params = [parameters()[k] for k in chosen]
-    theirs = torch.optim.Adam(their_params, lr=0.01)
-    rule = thalweg.chain(clip_by_global_norm, adam)
+    theirs = torch.optim.AdamW(their_params, lr=0.01)
+    rule = thalweg.chain(clip_by_global_norm, adam, decay)
     ours = thalweg.Optimizer(our_params, rule, lr=0.01, max_norm=2.0)
     travelled = [0.0] * len(chosen)
     for step in STEPS:

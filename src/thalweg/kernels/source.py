@@ -3,6 +3,8 @@
 The text is what Numba compiles; `kernel_source` shows it.
 """
 
+import builtins
+import re
 from collections.abc import Iterable
 
 from thalweg.algebra import OPERATIONS, Expr, Rank, ranks
@@ -28,6 +30,13 @@ from thalweg.kernels.machine import (
 
 '''
 
+_WORDS = {
+    *re.findall(r"\w+", _HEADER),
+    "all_stored", "body", "chunk", "chunks", "control", "count", "first",
+    "gradients", "group", "hyper", "hypers", "i", "latest_group", "latest_row", "latest_t", "line",
+    "parallel", "partials", "row", "rows", "step", "stored", "table", "threads",
+}  # fmt: skip
+
 _DECORATOR = '@cfunc(types.void(types.int64), nopython=True, error_model="numpy", cache=True)'
 
 
@@ -47,10 +56,10 @@ class Kernels:
         """Name every node: symbols with a trailing underscore, others as their author did or x1."""
         authored = self.plan.rule.traced.names
         names: dict[Expr, str] = {}
-        used = set(_OWN_NAMES)
+        used: set[str] = set()
         for current in postorder(roots):
             name = f"{current.payload[1]}_" if current.op == "symbol" else authored.get(current, "")
-            if not name or name in used:
+            if not name or name in used or _is_taken(name):
                 name = f"x{len(names)}"
             names[current] = name
             used.add(name)
@@ -298,12 +307,12 @@ class Kernels:
         return lines
 
 
-_OWN_NAMES = (
-    "control", "table", "gradients", "hypers", "all_stored", "stored", "threads", "parallel",
-    "partials", "rows", "row", "line", "chunk", "chunks", "first", "count", "i", "step", "group",
-    "hyper", "latest_group", "latest_t", "latest_row", "math", "np", "float32", "float64",
-    "int64", "types",
-)  # fmt: skip
+_TAKEN = re.compile(r"(x|all|own|total)\d+|\w+_at")
+
+
+def _is_taken(name: str) -> bool:
+    """Whether a variable of that name would hide one that the kernel's text uses itself."""
+    return name in _WORDS or hasattr(builtins, name) or _TAKEN.fullmatch(name) is not None
 
 
 def _run(index: int) -> list[str]:
