@@ -193,8 +193,11 @@ def test_an_eps_that_vanishes_in_the_parameters_dtype_is_warned_of(name: str) ->
 
 
 def trained(**options: Any) -> tuple[Any, list[Tensor]]:
-    """Return Adam with momentum behind it on two parameters, each with a gradient."""
-    params = [leaf(torch.ones(4)), leaf(torch.ones(2, 3))]
+    """Return Adam with momentum behind it on two parameters, each with a gradient.
+
+    They have two dtypes, so that a step is two launches, the second of which may be refused.
+    """
+    params = [leaf(torch.ones(4)), leaf(torch.ones(2, 3, dtype=torch.float64))]
     optimizer = thalweg.Optimizer(params, "adam", lr=0.1, **options)
     for p in params:
         p.grad = torch.ones_like(p)
@@ -218,14 +221,14 @@ class Elsewhere(nn.Parameter):
 
 
 def put_sparse(params: list[Tensor]) -> None:
-    params[1].grad = torch.eye(2, 3).to_sparse()
+    params[1].grad = torch.eye(2, 3, dtype=params[1].dtype).to_sparse()
 
 
 def put_misshapen(params: list[Tensor]) -> None:
     params[1].grad = None
     kept = params[1].data
-    params[1].data = torch.ones(5)
-    params[1].grad = torch.ones(5)
+    params[1].data = kept.new_ones(5)
+    params[1].grad = kept.new_ones(5)
     params[1].data = kept
 
 
@@ -245,7 +248,7 @@ def test_a_gradient_that_does_not_fit_is_refused_and_nothing_moves(what: str) ->
         with pytest.raises(kind, match=message):
             optimizer.step()
     assert_same_bits(everything(optimizer, params), before)
-    params[1].grad = torch.ones(2, 3)
+    params[1].grad = torch.ones_like(params[1]).detach()
     optimizer.step()
     untroubled, others = trained()
     untroubled.step()
@@ -319,7 +322,7 @@ def test_a_step_with_bad_gradients_is_skipped_and_counted(bad: float) -> None:
 def test_a_step_with_bad_gradients_raises_and_names_the_parameters(bad: float) -> None:
     optimizer, params = trained(nonfinite="raise")
     before = everything(optimizer, params)
-    params[1].grad = torch.full((2, 3), bad)
+    params[1].grad = torch.full_like(params[1], bad).detach()
     with pytest.raises(BadValue, match=r"parameters 1 \(counted .*nothing was updated.*\"skip\""):
         optimizer.step()
     assert_same_bits(everything(optimizer, params), before)

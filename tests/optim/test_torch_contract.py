@@ -114,7 +114,7 @@ def test_a_closure_runs_once_with_gradients_on_and_its_value_comes_back() -> Non
         loss = optimizer.step(closure)
     assert modes == [True]
     assert loss.item() == 9.0
-    assert float(p) == 1.5
+    assert p.item() == 1.5
     assert optimizer.step(closure=closure).item() == 2.25
     assert optimizer.step() is None
 

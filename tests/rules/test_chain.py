@@ -75,7 +75,11 @@ def test_a_transform_of_the_new_parameter_can_move_it():
     [
         (BadValue, lambda: chain(adam, sgd), "exactly one rule; it was given 2: Adam, SGD"),
         (BadValue, lambda: chain(decay), "only transforms"),
-        (BadType, lambda: chain(adam, print), "@rule or @transform"),
+        (
+            BadType,
+            lambda: chain(adam, print),  # type: ignore[arg-type]
+            "@rule or @transform",
+        ),
         (BadValue, lambda: chain(adam, ema_average, ema_average), "slot named 'average'"),
         (BadValue, lambda: chain(l2_decay, adam, decay), "declare weight_decay differently"),
         (UnknownName, lambda: find("adm"), "Did you mean 'adam'"),

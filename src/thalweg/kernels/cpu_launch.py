@@ -42,6 +42,14 @@ def same_memory_order(tensor: Tensor, model: Tensor) -> bool:
     return torch.ops.aten.is_non_overlapping_and_dense(tensor)
 
 
+def _is_negated(p: Tensor) -> bool:
+    """Whether the gradient's memory holds the opposite sign, as parts of complex numbers may.
+
+    Of the gradients that torch lays out densely only those of one element can be such a view.
+    """
+    return p.grad is not None and p.grad.is_neg()
+
+
 class CpuLaunch:
     """Updates the rows of one plan and dtype by one call into machine code.
 
@@ -66,6 +74,7 @@ class CpuLaunch:
         """Write the table and the control block for the parameters as they are now."""
         self._sizes = [p.nbytes for p in self._parameters]
         self._trusted = False
+        self._singles = [p for p in self._parameters if p.numel() == 1]
         self._plain = all(p.is_contiguous() and p.numel() for p in self._parameters)
         self._parallel = sum(p.numel() for p in self._parameters) >= layout.PARALLEL_FROM
         code = self._code
@@ -101,7 +110,7 @@ class CpuLaunch:
         The usual case, all there, dense and of the size in bytes that dtype and shape imply,
         takes the short way, on which whatever is unusual fails.
         """
-        if not self._trusted:
+        if not self._trusted or (self._singles and any(map(_is_negated, self._singles))):
             self._trusted = self._plain
             return self._take_one_by_one()
         try:
@@ -127,6 +136,7 @@ class CpuLaunch:
     def _aligned(self, row: Row, g: Tensor) -> Tensor:
         """Return *g* in the dtype and memory order of the row's parameter, copied if need be."""
         row.check_gradient(g)
+        g = g.resolve_neg()
         if g.dtype == self.dtype and same_memory_order(g, row.parameter):
             return g
         return torch.empty_like(row.parameter, requires_grad=False).copy_(g.detach())

@@ -2,9 +2,8 @@
 
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from itertools import chain, count
-from operator import is_, itemgetter
 from typing import Any
 
 import torch
@@ -16,10 +15,11 @@ from thalweg.algebra import symbol
 from thalweg.algebra.expr import postorder
 from thalweg.algebra.signature import Scalar
 from thalweg.errors import BadType, BadValue
-from thalweg.kernels import launches
 from thalweg.kernels.table import Row
 from thalweg.optim import checkpoint
-from thalweg.optim.state import OptimizerState, ParameterState, changes, unwatched, watched
+from thalweg.optim.parameters import checked_parameters, materialized, tensors_in
+from thalweg.optim.state import unwatched, watched
+from thalweg.optim.work import Work
 from thalweg.rules import Rule
 from thalweg.rules.functional import begin
 
@@ -81,14 +81,14 @@ class Driver(torch.optim.Optimizer, ABC):
             raise BadValue(f"nonfinite={nonfinite!r}; expected one of {', '.join(POLICIES)}.")
         self.nonfinite = nonfinite
         self.skipped_steps = 0
-        self._work: _Work | None = None
-        super().__init__(_materialized(params), defaults)
+        self._work: Work | None = None
+        super().__init__(materialized(params), defaults)
         self.state = watched(self.state)
 
     def add_param_group(self, param_group: Group) -> None:
         """Add a group of parameters; refused with nothing changed if anything in it is illegal."""
         if isinstance(param_group, dict):
-            param_group = {**param_group, "params": _checked_parameters(param_group)}
+            param_group = {**param_group, "params": checked_parameters(param_group)}
             self._check_unshared(param_group)
             self._check_group({**self.defaults, **param_group})
         super().add_param_group(param_group)
@@ -96,7 +96,7 @@ class Driver(torch.optim.Optimizer, ABC):
 
     def _check_unshared(self, group: Group) -> None:
         homes = {id(p): k for k, each in enumerate(self.param_groups) for p in each["params"]}
-        for position, p in enumerate(_tensors(group["params"])):
+        for position, p in enumerate(tensors_in(group["params"])):
             if id(p) in homes:
                 raise BadValue(
                     f"params[{position}] (shape {tuple(p.shape)}) is already in group "
@@ -129,7 +129,7 @@ class Driver(torch.optim.Optimizer, ABC):
 
     def _warn_of_vanishing_eps(self, group: Group) -> None:
         eps = float(group["eps"])
-        kinds = {each.dtype for each in _tensors(group["params"])}
+        kinds = {each.dtype for each in tensors_in(group["params"])}
         for kind in sorted(filter(lambda each: each.is_floating_point, kinds), key=str):
             if eps > 0 and float(torch.tensor(eps, dtype=kind)) == 0:
                 warnings.warn(
@@ -196,7 +196,7 @@ class Driver(torch.optim.Optimizer, ABC):
 
     @torch.inference_mode(False)
     @torch.no_grad()
-    def _arranged(self) -> "_Work":
+    def _arranged(self) -> "Work":
         """Make state for parameters that have a first gradient, and lay out the launches."""
         rules = [self.rule_of(group) for group in self.param_groups]
         self._check_fit(rules)
@@ -206,7 +206,7 @@ class Driver(torch.optim.Optimizer, ABC):
             for p, place in zip(group["params"], places, strict=False):
                 if p.grad is not None or self.state.get(p):
                     rows.setdefault(rule, []).append(self._row(rule, p, number, place))
-        return _Work(self, rules, rows)
+        return Work(self, rules, rows)
 
     def _check_fit(self, rules: list[Rule]) -> None:
         """Refuse gradients and state that do not fit, before state is begun for any parameter."""
@@ -276,111 +276,6 @@ class Driver(torch.optim.Optimizer, ABC):
         }
 
 
-class _Work:
-    """The launches of one optimizer, and all that must not have changed for them to be right.
-
-    Parameters are held to their address in memory at every step. State is watched by identity;
-    of its addresses only those of the first and the last row are looked at, which notices storage
-    that was moved for all (``share_memory_``, ``.data =`` in a loop) at no cost per parameter.
-    """
-
-    def __init__(self, driver: Driver, rules: list[Rule], rows: dict[Rule, list[Row]]) -> None:
-        self.rules = rules
-        self.parts = {rule: launches(rule, part) for rule, part in rows.items()}
-        self.launches = list(chain.from_iterable(self.parts.values()))
-        table = [row for launch in self.launches for row in launch.rows]
-        self.params = [row.parameter for row in table]
-        taken = set(map(id, self.params))
-        everything = chain.from_iterable(map(_parameters, driver.param_groups))
-        self.waiting = [p for p in everything if id(p) not in taken]
-        sample = chain.from_iterable(
-            (*row.slots, *row.scalars) for row in (*table[:1], *table[-1:])
-        )
-        self.memory = [*self.params, *sample]
-        self.addresses = list(map(_address, self.memory))
-        self.groups = [list(group["params"]) for group in driver.param_groups]
-        self.several = all(p.numel() > 1 for group in self.groups for p in group)
-        self.state = list(_tensors_of(driver))
-        self.looked_at, self.whole = _time(driver), driver.state
-        self.keys = driver.settings_read()
-        self.settings_of = itemgetter("params", *self.keys)
-        self._read(driver)
-
-    def _read(self, driver: Driver) -> None:
-        """Give every launch the hyperparameters of its groups; groups of other rules get zeros."""
-        groups = driver.param_groups
-        self.settings = [self.settings_of(group) for group in groups]
-        read = [group[key] for group in groups for key in self.keys]
-        self.fixed = not any(isinstance(v, (Tensor, list)) for v in (*read, *_flat(read)))
-        values = list(zip(map(driver.values_of, groups), self.rules, strict=True))
-        for rule, part in self.parts.items():
-            none = [0.0] * len(rule.hyperparameters)
-            for launch in part:
-                launch.set_hypers([own if each is rule else none for own, each in values])
-
-    def holds(self, driver: Driver) -> bool:
-        """Whether the layout still describes *driver*; new numbers are read on the way."""
-        groups = driver.param_groups
-        if not self._same_parameters(groups):
-            return False
-        changed = changes[0] != self.looked_at or driver.state is not self.whole
-        if changed and not self._same_state(driver):
-            return False
-        if list(map(_address, self.memory)) != self.addresses:
-            return False
-        if self.waiting and any(p.grad is not None for p in self.waiting):
-            return False
-        if self.fixed and list(map(self.settings_of, groups)) == self.settings:
-            return True
-        if list(map(driver.rule_of, driver.param_groups)) != self.rules:
-            return False
-        self._read(driver)
-        return True
-
-    def _same_parameters(self, groups: list[Group]) -> bool:
-        """Whether every group lists the parameters it did.
-
-        Comparing lists stops at identity, element by element, which is what is wanted and fast. A
-        parameter that was exchanged is compared by value, and a value of several elements has no
-        truth: that raises. Where some parameter has one element, identity is asked for instead.
-        """
-        now = list(map(_parameters, groups))
-        if not self.several:
-            flat = chain.from_iterable(now)
-            return list(map(id, flat)) == list(map(id, chain.from_iterable(self.groups)))
-        try:
-            return now == self.groups
-        except RuntimeError:
-            return False
-
-    def _same_state(self, driver: Driver) -> bool:
-        """Look at every piece of state, and remember when, unless some of it is not watched."""
-        self.looked_at, self.whole = _time(driver), driver.state
-        return all(map(is_, _tensors_of(driver), self.state))
-
-
-_END = (object(),)
-_address = torch._C.TensorBase.data_ptr
-_parameters = itemgetter("params")
-
-
-def _tensors_of(driver: Driver) -> Iterable[Any]:
-    """Yield every piece of state in order, and a mark at the end."""
-    entries = driver.state.values()
-    return chain(*(each.values() if isinstance(each, dict) else (each,) for each in entries), _END)
-
-
-def _time(driver: Driver) -> int:
-    """Return the time of the clock of changes, or one that never comes if not all is watched."""
-    kinds = {type(driver.state), *map(type, driver.state.values())}
-    return changes[0] if kinds <= {OptimizerState, ParameterState} else -1
-
-
-def _flat(values: Iterable[Any]) -> Iterable[Any]:
-    for value in values:
-        yield from value if isinstance(value, (tuple, list)) else (value,)
-
-
 def _begin(initial: Any, p: Tensor, settings: Mapping[str, Any]) -> Any:
     """Return the first value of a slot; a complex number begins with both its parts."""
     if p.is_complex() and not isinstance(initial, Scalar):
@@ -405,64 +300,3 @@ def _hook_result(changed: Any) -> tuple[tuple, dict]:
 def _all_finite(g: Tensor) -> bool:
     values = g._values() if g.is_sparse else g
     return bool(torch.isfinite(values).all())
-
-
-def _materialized(params: Any) -> Any:
-    """Turn iterators into lists, and refuse what holds no parameters."""
-    if isinstance(params, Tensor):
-        raise BadType("params is one tensor; expected an iterable of tensors, such as [tensor].")
-    _refuse_set(params)
-    if isinstance(params, Mapping):
-        raise BadType("params is a dict; expected a list, of groups such as [{'params': ...}].")
-    try:
-        groups = list(params)
-    except TypeError as error:
-        raise BadType(
-            f"params is {type(params).__name__}; expected an iterable of tensors or groups, such "
-            "as model.parameters()."
-        ) from error
-    if not groups:
-        raise BadValue(
-            "the parameter list is empty. If it came from an iterator, such as "
-            "model.parameters() saved in a variable, it may have been used up already."
-        )
-    return groups
-
-
-def _refuse_set(params: Any) -> None:
-    if isinstance(params, (set, frozenset)):
-        raise BadType("params is a set, whose order changes between runs; expected a list.")
-
-
-def _tensors(entries: list) -> list[Tensor]:
-    return [each[1] if isinstance(each, tuple) else each for each in entries]
-
-
-def _checked_parameters(group: Group) -> list:
-    """Return a group's parameters as a list; each a leaf of real or complex numbers, none twice."""
-    if "params" not in group:
-        raise BadValue(f"the group {{{', '.join(group)}}} has no 'params'; give it a list of them.")
-    params = group["params"]
-    _refuse_set(params)
-    entries = [params] if isinstance(params, Tensor) else list(params)
-    seen: set[int] = set()
-    for position, p in enumerate(_tensors(entries)):
-        if not isinstance(p, Tensor):
-            raise BadType(f"params[{position}] is {type(p).__name__}; expected a tensor.")
-        if not (p.is_floating_point() or p.is_complex()):
-            raise BadType(
-                f"params[{position}] has dtype {p.dtype}; only floating-point tensors can descend. "
-                "Leave it out, or convert it with .float()."
-            )
-        if not (p.is_leaf or p.retains_grad):
-            raise BadValue(
-                f"params[{position}] (shape {tuple(p.shape)}) is computed from other tensors, so "
-                "its gradient is not kept. Pass what it is computed from, or a detached copy."
-            )
-        if id(p) in seen:
-            raise BadValue(
-                f"params[{position}] (shape {tuple(p.shape)}) is in the list twice, so it would be "
-                "updated twice per step. Pass each parameter once."
-            )
-        seen.add(id(p))
-    return entries
