@@ -122,6 +122,11 @@ def test_a_rule_defined_in_a_function_is_pickled_as_its_source():
     assert again.signature.slots == local.signature.slots
 
 
+def test_a_lambda_is_a_rule_that_can_be_pickled():
+    shortest = rule("Shortest")(lambda g, *, lr=0.5: lr * g)
+    assert trace(pickle.loads(pickle.dumps(shortest))) is trace(shortest)
+
+
 def test_the_catalogue_lists_rules_by_their_own_names():
     assert list(catalogue) == [
         "sgd", "momentum", "nesterov", "adagrad", "adadelta", "rmsprop", "adam", "amsgrad",

@@ -54,7 +54,7 @@ class CpuLaunch:
     """Updates the rows of one plan and dtype by one call into machine code.
 
     Memory beyond the state: a few integers per row, and one partial sum per chunk of elements
-    where the plan sums.
+    where the plan sums. The storage of the state is held, so that its addresses stay valid.
     """
 
     def __init__(self, plan: Plan, rows: Sequence[Row]) -> None:
@@ -65,6 +65,11 @@ class CpuLaunch:
         self._pack = struct.Struct(f"{len(self.rows)}q").pack_into
         self._parameters = [row.parameter for row in self.rows]
         self._taken: Sequence[Tensor | None] = ()
+        self._held = [
+            each.untyped_storage()
+            for row in self.rows
+            for each in (row.step, *row.slots, *row.scalars)
+        ]
         self._hypers = np.zeros(
             (1 + max(row.group for row in self.rows), len(self.plan.rule.hyperparameters))
         )

@@ -114,7 +114,8 @@ class Rule:
             return _chain_again, (self.pieces, self.key, self.name)
         if getattr(importlib.import_module(self.module), self.key, None) is self:
             return _look_up, (self.module, self.key)
-        return _from_source, (source(self), self.name)
+        name = self.key if self.key.isidentifier() else "rule"
+        return _from_source, (source(self, name), self.name)
 
 
 def _look_up(module: str, key: str) -> Any:
