@@ -54,8 +54,13 @@ def _forget(current: Expr, uses: Counter, known: list[Row]) -> None:
 
 
 def _model(row: Row) -> Any:
-    """Return an array of the row: its dtype is the precision of the row's arithmetic."""
-    return next((value for value in row.values() if library_of(value) is not None), None)
+    """Return an array that is a parameter, gradient or state: its dtype and shape are the row's."""
+    arrays = (
+        value
+        for key, value in row.items()
+        if key.payload[0] in ("input", "state") and library_of(value) is not None
+    )
+    return next(arrays, None)
 
 
 def _values(current: Expr, known: list[Row], models: list[Any]) -> list[Any]:

@@ -195,6 +195,20 @@ def postorder(
     return order
 
 
+def rewritten(
+    roots: "tuple[Expr, ...]", meanings: "dict[str, Callable[..., Expr]]"
+) -> "dict[Expr, Expr]":
+    """Return for every node what it becomes when the operations of *meanings* are spelled out."""
+    known: dict[Expr, Expr] = {}
+    for current in postorder(roots):
+        args = tuple(known[arg] for arg in current.args)
+        if current.op in meanings:
+            known[current] = meanings[current.op](*args)
+        else:
+            known[current] = _intern(current.op, args, current.payload)
+    return known
+
+
 def substitute(roots: "tuple[Expr, ...]", replacements: "dict[Expr, Expr]") -> tuple[Expr, ...]:
     """Return *roots* with the nodes of *replacements* exchanged; those are not re-entered."""
     known: dict[Expr, Expr] = dict(replacements)

@@ -5,6 +5,7 @@ parameters, state wider than its parameter.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -50,8 +51,9 @@ class EagerLaunch:
         roots = self._roots
         for (row, _), values in zip(batch, evaluate(roots, table), strict=True):
             targets = (row.parameter, *row.slots, *row.scalars)
-            for target, value in zip(targets, values, strict=True):
-                _real(target).copy_(torch.as_tensor(value))
+            fresh = [_apart(value) for value in values]
+            for target, value in zip(targets, fresh, strict=True):
+                _real(target).copy_(value)
 
     def _symbols(self, row: Row, g: Tensor, hypers: Sequence[float]) -> dict:
         kind = _precision((row.parameter, g, *row.slots))
@@ -72,8 +74,8 @@ class EagerLaunch:
 
 def _results(plan: Plan) -> tuple[Expr, ...]:
     """Return the new parameter, then the new slots and scalars, as the rule has them."""
-    new = dict(zip(plan.rule.signature.slots, plan.rule.outputs[1:], strict=True))
-    p = symbol("input", "p") - plan.rule.outputs[0]
+    p, *state = plan.rule.results
+    new = dict(zip(plan.rule.signature.slots, state, strict=True))
     return (p, *(new[name] for name in (*plan.slots, *plan.scalars)))
 
 
@@ -83,6 +85,13 @@ def _precision(tensors: tuple[Tensor, ...]) -> torch.dtype:
     for each in tensors:
         kind = torch.promote_types(kind, _real(each).dtype)
     return kind
+
+
+def _apart(value: Any) -> Tensor:
+    """Return a value that no write to state can change: slots may swap what they hold."""
+    if isinstance(value, Tensor):
+        return value.clone()
+    return torch.tensor(value, dtype=torch.float64)
 
 
 def _real(tensor: Tensor) -> Tensor:

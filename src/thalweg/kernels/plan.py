@@ -1,13 +1,14 @@
 """Lowers a rule to a plan: what is computed once per row on the host, and what per element."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 
-from thalweg.algebra import Expr, Rank, levels, node, ranks, symbol
-from thalweg.algebra.expr import postorder, substitute
+from thalweg.algebra import Expr, Rank, levels, node, ranks
+from thalweg.algebra.expr import postorder, rewritten
 from thalweg.algebra.operations import REDUCTIONS
 from thalweg.algebra.signature import Scalar
+from thalweg.errors import BadType
 from thalweg.rules import Rule
 
 
@@ -18,7 +19,8 @@ class Plan:
     ``slots`` are the element state tensors and ``scalars`` the per-parameter numbers, in order.
     ``stored`` are the host values a row keeps for its loops. ``stages[k]`` lists the host values
     computed after k passes of reductions, and ``sums[k]`` the reductions of pass k. ``writes``
-    pairs each element slot, and the parameter under the name p, with its new value.
+    pairs each element slot, and the parameter under the name p, with its new value. ``names`` are
+    the author's.
     """
 
     rule: Rule
@@ -29,6 +31,7 @@ class Plan:
     sums: tuple[tuple[Expr, ...], ...]
     writes: tuple[tuple[str, Expr], ...]
     scalar_writes: tuple[tuple[str, Expr], ...]
+    names: dict[Expr, str] = field(default_factory=dict, compare=False)
 
     @property
     def reads_every_row(self) -> bool:
@@ -49,31 +52,32 @@ class Plan:
 @cache
 def lower(rule: Rule) -> Plan:
     """Return the plan of *rule*."""
-    outputs = _spelled_out(rule.outputs)
-    names = tuple(rule.signature.slots)
-    scalars = tuple(n for n in names if isinstance(rule.signature.slots[n], Scalar))
-    new = dict(zip(names, outputs[1:], strict=True))
-    writes = [("p", node("sub", symbol("input", "p"), outputs[0]))]
-    writes += [(name, value) for name, value in new.items() if name not in scalars]
+    known = rewritten(rule.results, _MEANINGS)
+    p, *state = (known[root] for root in rule.results)
+    new = dict(zip(rule.signature.slots, state, strict=True))
+    scalars = tuple(n for n, i in rule.signature.slots.items() if isinstance(i, Scalar))
+    slots = tuple(name for name in new if name not in scalars)
+    writes = (("p", p), *((name, new[name]) for name in slots))
     scalar_writes = tuple((name, new[name]) for name in scalars)
-    roots = tuple(value for _, value in writes) + tuple(value for _, value in scalar_writes)
+    roots = tuple(value for _, value in (*writes, *scalar_writes))
+    _check_scalars(rule, scalar_writes)
     stored, stages, sums = _schedule(roots)
-    slots = tuple(name for name in names if name not in scalars)
-    return Plan(rule, slots, scalars, stored, stages, sums, tuple(writes), scalar_writes)
+    names = {known[node]: name for node, name in rule.traced.names.items() if node in known}
+    return Plan(rule, slots, scalars, stored, stages, sums, writes, scalar_writes, names)
 
 
-def _spelled_out(roots: tuple[Expr, ...]) -> tuple[Expr, ...]:
-    """Rewrite what loops do not know as what it means.
-
-    clip(x, low, high) is minimum(maximum(x, low), high). normal(seed, t) is a key, computed once
-    per row on the host, and the noise that this key has at each element.
-    """
-    for current in postorder(roots):
-        if current.op in _MEANINGS:
-            return _spelled_out(substitute(roots, {current: _MEANINGS[current.op](*current.args)}))
-    return roots
+def _check_scalars(rule: Rule, scalar_writes: Iterable[tuple[str, Expr]]) -> None:
+    for name, new in scalar_writes:
+        if ranks([new])[new] == Rank.ELEMENT:
+            raise BadType(
+                f"{rule.name}: {name} is one number for the whole parameter, but its new value "
+                "differs between elements. Reduce it with sum_tensor or norm, or begin the slot "
+                "with a number instead of scalar(...)."
+            )
 
 
+# What loops do not know, as what it means: noise is a key, computed once per row on the host, and
+# the noise that this key has at each element.
 _MEANINGS: dict[str, Callable[..., Expr]] = {
     "clip": lambda x, low, high: node("minimum", node("maximum", x, low), high),
     "normal": lambda seed, t: node("noise_at", node("noise_key", seed, t)),

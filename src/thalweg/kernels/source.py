@@ -7,7 +7,7 @@ import builtins
 import re
 from collections.abc import Iterable
 
-from thalweg.algebra import OPERATIONS, Expr, Rank, ranks
+from thalweg.algebra import OPERATIONS, Expr, Rank, levels, ranks
 from thalweg.algebra.expr import postorder
 from thalweg.kernels import layout
 from thalweg.kernels.plan import Plan
@@ -54,11 +54,11 @@ class Kernels:
 
     def _names(self, roots: tuple[Expr, ...]) -> dict[Expr, str]:
         """Name every node: symbols with a trailing underscore, others as their author did or x1."""
-        authored = self.plan.rule.traced.names
-        names: dict[Expr, str] = {}
-        used: set[str] = set()
-        for current in postorder(roots):
-            name = f"{current.payload[1]}_" if current.op == "symbol" else authored.get(current, "")
+        order = postorder(roots)
+        names = {each: f"{each.payload[1]}_" for each in order if each.op == "symbol"}
+        used = {"t_", *names.values()}
+        for current in (each for each in order if each not in names):
+            name = self.plan.names.get(current, "")
             if not name or name in used or _is_taken(name):
                 name = f"x{len(names)}"
             names[current] = name
@@ -224,7 +224,9 @@ class Kernels:
         own = set(self.plan.stages[k])
         computed = [each for each in self.plan.stages[k] if each.op != "symbol"]
         kept = [each for each in self.plan.stages[k] if each in self.place]
+        scalars = [(n, v) for n, v in self.plan.scalar_writes if levels([v])[v] == k]
         read = dict.fromkeys(arg for each in computed for arg in each.args)
+        read |= dict.fromkeys(new for _, new in scalars)
         outside = [arg for arg in read if arg not in own and arg.op != "constant"]
         symbols = [each for each in self.plan.stages[k] if each.op == "symbol"]
         body = [*(self._clock() if k == 0 else ["group = load_int64(line, GROUP)"])]
@@ -235,9 +237,7 @@ class Kernels:
         body += [f"{self._name(each)} = {self._stored_value(each)}" for each in outside]
         body += [f"{self._name(each)} = {self._computed(each, 'float64')}" for each in computed]
         body += [self._keep(each) for each in kept]
-        body += [
-            self._write_scalar(name, new) for name, new in self.plan.scalar_writes if new in own
-        ]
+        body += [self._write_scalar(name, new) for name, new in scalars]
         return self._rows(body, k)
 
     def _given(self, current: Expr) -> str:
@@ -257,7 +257,9 @@ class Kernels:
         return f"store_float64(stored, {self.place[current]}, {value})"
 
     def _write_scalar(self, name: str, new: Expr) -> str:
-        return f"store_float32({self._scalar_at(name)}, 0, float32({self._name(new)}))"
+        return (
+            f"store_float32({self._scalar_at(name)}, 0, float32({self._operand(new, 'float64')}))"
+        )
 
     def _stored_value(self, current: Expr) -> str:
         value = f"load_float64(stored, {self.place[current]})"

@@ -48,6 +48,11 @@ class Driver(torch.optim.Optimizer, ABC):
     nonfinite = "propagate"
     _observed = False
 
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        """Keep torch from wrapping hooks around a subclass's step: they run in this one."""
+        super().__init_subclass__(**keywords)
+        cls.step.hooked = True  # type: ignore[attr-defined]
+
     @abstractmethod
     def rule_of(self, group: Group) -> Rule:
         """Return the rule that the settings of *group* ask for."""
@@ -173,7 +178,7 @@ class Driver(torch.optim.Optimizer, ABC):
                     args, kwargs = _hook_result(changed)
             self._observed = True
             try:
-                result = type(self).step(*args, **kwargs)
+                result = Driver.step(*args, **kwargs)
             finally:
                 self._observed = False
             self._optimizer_step_code()

@@ -1,12 +1,21 @@
 """A rule is a pure function of a gradient and its state; everything else is derived from it."""
 
 import importlib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from thalweg.algebra import Hyperparameter, Signature, Traced, expand, parse, source, trace_with
+from thalweg.algebra import (
+    Hyperparameter,
+    Signature,
+    Traced,
+    expand,
+    parse,
+    source,
+    symbol,
+    trace_with,
+)
 from thalweg.errors import BadType, UnknownName, nearest
 
 
@@ -67,6 +76,11 @@ class Rule:
         """The step and the new state values as one interned tuple of expressions."""
         return self.traced.outputs
 
+    @property
+    def results(self) -> tuple:
+        """The new parameter and the new state values as expressions."""
+        return symbol("input", "p") - self.outputs[0], *self.outputs[1:]
+
     def settings(self, **hyper: Any) -> dict[str, Any]:
         """Return every hyperparameter's value: *hyper* where given, the default elsewhere.
 
@@ -112,10 +126,14 @@ class Rule:
     def __reduce__(self) -> Any:
         if self.pieces:
             return _chain_again, (self.pieces, self.key, self.name)
-        if getattr(importlib.import_module(self.module), self.key, None) is self:
+        if self.module and getattr(importlib.import_module(self.module), self.key, None) is self:
             return _look_up, (self.module, self.key)
         name = self.key if self.key.isidentifier() else "rule"
-        return _from_source, (source(self, name), self.name)
+        about = {each: getattr(self, each) for each in _ABOUT}
+        return _from_source, (source(self, name), self.hyperparameters, about)
+
+
+_ABOUT = ("name", "paper", "arxiv", "summary", "differences")
 
 
 def _look_up(module: str, key: str) -> Any:
@@ -128,10 +146,12 @@ def _chain_again(pieces: tuple, key: str, name: str) -> "Rule":
     return chain(*pieces, key=key, name=name)
 
 
-def _from_source(text: str, name: str) -> "Rule":
+def _from_source(text: str, hyperparameters: dict, about: dict[str, Any]) -> "Rule":
     from thalweg.algebra.trace import define
 
-    return rule(name)(define(text))
+    function = define(text)
+    signature = replace(parse(function), hyperparameters=hyperparameters)
+    return Rule(function.__name__, compute=function, signature=signature, **about)
 
 
 def rule(
@@ -149,7 +169,7 @@ def rule(
         _check_inputs(function.__name__, signature)
         return Rule(
             function.__name__, name, function, signature, paper, arxiv, first_line(function),
-            tuple(differences), module=function.__module__,
+            tuple(differences), module=function.__module__ or "",
         )  # fmt: skip
 
     return decorate
@@ -176,6 +196,3 @@ def _check_inputs(owner: str, signature: Signature) -> None:
             f"{owner}: {signature.shared[0]!r} has no default. A rule's keyword arguments are the "
             "clock t and hyperparameters with defaults."
         )
-
-
-Settings = Mapping[str, Any]

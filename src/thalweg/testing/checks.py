@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial, wraps
+from functools import partial
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,6 @@ def promise(register: list[Callable]) -> Callable[[Callable], Callable]:
 
     def decorate(function: Callable) -> Callable:
         register.append(function)
-        return wraps(function)(function)
+        return function
 
     return decorate

@@ -91,10 +91,8 @@ def numbers(tensor: Tensor | None) -> np.ndarray:
 def advance(trial: Trial, held: list[dict[str, Bounded]], active: list[int]) -> None:
     """Advance the bounds of the active rows by one exact step."""
     rule, kind = trial.rule, str(trial.dtype).removeprefix("torch.")
-    p_symbol = symbol("input", "p")
-    roots = (p_symbol - rule.outputs[0], *rule.outputs[1:])
     rows = [trial.symbols(trial.rows[k], held[k]) for k in active]
-    for k, values in zip(active, bounded(roots, rows, kind), strict=True):
+    for k, values in zip(active, bounded(rule.results, rows, kind), strict=True):
         names = ("p", *rule.signature.slots)
         held[k] = {
             name: _as_stored(value, initial, trial.dtype)
