@@ -10,7 +10,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from thalweg.algebra import Expr, constant, evaluate, expression, node, sqrt, symbol, trace, where
+from thalweg.algebra import (
+    Expr,
+    constant,
+    evaluate,
+    expression,
+    node,
+    sqrt,
+    sum_tensor,
+    symbol,
+    trace,
+    where,
+)
 from thalweg.algebra import expr as expr_module
 from thalweg.errors import BadType, TracedBranch
 
@@ -81,6 +92,34 @@ def test_a_rule_that_needs_a_number_now_is_told_what_to_use(call):
         call(x)
 
 
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda: (x > 0) + 1,
+        lambda: -(x > 0),
+        lambda: where(x, 1, 0),
+        lambda: where(x > 0, x > 1, 0),
+        lambda: trace(lambda g, *, lr=0.1: g > lr),
+    ],
+)
+def test_a_comparison_is_a_condition_and_nothing_else(use):
+    with pytest.raises(BadType, match="comparison"):
+        use()
+
+
+@pytest.mark.parametrize(
+    "use", [lambda: x[0], lambda: x // 2, lambda: (x > 0) & (x < 1), lambda: ~(x > 0)]
+)
+def test_what_is_not_elementwise_arithmetic_is_refused(use):
+    with pytest.raises(TracedBranch, match="Rules work elementwise"):
+        use()
+
+
+def test_a_sum_over_what_no_element_touches_is_refused():
+    with pytest.raises(BadType, match="same for every element"):
+        trace(lambda g, *, lr=0.1: g * sum_tensor(y))
+
+
 @pytest.mark.parametrize("value", ["a", None, True, [1.0]])
 def test_what_is_no_number_is_refused(value):
     with pytest.raises(BadType, match="hyperparameter"):
@@ -91,15 +130,20 @@ LEAVES = st.one_of(
     st.sampled_from([x, y, symbol("clock", "t"), symbol("state", "m")]),
     st.floats(allow_nan=True, allow_infinity=True).map(constant),
 )
-BINARY = ("add", "sub", "mul", "div", "pow", "mod", "maximum", "minimum", "lt", "le", "eq", "ne")
+BINARY = ("add", "sub", "mul", "div", "pow", "mod", "maximum", "minimum")
+CONDITIONS = ("lt", "le", "gt", "ge", "eq", "ne")
 UNARY = ("neg", "sqrt", "exp", "log", "abs", "sign", "floor", "cos", "single", "sum_launch")
+
+
+def _choice(op, a, b, c):
+    return where(node(op, a, b), c, a)
 
 
 def _grown(children):
     return st.one_of(
         st.builds(node, st.sampled_from(UNARY), children),
         st.builds(node, st.sampled_from(BINARY), children, children),
-        st.builds(lambda c, a, b: where(c > 0, a, b), children, children, children),
+        st.builds(_choice, st.sampled_from(CONDITIONS), children, children, children),
     )
 
 

@@ -14,6 +14,12 @@ from thalweg.testing.engine_checks import SHAPES, Trial, advance, numbers
 STEPS = 50
 
 
+def _oracles(key, trial):
+    settings = [trial.groups[row.group] for row in trial.rows]
+    starts = [numbers(row.parameter) for row in trial.rows]
+    return [ORACLES[key](p, **each) for p, each in zip(starts, settings, strict=True)]
+
+
 def _missing(step: int) -> list[int]:
     """Return which rows get no gradient: two begin late, one pauses now and then."""
     return [1, 5] if step < 4 else [2] if step % 5 == 3 else []
@@ -25,7 +31,9 @@ def _missing(step: int) -> list[int]:
 def test_engine_follows_the_paper_within_derived_tolerances(key, engine, dtype):
     rule = find(key)
     trial = Trial(engine, rule, dtype)
-    oracles = [ORACLES[key](numbers(row.parameter)) for row in trial.rows]
+    oracles = [
+        ORACLES[key](numbers(row.parameter), **trial.groups[row.group]) for row in trial.rows
+    ]
     held = [{n: exact(numbers(v)) for n, v in trial.contents(row).items()} for row in trial.rows]
     for step in range(STEPS):
         missing = _missing(step)
@@ -44,7 +52,9 @@ def test_engine_follows_the_paper_within_derived_tolerances(key, engine, dtype):
 @pytest.mark.parametrize("key", ORACLES)
 def test_double_precision_stays_within_1e_12_of_the_distance_travelled(key, engine):
     trial = Trial(engine, find(key), torch.float64)
-    oracles = [ORACLES[key](numbers(row.parameter)) for row in trial.rows]
+    oracles = [
+        ORACLES[key](numbers(row.parameter), **trial.groups[row.group]) for row in trial.rows
+    ]
     travelled = np.zeros(len(oracles))
     for step in range(STEPS):
         missing = _missing(step)

@@ -105,7 +105,7 @@ class Expr:
             "between values, or maximum, minimum and clip to bound one."
         )
 
-    def _no_number(self):
+    def _no_number(self, *_):
         raise TracedBranch(
             f"{self!r} has no value while the rule is traced, so it cannot become a Python number "
             "or feed a function of the math module. Use the functions of thalweg.algebra "
@@ -113,7 +113,17 @@ class Expr:
         )
 
     __float__ = __int__ = __index__ = __complex__ = __round__ = __iter__ = __len__ = _no_number
-    __floor__ = __ceil__ = __trunc__ = _no_number
+    __floor__ = __ceil__ = __trunc__ = __format__ = _no_number
+
+    def _no_such(self, *_):
+        raise TracedBranch(
+            f"{self!r} cannot be indexed, masked or combined with //, &, | or ~ while the rule is "
+            "traced. Rules work elementwise: use + - * / ** %, the functions of thalweg.algebra, "
+            "and where(condition, a, b)."
+        )
+
+    __getitem__ = __setitem__ = __floordiv__ = __rfloordiv__ = __matmul__ = __rmatmul__ = _no_such
+    __and__ = __rand__ = __or__ = __ror__ = __xor__ = __invert__ = _no_such
 
     def __copy__(self):
         return self
@@ -157,9 +167,25 @@ def symbol(kind: str, name: str) -> Expr:
     return _intern("symbol", payload=(kind, name))
 
 
+CONDITIONS = ("lt", "le", "gt", "ge", "eq", "ne")
+
+
 def node(op: str, *args: Any) -> Expr:
-    """Return the node of operation *op* on *args*; plain numbers become constants."""
-    return _intern(op, tuple(map(_as_expr, args)))
+    """Return the node of operation *op* on *args*; plain numbers become constants.
+
+    A comparison can only be the condition of a ``where``, and only a comparison can be one.
+    """
+    found = tuple(map(_as_expr, args))
+    for position, arg in enumerate(found):
+        wanted = op == "where" and position == 0
+        if (arg.op in CONDITIONS) != wanted:
+            raise BadType(
+                f"{arg!r} is {'a number' if wanted else 'a comparison'} where "
+                f"{'a comparison' if wanted else 'a number'} is needed, in {op}. Write "
+                "where(a > b, 1, 0) to count with a comparison, and one where inside another for "
+                "'and' and 'or'."
+            )
+    return _intern(op, found)
 
 
 def _as_expr(value: Any) -> Expr:

@@ -118,7 +118,7 @@ def _single_array(library: Any, a: Any) -> Any:
 
 
 def _total(library: Any, a: Any) -> Any:
-    """Sum in float64, whatever the elements' precision; the result has the elements' dtype."""
+    """Sum in float64, whatever the elements' precision; the result is one float64 number."""
     return library.sum(a, dtype=library.float64)
 
 

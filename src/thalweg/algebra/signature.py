@@ -10,11 +10,11 @@
 
 import inspect
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from typing import Any, get_args
 
-from thalweg.errors import BadType, BadValue
+from thalweg.errors import BadType, BadValue, UnknownName, nearest
 
 
 @dataclass(frozen=True)
@@ -147,6 +147,16 @@ class Hyperparameter:
             )
 
 
+def check_beginnings(owner: str, slots: dict[str, Initial], known: Iterable[str]) -> None:
+    """Refuse slots that begin at a hyperparameter which is not among *known*."""
+    for slot, initial in slots.items():
+        if isinstance(initial, FromHyper) and initial.name not in known:
+            raise UnknownName(
+                f"{owner}: the state slot {slot} begins at {initial!r}, but there is no such "
+                f"hyperparameter.{nearest(initial.name, known)}"
+            )
+
+
 @dataclass(frozen=True)
 class Signature:
     """The parsed signature of a rule or transform.
@@ -165,14 +175,37 @@ class Signature:
         return hash((self.inputs, tuple(self.slots), tuple(self.hyperparameters)))
 
 
+RESERVED = frozenset(
+    {
+        "g",
+        "p",
+        "p_new",
+        "step",
+        "t",
+        "params",
+        "rule",
+        "nonfinite",
+        "self",
+        "state",
+        "foreach",
+        "fused",
+        "capturable",
+        "differentiable",
+    }
+)
+"""Names that rules, chains and parameter groups already give a meaning."""
+
+
 def parse(function: Callable) -> Signature:
     """Read the schema of *function*; BadType where a parameter fits no part of it."""
     parameters = inspect.signature(function, eval_str=True).parameters.values()
+    owner = function.__name__
     inputs, slots, hyperparameters, shared = [], {}, {}, []
     for parameter in parameters:
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             raise BadType(
-                f"{function.__name__}: a rule names all its parameters; *{parameter.name}"
+                f"{owner}: {parameter} stands for parameters without names. A rule's signature is "
+                "its schema: name every input, slot and hyperparameter."
             )
         keyword, empty = (
             parameter.kind is parameter.KEYWORD_ONLY,
@@ -181,23 +214,36 @@ def parse(function: Callable) -> Signature:
         if keyword and empty:
             shared.append(parameter.name)
         elif keyword:
-            hyperparameters[parameter.name] = _hyperparameter(parameter)
+            hyperparameters[parameter.name] = _hyperparameter(owner, parameter)
         elif empty:
             inputs.append(parameter.name)
         else:
-            slots[parameter.name] = _initial(function.__name__, parameter)
+            slots[parameter.name] = _initial(owner, parameter)
+    for name in (*slots, *hyperparameters):
+        if name in RESERVED:
+            raise BadValue(
+                f"{owner}: {name!r} cannot name a state slot or a hyperparameter: it already means "
+                "something in every rule or optimizer. Choose another name."
+            )
     clock = "t" in shared
     rest = tuple(name for name in shared if name != "t")
     return Signature(tuple(inputs), slots, hyperparameters, clock, rest)
 
 
-def _hyperparameter(parameter: inspect.Parameter) -> Hyperparameter:
+def _hyperparameter(owner: str, parameter: inspect.Parameter) -> Hyperparameter:
     ranges = [item for item in get_args(parameter.annotation) if isinstance(item, Range)]
-    return Hyperparameter(parameter.name, float(parameter.default), *ranges[:1])
+    found = Hyperparameter(parameter.name, parameter.default, *ranges[:1])
+    found.check(parameter.default, owner)
+    return replace(found, default=float(parameter.default))
 
 
 def _initial(owner: str, parameter: inspect.Parameter) -> Initial:
     default = parameter.default
+    if isinstance(default, FromInput) and default.name != "p":
+        raise BadValue(
+            f"{owner}: the state slot {parameter.name} begins at {default!r}; only a copy of the "
+            'parameter, from_input("p"), can be made before the first update.'
+        )
     if isinstance(default, Initial):
         return default
     if isinstance(default, (int, float)) and not isinstance(default, bool):

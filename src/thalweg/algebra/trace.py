@@ -11,6 +11,7 @@ from typing import Any
 from thalweg.algebra import expr, operations
 from thalweg.algebra import signature as signatures
 from thalweg.algebra.expr import Expr, substitute, symbol
+from thalweg.algebra.rank import Rank, ranks
 from thalweg.algebra.signature import FirstGradient, Scalar, Signature, parse
 from thalweg.errors import BadType, BadValue
 
@@ -119,6 +120,15 @@ def _check_outputs(outputs: tuple, signature: Signature, owner: str) -> None:
                 "inputs was expected. Build it from the arguments with the functions of "
                 "thalweg.algebra."
             )
+        if output.op in expr.CONDITIONS:
+            raise BadType(f"{owner} returned the comparison {output!r}; expected a number.")
+    rank = ranks(outputs)
+    for current in rank:
+        if current.op in operations.REDUCTIONS and rank[current.args[0]] != Rank.ELEMENT:
+            raise BadType(
+                f"{owner} sums {current.args[0]!r}, which is the same for every element. Sum "
+                "something that depends on the gradient, the parameter or state."
+            )
 
 
 def _interned(outputs: tuple[Expr, ...]) -> tuple[Expr, ...]:
@@ -135,12 +145,14 @@ def _watching_names(names: dict[Expr, str], files: set[str]) -> Iterator[None]:
                 if isinstance(value, Expr) and value.args and name.isidentifier():
                     names[value] = name
 
-    before = sys.getprofile()
+    if sys.getprofile() is not None:
+        yield  # a profiler is running; names only make prints more readable
+        return
     sys.setprofile(watch)
     try:
         yield
     finally:
-        sys.setprofile(before)
+        sys.setprofile(None)
 
 
 def define(text: str) -> Callable:

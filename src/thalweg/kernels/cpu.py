@@ -1,12 +1,15 @@
 """The CPU engine: kernels printed from a plan, compiled by Numba, kept on disk."""
 
+import atexit
 import ctypes
 import hashlib
 import importlib.util
 import os
 import platform
+import shutil
 import sys
 import tempfile
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -56,7 +59,7 @@ def _module(text: str, name: str) -> ModuleType:
     """Import *text* as a module of its own file, beside which Numba keeps the machine code."""
     digest = hashlib.sha256("\n".join([text, _environment()]).encode()).hexdigest()[:16]
     path = cache_directory() / f"{name}_{digest}.py"
-    if not path.exists():
+    if not path.exists() or path.read_text() != text:
         _write(path, text)
     spec = importlib.util.spec_from_file_location(f"thalweg_kernel_{path.stem}", path)
     assert spec is not None
@@ -103,13 +106,20 @@ def cache_directory() -> Path:
     """
     chosen = os.environ.get("THALWEG_CACHE")
     home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    folder = Path(chosen) if chosen else Path(home) / "thalweg" / "kernels"
+    folder = (Path(chosen) if chosen else Path(home) / "thalweg" / "kernels").absolute()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             return folder
-    except OSError:
-        return Path(tempfile.mkdtemp(prefix="thalweg-kernels-"))
+    except OSError as error:
+        warnings.warn(
+            f"kernels cannot be kept in {folder} ({error.strerror}), so every process compiles "
+            "them again. Set THALWEG_CACHE to a folder that can be written.",
+            stacklevel=2,
+        )
+        temporary = tempfile.mkdtemp(prefix="thalweg-kernels-")
+        atexit.register(shutil.rmtree, temporary, ignore_errors=True)
+        return Path(temporary)
 
 
 def _write(path: Path, text: str) -> None:

@@ -7,12 +7,14 @@ from itertools import accumulate
 import numpy as np
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor
+from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
 from thalweg.kernels import layout
 from thalweg.kernels.cpu import compiled, control_words
 from thalweg.kernels.openmp import parallel_entry, threads_available
 from thalweg.kernels.plan import Plan
-from thalweg.kernels.table import Row
+from thalweg.kernels.table import LayoutChanged, Row
 
 DTYPES = {torch.float32: "float32", torch.float64: "float64"}
 
@@ -27,10 +29,18 @@ def can_run(row: Row) -> bool:
         and each.dtype in DTYPES
         and each.device.type == "cpu"
         and each.layout == torch.strided
+        and _has_memory(each)
         and same_memory_order(each, row.parameter)
         for each in arrays
     ) and all(each.dtype == torch.float32 and each.device.type == "cpu" for each in
               (row.step, *row.scalars))  # fmt: skip
+
+
+def _has_memory(tensor: Tensor) -> bool:
+    """Whether the numbers lie where the tensor says: not so for wrappers such as DTensor."""
+    if is_traceable_wrapper_subclass(tensor) or isinstance(tensor, FakeTensor):
+        return False
+    return tensor.numel() == 0 or tensor.data_ptr() != 0
 
 
 def same_memory_order(tensor: Tensor, model: Tensor) -> bool:
@@ -78,9 +88,13 @@ class CpuLaunch:
     def _lay_out(self) -> None:
         """Write the table and the control block for the parameters as they are now."""
         self._sizes = [p.nbytes for p in self._parameters]
+        self._forms = [(p.dtype, p.stride()) for p in self._parameters]
         self._trusted = False
         self._singles = [p for p in self._parameters if p.numel() == 1]
-        self._plain = all(p.is_contiguous() and p.numel() for p in self._parameters)
+        self._plain = all(
+            p.is_contiguous() and p.numel() and getattr(p, "grad_dtype", p.dtype) is p.dtype
+            for p in self._parameters
+        )
         self._parallel = sum(p.numel() for p in self._parameters) >= layout.PARALLEL_FROM
         code = self._code
         counts = [-(-row.parameter.numel() // layout.CHUNK) for row in self.rows]
@@ -130,6 +144,10 @@ class CpuLaunch:
         return True
 
     def _take_one_by_one(self) -> bool:
+        if [(p.dtype, p.stride()) for p in self._parameters] != self._forms:
+            for row in self.rows:
+                row.check_state()
+            raise LayoutChanged
         if [p.nbytes for p in self._parameters] != self._sizes:
             self._lay_out()
         pairs = [(row, row.parameter.grad) for row in self.rows]

@@ -25,8 +25,8 @@ class Row:
     group: int
     index: int = 0
 
-    def check_gradient(self, g: Tensor) -> None:
-        """Refuse a gradient that does not fit the parameter, before anything is changed."""
+    def check_state(self) -> None:
+        """Refuse state that is not shaped like the parameter."""
         p = self.parameter
         for slot in self.slots:
             if slot.shape != p.shape:
@@ -35,6 +35,11 @@ class Row:
                     f"{tuple(slot.shape)}: it was resized after its first update. Delete its state "
                     "(del optimizer.state[p]) to begin again, or resize the state with it."
                 )
+
+    def check_gradient(self, g: Tensor) -> None:
+        """Refuse a gradient or state that does not fit the parameter, before anything changes."""
+        self.check_state()
+        p = self.parameter
         if g.layout == p.layout and g.device == p.device and g.shape == p.shape:
             return
         if g.layout != p.layout:
@@ -49,6 +54,10 @@ class Row:
         )
 
 
+class LayoutChanged(Exception):
+    """Some row no longer suits the engine that took it; lay the launch out again."""
+
+
 class Launch(Protocol):
     """An engine with its table: what a driver calls at every step, `take` before `run`."""
 
@@ -60,7 +69,8 @@ class Launch(Protocol):
     def take(self) -> bool:
         """Accept the gradients that the parameters hold now; whether every one holds a gradient.
 
-        Refuses a gradient that does not fit. Nothing is updated yet.
+        Refuses a gradient that does not fit. Nothing is updated yet. LayoutChanged asks for new
+        launches.
         """
 
     def run(self) -> None:

@@ -15,7 +15,7 @@ from thalweg.algebra import symbol
 from thalweg.algebra.expr import postorder
 from thalweg.algebra.signature import Scalar
 from thalweg.errors import BadType, BadValue
-from thalweg.kernels.table import Row
+from thalweg.kernels.table import LayoutChanged, Row
 from thalweg.optim import checkpoint
 from thalweg.optim.parameters import checked_parameters, materialized, tensors_in
 from thalweg.optim.state import unwatched, watched
@@ -125,6 +125,12 @@ class Driver(torch.optim.Optimizer, ABC):
                 f"{type(self).__name__}: {label} is not in {group[self.places[name][0]]!r}; "
                 "expected a pair of numbers."
             ) from error
+        key, index = self.places.get(name, (name, None))
+        if index is not None and len(group[key]) != 2:
+            raise BadValue(
+                f"{type(self).__name__}: {key}={group[key]!r} has {len(group[key])} entries; "
+                "expected two numbers."
+            )
         if isinstance(value, Tensor) and value.numel() != 1:
             raise BadValue(
                 f"{type(self).__name__}: {label} is a tensor of shape {tuple(value.shape)}; "
@@ -158,8 +164,12 @@ class Driver(torch.optim.Optimizer, ABC):
         if work is None or not work.holds(self):
             work = self._work = self._arranged()
         complete = True
-        for launch in work.launches:
-            complete &= launch.take()
+        try:
+            for launch in work.launches:
+                complete &= launch.take()
+        except LayoutChanged:
+            work = self._work = self._arranged()
+            complete = min([launch.take() for launch in work.launches], default=True)
         for launch in work.launches:
             launch.run()
         params = work.params

@@ -1,8 +1,11 @@
 """`thalweg.Optimizer`: any rule or chain as a torch optimizer."""
 
+import hashlib
 from typing import Any
 
+from thalweg.algebra import source
 from thalweg.errors import BadType
+from thalweg.kernels.plan import lower
 from thalweg.optim.driver import Driver, Group
 from thalweg.rules import Rule, find
 
@@ -30,7 +33,9 @@ class Optimizer(Driver):
                 f"rule is {type(rule).__name__} ({rule!r}); expected a Rule, a chain of rules and "
                 "transforms, or a name such as 'adam'."
             )
-        super().__init__(params, self.rule.settings(**hyper), nonfinite)
+        settings = self.rule.settings(**hyper)
+        lower(self.rule)
+        super().__init__(params, settings, nonfinite)
 
     def rule_of(self, group: Group) -> Rule:
         """Return the one rule of this optimizer."""
@@ -38,11 +43,12 @@ class Optimizer(Driver):
 
     def state_dict_rule(self) -> str:
         """Return the name under which checkpoints know the rule."""
-        return self.rule.key
+        digest = hashlib.sha256(source(self.rule).encode()).hexdigest()[:12]
+        return f"{self.rule.key} {digest}"
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the state, the groups, and the rule's name."""
-        return {**super().state_dict(), "rule": self.rule.key}
+        """Return the state, the groups, and the rule's name with a digest of its text."""
+        return {**super().state_dict(), "rule": self.state_dict_rule()}
 
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "rule": self.rule}

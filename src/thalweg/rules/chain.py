@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any
 
 from thalweg.algebra import Expr, Hyperparameter, Signature, call, expand
-from thalweg.algebra.signature import Initial
+from thalweg.algebra.signature import Initial, check_beginnings
 from thalweg.errors import BadType, BadValue
 from thalweg.rules.rule import Rule
 from thalweg.rules.transform import SUBJECTS, Transform
@@ -82,6 +82,13 @@ def _merged(order: tuple[Piece, ...]) -> Signature:
                 )
     for piece in order:
         _check_shared(piece, hyperparameters)
+        check_beginnings(piece.key, piece.signature.slots, hyperparameters)
+    both = set(slots) & set(hyperparameters)
+    if both:
+        raise BadValue(
+            f"the chain has slots and hyperparameters of one name: {', '.join(sorted(both))}. "
+            "Give one of them another name."
+        )
     reads_p = any({"p", "p_new"} & set(piece.signature.inputs) for piece in order)
     clock = any(piece.signature.clock for piece in order)
     return Signature(("g", "p") if reads_p else ("g",), slots, hyperparameters, clock)

@@ -41,6 +41,8 @@ def update(
     rule: Any, params: Any, grads: Any, state: Mapping[str, Any], t: Any, settings: Mapping
 ) -> tuple[Any, dict[str, Any]]:
     """Return the parameters and state of *rule* after update number *t*."""
+    if isinstance(t, (int, float)) and t < 1:
+        raise BadValue(f"{rule.name}: t={t!r}; the clock is 1 at the first update.")
     leaves, rebuild = _flatten(params)
     slots = rule.signature.slots
     columns = [_matched(params, grads, "grads")]

@@ -16,6 +16,7 @@ from thalweg.algebra import (
     symbol,
     trace_with,
 )
+from thalweg.algebra.signature import check_beginnings
 from thalweg.errors import BadType, UnknownName, nearest
 
 
@@ -42,17 +43,26 @@ class Rule:
     module: str = field(default="", repr=False)
 
     def __call__(self, *args: Any, **values: Any) -> Any:
-        """Return the step and the new state, given inputs and slots in order of the signature."""
+        """Return the step and the new state, given inputs and slots in order of the signature.
+
+        This is the text of the rule, nothing more: that a slot begins as the first gradient is
+        known to `update` and to optimizers only.
+        """
+        return self.compute(**self._arguments(args, values))
+
+    def _arguments(self, args: tuple, values: dict[str, Any]) -> dict[str, Any]:
+        """Return every argument by name; BadType where one is missing or there are too many."""
         names = (*self.signature.inputs, *self.signature.slots)
+        begun = {n: i.value for n, i in self.signature.slots.items() if hasattr(i, "value")}
         defaults = {each.name: each.default for each in self.hyperparameters.values()}
-        slots = {
-            name: initial.value
-            for name, initial in self.signature.slots.items()
-            if hasattr(initial, "value")
-        }
-        return self.compute(
-            **{**slots, **defaults, **dict(zip(names, args, strict=False)), **values}
-        )
+        given = {**begun, **defaults, **dict(zip(names, args, strict=False)), **values}
+        wanted = [*names, *defaults, *(["t"] if self.signature.clock else [])]
+        if len(args) > len(names) or set(given) != set(wanted):
+            wrong = sorted(set(wanted) ^ set(given)) or ["one too many"]
+            raise BadType(
+                f"{self.name} takes {', '.join(wanted)}; missing or not known: {', '.join(wrong)}."
+            )
+        return given
 
     @property
     def hyperparameters(self) -> dict[str, Hyperparameter]:
@@ -164,6 +174,11 @@ def rule(
     step, then the new state in order; the parameter becomes ``p - step``.
     """
 
+    if not isinstance(name, str):
+        raise BadType(
+            'write @rule("Name") above the function: the rule needs a name to be shown by.'
+        )
+
     def decorate(function: Callable) -> Rule:
         signature = parse(function)
         _check_inputs(function.__name__, signature)
@@ -191,6 +206,7 @@ def _check_inputs(owner: str, signature: Signature) -> None:
                 f"{owner}: the input {name!r} cannot be supplied. Inputs are g (the gradient) and "
                 "p (the parameter); give it a default if it is state."
             )
+    check_beginnings(owner, signature.slots, signature.hyperparameters)
     if signature.shared:
         raise BadType(
             f"{owner}: {signature.shared[0]!r} has no default. A rule's keyword arguments are the "

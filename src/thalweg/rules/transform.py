@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from thalweg.algebra import Signature, parse
-from thalweg.errors import BadType
+from thalweg.algebra.signature import FirstGradient
+from thalweg.errors import BadType, BadValue
 from thalweg.rules.rule import _look_up, first_line
 
 SUBJECTS = ("g", "step", "p_new")
@@ -70,6 +71,17 @@ def transform(name: str, *, paper: str = "", arxiv: str = "") -> Callable[[Calla
                 f"{function.__name__}: a transform's first argument is one of "
                 f"{', '.join(SUBJECTS)}, which says what it acts on."
             )
+        if FirstGradient() in signature.slots.values() and signature.inputs[0] != "g":
+            raise BadValue(
+                f"{function.__name__}: a slot can begin as the first gradient only where gradients "
+                f"pass, not in a transform of {signature.inputs[0]}. Begin it at a number."
+            )
+        for extra in signature.inputs[1:]:
+            if extra != "p":
+                raise BadType(
+                    f"{function.__name__}: the input {extra!r} is not there for a transform of "
+                    f"{signature.inputs[0]}; beside it only p, the parameter, can be read."
+                )
         return Transform(
             function.__name__, name, function, signature, paper, arxiv, first_line(function),
             function.__module__,

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from thalweg.algebra import Expr, Rank, noise, ranks, symbol
+from thalweg.algebra import PLACE, Expr, Rank, noise, ranks, symbol
 from thalweg.algebra.expr import postorder
 from thalweg.algebra.operations import apply
 
@@ -74,7 +74,8 @@ def _value(current: Expr, row: dict[Expr, Bounded], rank: dict[Expr, Rank], kind
     if current.op == "normal":
         model = row[symbol("input", "g")].value
         seed, t = (float(each.value) for each in args)
-        drawn = noise.draw((seed, t, 0), model, np)
+        place = int(row[PLACE].value) if PLACE in row else 0
+        drawn = noise.draw((seed, t, place), model, np)
         return Bounded(drawn, UNITS[kind] * np.abs(drawn) * 2)
     if rank[current] == Rank.ELEMENT:
         args = [
@@ -96,6 +97,9 @@ def _value(current: Expr, row: dict[Expr, Bounded], rank: dict[Expr, Rank], kind
 def _rounded(each: Bounded, unit: float) -> Bounded:
     if each.value.dtype == bool:
         return each
+    if not np.any(each.error):
+        kept = each.value.astype(np.float32) if unit == UNITS["float32"] else each.value
+        return Bounded(each.value, np.where(np.isfinite(each.value), np.abs(kept - each.value), 0))
     return Bounded(each.value, each.error + unit * (np.abs(each.value) + each.error))
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from thalweg.algebra import symbol
+from thalweg.algebra import PLACE, symbol
 from thalweg.algebra.expr import postorder
 from thalweg.algebra.signature import Scalar
 from thalweg.algebra.trace import symbols
@@ -30,28 +30,34 @@ def check_engine(engine: Engine, rule: Rule, dtype: torch.dtype) -> Iterator[Che
 
 
 class Trial:
-    """Some parameters under one launch, with gradients to hand."""
+    """Some parameters of two groups under one launch, with gradients to hand."""
 
     def __init__(self, engine: Engine, rule: Rule, dtype: torch.dtype, **hyper: float) -> None:
         self.rule, self.dtype = rule, dtype
         self.random = np.random.default_rng(1)
-        self.settings = rule.settings(**hyper)
-        self.rows = [self._row(shape) for shape in SHAPES]
+        self.groups = [rule.settings(**hyper), rule.settings(**hyper)]
+        if "lr" in self.groups[1]:
+            self.groups[1]["lr"] *= 0.5
+        self.rows = [self._row(shape, index) for index, shape in enumerate(SHAPES)]
         self.launch = engine(lower(rule), self.rows)
-        self.launch.set_hypers([list(self.settings.values())])
+        self.set(self.groups)
+
+    def set(self, groups: Sequence[dict[str, float]]) -> None:
+        """Give the launch the hyperparameters of its groups."""
+        self.launch.set_hypers([list(each.values()) for each in groups])
 
     def tensor(self, shape: tuple[int, ...], scale: float = 1.0) -> Tensor:
         """Return normal numbers of the trial's dtype."""
         return torch.from_numpy(np.asarray(self.random.normal(size=shape) * scale)).to(self.dtype)
 
-    def _row(self, shape: tuple[int, ...]) -> Row:
+    def _row(self, shape: tuple[int, ...], index: int) -> Row:
         p = self.tensor(shape)
         slots: list[Tensor] = []
         scalars: list[Tensor] = []
         for initial in self.rule.signature.slots.values():
-            value = begin(initial, p, self.settings)
+            value = begin(initial, p, self.groups[index % 2])
             (scalars if isinstance(initial, Scalar) else slots).append(value)
-        return Row(p, tuple(slots), tuple(scalars), torch.tensor(0.0), 0)
+        return Row(p, tuple(slots), tuple(scalars), torch.tensor(0.0), index % 2, index)
 
     def draw(self, missing: Sequence[int] = ()) -> None:
         """Give every row a gradient, except those whose index is in *missing*."""
@@ -66,7 +72,9 @@ class Trial:
 
     def symbols(self, row: Row, held: dict[str, Bounded]) -> dict:
         """Return what the rule's symbols mean for *row*, whose state is *held* with its errors."""
-        table = {symbol("hyper", name): exact(v) for name, v in self.settings.items()}
+        settings = self.groups[row.group]
+        table = {symbol("hyper", name): exact(v) for name, v in settings.items()}
+        table[PLACE] = exact(row.index)
         table[symbol("clock", "t")] = exact(float(row.step) + 1)
         table[symbol("input", "g")] = exact(numbers(row.parameter.grad))
         table[symbol("input", "p")] = held["p"]
@@ -159,7 +167,8 @@ def it_gives_the_same_bits_again(engine: Engine, rule: Rule, dtype: torch.dtype)
             trial.draw()
             trial.step()
     for a, b in zip(trials[0].rows, trials[1].rows, strict=True):
-        assert torch.equal(a.parameter, b.parameter)
+        for name, value in trials[0].contents(a).items():
+            assert torch.equal(value, trials[1].contents(b)[name]), name
 
 
 @promise(_PROMISES)
@@ -171,9 +180,10 @@ def it_takes_new_hyperparameters_at_once(engine: Engine, rule: Rule, dtype: torc
     for history in ((0.5,), (0.25,), (0.5, 0.25)):
         trial = Trial(engine, rule, dtype)
         for lr in history:
-            trial.launch.set_hypers([list((trial.settings | {"lr": lr}).values())])
-        trial.draw()
-        trial.step()
+            trial.set([group | {"lr": lr} for group in trial.groups])
+        for _ in range(3):
+            trial.draw()
+            trial.step()
         moved[history] = trial.rows[3].parameter
     assert torch.equal(moved[(0.5, 0.25)], moved[(0.25,)])
     assert not torch.equal(moved[(0.5, 0.25)], moved[(0.5,)])
