@@ -132,7 +132,7 @@ LEAVES = st.one_of(
 )
 BINARY = ("add", "sub", "mul", "div", "pow", "mod", "maximum", "minimum")
 CONDITIONS = ("lt", "le", "gt", "ge", "eq", "ne")
-UNARY = ("neg", "sqrt", "exp", "log", "abs", "sign", "floor", "cos", "single", "sum_launch")
+UNARY = ("neg", "sqrt", "exp", "log", "abs", "sign", "floor", "cos", "single")
 
 
 def _choice(op, a, b, c):
@@ -143,6 +143,7 @@ def _grown(children):
     return st.one_of(
         st.builds(node, st.sampled_from(UNARY), children),
         st.builds(node, st.sampled_from(BINARY), children, children),
+        children.map(lambda each: node("sum_launch", each * x)),
         st.builds(_choice, st.sampled_from(CONDITIONS), children, children, children),
     )
 
