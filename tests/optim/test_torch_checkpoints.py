@@ -365,7 +365,7 @@ def test_a_rule_refuses_the_checkpoint_of_another() -> None:
     saved = one_step(thalweg.Optimizer, 3, rule="adam").state_dict()
     for other in ("radam", "amsgrad", "adamw", "sgd"):
         optimizer = thalweg.Optimizer([leaf(torch.ones(3))], other)
-        with pytest.raises(BadValue, match=f"rule 'adam'; the optimizer runs '{other}'"):
+        with pytest.raises(BadValue, match=f"rule 'adam .*'; the optimizer runs '{other} "):
             optimizer.load_state_dict(saved)
         assert not optimizer.state
 

@@ -126,7 +126,7 @@ class Driver(torch.optim.Optimizer, ABC):
                 "expected a pair of numbers."
             ) from error
         key, index = self.places.get(name, (name, None))
-        if index is not None and len(group[key]) != 2:
+        if index is not None and len(group[key]) > 2:
             raise BadValue(
                 f"{type(self).__name__}: {key}={group[key]!r} has {len(group[key])} entries; "
                 "expected two numbers."
