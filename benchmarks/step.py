@@ -215,17 +215,24 @@ def warm_kernels() -> list[str]:
 
 
 MEMORY = """
-import resource, torch
+import gc, torch
+from pathlib import Path
 from thalweg import optim
-p = torch.nn.Parameter(torch.zeros(64_000_000)); p.grad = torch.ones(64_000_000)
+
+def resident(kind):
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(kind))
+
 small = torch.nn.Parameter(torch.zeros(100_000)); small.grad = torch.ones(100_000)
 warm = optim.Adam([small]); warm.step(); warm.step()
+p = torch.nn.Parameter(torch.zeros(64_000_000)); p.grad = torch.ones(64_000_000)
 optimizer = optim.Adam([p])
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+gc.collect()
+Path("/proc/self/clear_refs").write_text("5")
+before = resident("VmRSS")
 optimizer.step(); optimizer.step()
-after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-slots = sum(v.nbytes for v in optimizer.state[p].values()) / 2**20
-print((after - before) / 2**10 - slots)
+slots = sum(value.nbytes for value in optimizer.state[p].values()) / 2**20
+print(resident("VmHWM") - before - slots)
 """
 
 

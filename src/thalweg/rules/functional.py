@@ -29,6 +29,8 @@ def begin(initial: Initial, p: Any, settings: Mapping[str, Any]) -> Any:
         return value
     if isinstance(initial, Scalar):
         return library.asarray(value, dtype=library.float32)
+    if isinstance(value, (int, float)):
+        return library.full_like(p, value)
     return library.zeros_like(p) + value
 
 
