@@ -25,6 +25,7 @@ import torch
 
 import thalweg
 from thalweg import optim
+from thalweg.kernels.plan import lower
 from thalweg.rules import adam, chain, clip_by_global_norm, decay, ema_average
 
 SIZES = {
@@ -157,6 +158,7 @@ def pipeline_table(budget: float) -> list[str]:
 COLD = """
 import time, torch
 from thalweg import optim
+from thalweg.kernels.plan import lower
 p = torch.nn.Parameter(torch.randn(1000)); p.grad = torch.randn(1000)
 optimizer = optim.NAME([p])
 start = time.perf_counter(); optimizer.step(); print(time.perf_counter() - start)
@@ -218,6 +220,7 @@ MEMORY = """
 import gc, torch
 from pathlib import Path
 from thalweg import optim
+from thalweg.kernels.plan import lower
 
 def resident(kind):
     lines = Path("/proc/self/status").read_text().splitlines()
@@ -244,6 +247,29 @@ def memory() -> list[str]:
         f"Peak memory of Adam on 64 M elements beyond its state: {float(done.stdout):.2f} MiB "
         "(wanted ≤ 1)."
     ]
+
+
+def ceiling(budget: float) -> list[str]:
+    """Compare the bytes per second of large steps with those of torch's plainest operations."""
+    params = parameters("GPT-2-sized")
+    elements = sum(p.numel() for p in params)
+    a, b = torch.zeros(elements), torch.ones(elements)
+    steps: dict[str, Callable] = {
+        "copy (2 streams)": lambda: a.copy_(b),
+        "add in place (3 streams)": lambda: a.add_(b),
+    }
+    streams = {"copy (2 streams)": 2, "add in place (3 streams)": 3}
+    for name in ("SGD", "Adam", "Adamax", "RMSprop"):
+        optimizer = getattr(optim, name)(params, **SETTINGS.get(name, {}))
+        slots = lower(optimizer.rule_of(optimizer.param_groups[0])).slots
+        label = f"{name} ({3 + 2 * len(slots)} streams)"
+        steps[label], streams[label] = optimizer.step, 3 + 2 * len(slots)
+    lines = ["| 64 M elements | GB/s, median | best |", "|---|---:|---:|"]
+    for name, taken in rounds(steps, budget).items():
+        rate = [4e-9 * elements * streams[name] / each for each in taken]
+        lines.append(f"| {name} | {statistics.median(rate):.0f} | {max(rate):.0f} |")
+        print(lines[-1])
+    return lines
 
 
 def recompiles() -> list[str]:
@@ -294,7 +320,7 @@ def main() -> None:
     options.add_argument("--rules", default=",".join(RULES))
     options.add_argument("--sizes", default=",".join(SIZES))
     options.add_argument("--budget", type=float, default=6.0, help="seconds per line of the table")
-    options.add_argument("--only", default="steps,pipeline,start,memory")
+    options.add_argument("--only", default="steps,pipeline,ceiling,start,memory")
     options.add_argument("--write", action="store_true")
     chosen = options.parse_args()
     only = chosen.only.split(",")
@@ -309,6 +335,8 @@ def main() -> None:
     if "start" in only:
         sections["start"] = [*cold_and_warm(names), "", *warm_kernels(), "", *recompiles()]
         print("\n".join(sections["start"][-3:]))
+    if "ceiling" in only:
+        sections["ceiling"] = ceiling(chosen.budget)
     if "memory" in only:
         sections["memory"] = memory()
         print(*sections["memory"])
