@@ -1,5 +1,6 @@
 """The command line answers in plain words, and its exit code says how it went."""
 
+import os
 import subprocess
 import sys
 
@@ -155,3 +156,14 @@ def test_the_version_is_printed(thalweg):
     from thalweg import __version__
 
     assert thalweg("--version") == (0, __version__ + "\n", "")
+
+
+def test_output_that_cannot_be_written_is_said_without_a_traceback():
+    done = subprocess.run(
+        [sys.executable, "-m", "thalweg", "rules", "adam"],
+        env={**os.environ, "LC_ALL": "C", "PYTHONIOENCODING": "ascii"},
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "could not be written" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -39,6 +40,12 @@ def main(arguments: list[str] | None = None) -> None:
     except ThalwegError as error:
         notices.print("[bold red]Error:[/] ", end="")
         notices.print(str(error), markup=False, highlight=False, soft_wrap=True)
+        raise SystemExit(REFUSED) from None
+    except (OSError, UnicodeEncodeError) as error:
+        sys.stderr.write(
+            f"Error: the output could not be written ({error}). Free the device it goes to, or set "
+            "PYTHONIOENCODING=utf-8.\n"
+        )
         raise SystemExit(REFUSED) from None
 
 

@@ -127,6 +127,7 @@ def _arrays(**changed):
 @pytest.mark.parametrize(
     ("arrays", "reason"),
     [
+        (_arrays(x_train=np.full((20, 28, 28), "7")), "x_train holds <U1, expected whole"),
         ({"x_train": np.zeros(3)}, "lacks an array"),
         (_arrays(x_test=np.zeros((20, 28, 27))), r"x_test has shape \(20, 28, 27\)"),
         (_arrays(x_test=np.zeros(())), r"x_test has shape \(\)"),

@@ -86,6 +86,10 @@ def _check(path: Path, arrays: dict[str, np.ndarray]) -> None:
             raise _damaged(path, f"{images} has shape {shape}, expected (examples, 28, 28)")
         if label_shape != shape[:1]:
             raise _damaged(path, f"{labels} has shape {label_shape}, expected {shape[:1]}")
+        for name in (images, labels):
+            if arrays[name].dtype.kind not in "ui":
+                kind = arrays[name].dtype
+                raise _damaged(path, f"{name} holds {kind}, expected whole numbers (uint8)")
         if set(arrays[labels].tolist()) != set(range(10)):
             raise _damaged(path, f"{labels} should hold each of the classes 0 to 9")
     if len(arrays["x_train"]) <= _HELD_OUT:
