@@ -159,6 +159,13 @@ def test_a_damaged_cache_is_rebuilt_not_believed(tmp_path):
     assert _run(STEP, tmp_path) == first
 
 
+def test_a_kernel_text_that_was_cut_off_is_written_again(tmp_path):
+    first = _run(STEP, tmp_path)
+    for path in tmp_path.glob("*.py"):
+        path.write_text("")
+    assert _run(STEP, tmp_path) == first
+
+
 def test_an_unwritable_cache_still_steps(tmp_path):
     folder = tmp_path / "file"
     folder.write_text("not a folder")

@@ -65,8 +65,14 @@ def schedule_only(g, *, t, lr=0.1):
     return lr / t
 
 
+@rule("Resetting")
+def resetting(g, s=scalar(1.0), total=scalar(0.0), *, lr=0.1):
+    """Set one number to a constant and another to a bare sum."""
+    return lr * g * s, 2.0, sum_tensor(g * g)
+
+
 RULES = [
-    collisions, layerwise, every_operation, counting, forgetful, blind, schedule_only,
+    resetting, collisions, layerwise, every_operation, counting, forgetful, blind, schedule_only,
     chain(clip_by_global_norm, layerwise), chain(clip_by_global_norm, counting),
 ]  # fmt: skip
 
