@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -42,6 +43,8 @@ def main(arguments: list[str] | None = None) -> None:
         notices.print(str(error), markup=False, highlight=False, soft_wrap=True)
         raise SystemExit(REFUSED) from None
     except (OSError, UnicodeEncodeError) as error:
+        if isinstance(error, OSError) and error.errno not in (errno.ENOSPC, errno.EIO):
+            raise
         sys.stderr.write(
             f"Error: the output could not be written ({error}). Free the device it goes to, or set "
             "PYTHONIOENCODING=utf-8.\n"
