@@ -157,6 +157,22 @@ def test_an_unknown_hyperparameter_is_answered_with_the_nearest() -> None:
         optim.Adam(one(), bta2=0.9)  # type: ignore[call-arg]
 
 
+@pytest.mark.parametrize("wrong", ["bta2", "betas", "weight_decay"])
+def test_a_group_cannot_set_what_the_rule_does_not_have(wrong: str) -> None:
+    optimizer = thalweg.Optimizer(one(), "adam")
+    with pytest.raises(UnknownName, match=f"group sets '{wrong}', but Adam has no such"):
+        optimizer.add_param_group({"params": one(), wrong: 0.9})
+    with pytest.raises(UnknownName, match="It takes: lr, beta1, beta2, eps"):
+        thalweg.Optimizer([{"params": one(), wrong: 0.9}], "adam")
+    assert len(optimizer.param_groups) == 1
+
+
+def test_a_group_may_carry_labels_that_are_no_settings() -> None:
+    groups = [{"params": one(), "name": "backbone", "initial_lr": 0.1}]
+    optimizer = thalweg.Optimizer(groups, "adam")
+    assert optimizer.param_groups[0]["name"] == "backbone"
+
+
 def test_an_unknown_rule_is_answered_with_the_nearest() -> None:
     with pytest.raises(
         UnknownName, match=r"no rule 'adm'\. Did you mean 'adam'\? Known rules: sgd"

@@ -399,3 +399,16 @@ def test_state_of_no_parameter_is_kept() -> None:
     for found in (second.state, second.state_dict()["state"]):
         assert found["note"] == {"epoch": 3}
         assert found["epochs"] == 3
+
+
+def test_a_running_product_in_float64_stays_so_when_loaded() -> None:
+    optimizer, params = ready("NAdam")
+    train(optimizer, params, range(3))
+    saved = optimizer.state_dict()
+    precise = torch.tensor(0.1, dtype=torch.float64)
+    for entry in saved["state"].values():
+        entry["mu_product"] = precise.clone()
+    optimizer.load_state_dict(saved)
+    found = [entry["mu_product"] for entry in optimizer.state.values()]
+    assert found
+    assert all(torch.equal(each, precise) and each.dtype == torch.float64 for each in found)

@@ -120,7 +120,8 @@ def _value(rule: Rule, name: str, p: Tensor, value: Any, where: str) -> Tensor:
     if name == "step" or isinstance(rule.signature.slots[name], Scalar):
         if value.numel() != 1:
             raise BadValue(f"{where} has shape {tuple(value.shape)}; expected one number.")
-        return value.to("cpu", torch.float32, copy=True).reshape(())
+        wide = torch.float32 if name == "step" else torch.promote_types(value.dtype, torch.float32)
+        return value.to("cpu", wide, copy=True).reshape(())
     if value.shape != p.shape:
         raise BadValue(
             f"{where} has shape {tuple(value.shape)}; its parameter has {tuple(p.shape)}. The "

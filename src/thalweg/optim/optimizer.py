@@ -4,10 +4,15 @@ import hashlib
 from typing import Any
 
 from thalweg.algebra import source
-from thalweg.errors import BadType
+from thalweg.errors import BadType, UnknownName, nearest
 from thalweg.kernels.plan import lower
 from thalweg.optim.driver import Driver, Group
-from thalweg.rules import Rule, find
+from thalweg.rules import Rule, catalogue, find, transforms
+
+_SETTABLE = {
+    "betas", *(name for each in (*catalogue.values(), *transforms.values())
+               for name in each.signature.hyperparameters),
+}  # fmt: skip
 
 
 class Optimizer(Driver):
@@ -36,6 +41,18 @@ class Optimizer(Driver):
         settings = self.rule.settings(**hyper)
         lower(self.rule)
         super().__init__(params, settings, nonfinite)
+
+    def add_param_group(self, param_group: Group) -> None:
+        """Add a group of parameters; a key that reads like a hyperparameter must be the rule's."""
+        given = set(param_group) if isinstance(param_group, dict) else set()
+        for key in sorted(given - {*self.rule.hyperparameters, "params"}):
+            hint = nearest(key, self.rule.hyperparameters)
+            if hint or key in _SETTABLE:
+                raise UnknownName(
+                    f"a parameter group sets {key!r}, but {self.rule.name} has no such "
+                    f"hyperparameter.{hint} It takes: {', '.join(self.rule.hyperparameters)}."
+                )
+        super().add_param_group(param_group)
 
     def rule_of(self, group: Group) -> Rule:
         """Return the one rule of this optimizer."""
