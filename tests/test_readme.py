@@ -71,8 +71,9 @@ def test_its_formula_is_what_the_rule_prints() -> None:
 
 def test_its_kernel_is_what_the_rule_becomes() -> None:
     (shown,) = blocks("py")
-    loop = kernel_source(first_rule()).partition("        for i in range(count):")
-    assert shown.strip() == textwrap.dedent("".join(loop[1:])).strip()
+    before, head, body = kernel_source(first_rule()).partition("for i in range(count):")
+    indent = before[before.rindex("\n") + 1 :]
+    assert shown.strip() == textwrap.dedent(indent + head + body).strip()
 
 
 def test_its_bias_corrections_are_named_as_in_the_kernel() -> None:

@@ -7,10 +7,11 @@ run. The *table* has one line per parameter.
 CONTROL_WORDS = 64
 ROWS, CHUNKS, TABLE, GRADIENTS, HYPERS, STORED, PARTIALS, PARALLEL, THREADS = range(9)
 BODIES = 16  # addresses of the loops: one per pass of reductions, then the element loop
-NEXT = 40  # the next unclaimed chunk, on a cache line of its own
+NEXT = 40  # the next unclaimed run of chunks, on a cache line of its own
 
 LENGTH, FIRST_CHUNK, END_CHUNK, GROUP, STEP, STORED_ROW, INDEX, PARAMETER = range(8)
 SLOTS = 8  # addresses of the element slots, then of the scalar slots
 
-CHUNK = 16384  # elements that one thread claims at a time
+CHUNK = 16384  # elements of which one partial sum is kept
+RUNS = 32  # of consecutive chunks that each thread claims, if there are that many
 PARALLEL_FROM = 32768  # elements below which waking a second thread costs more than it saves

@@ -21,7 +21,7 @@ from numba import cfunc, float32, float64, int64, types
 
 from thalweg.kernels.layout import (
     BODIES, CHUNK, CHUNKS, END_CHUNK, FIRST_CHUNK, GRADIENTS, GROUP, HYPERS, INDEX, LENGTH, NEXT,
-    PARALLEL, PARAMETER, PARTIALS, ROWS, SLOTS, STEP, STORED, STORED_ROW, TABLE, THREADS,
+    PARALLEL, PARAMETER, PARTIALS, ROWS, RUNS, SLOTS, STEP, STORED, STORED_ROW, TABLE, THREADS,
 )
 from thalweg.kernels.machine import (
     NOISE_MEAN, NOISE_SCALE, add_in_any_order, byte_sum, claim, load_float32, load_float64,
@@ -34,7 +34,7 @@ _WORDS = {
     *re.findall(r"\w+", _HEADER),
     "all_stored", "body", "chunk", "chunks", "control", "count", "first",
     "gradients", "group", "hyper", "hypers", "i", "latest_group", "latest_row", "latest_t", "line",
-    "parallel", "partials", "row", "rows", "step", "stored", "table", "threads",
+    "parallel", "partials", "row", "rows", "run", "start", "step", "stored", "table", "threads",
 }  # fmt: skip
 
 _DECORATOR = '@cfunc(types.void(types.int64), nopython=True, error_model="numpy", cache=True)'
@@ -102,26 +102,28 @@ class Kernels:
             "    all_stored = load_int64(control, STORED)",
             *(["    partials = load_int64(control, PARTIALS)"] if after else []),
             "    chunks = load_int64(control, CHUNKS)",
+            "    run = max(chunks // (RUNS * load_int64(control, THREADS)), 1)",
             "    row = 0",
             "    while True:",
-            "        chunk = claim(control, NEXT)",
-            "        if chunk >= chunks:",
+            "        start = claim(control, NEXT) * run",
+            "        if start >= chunks:",
             "            return",
-            f"        line = table + {8 * self.columns} * row",
-            "        while chunk >= load_int64(line, END_CHUNK):",
-            "            row += 1",
-            f"            line += {8 * self.columns}",
-            "        g_at = load_int64(gradients, row)",
-            "        if g_at == 0:",
-            "            continue",
-            "        first = (chunk - load_int64(line, FIRST_CHUNK)) * CHUNK",
-            "        count = min(load_int64(line, LENGTH) - first, CHUNK)",
-            f"        stored = all_stored + {8 * len(self.place)} * load_int64(line, STORED_ROW)",
-            *(f"        {line}" for line in [*self._hosted(roots), *self._addresses(roots)]),
-            *(f"        {line}" for line in before),
-            "        for i in range(count):",
-            *(f"            {line}" for line in body),
-            *(f"        {line}" for line in after),
+            "        for chunk in range(start, min(start + run, chunks)):",
+            f"            line = table + {8 * self.columns} * row",
+            "            while chunk >= load_int64(line, END_CHUNK):",
+            "                row += 1",
+            f"                line += {8 * self.columns}",
+            "            g_at = load_int64(gradients, row)",
+            "            if g_at == 0:",
+            "                continue",
+            "            first = (chunk - load_int64(line, FIRST_CHUNK)) * CHUNK",
+            "            count = min(load_int64(line, LENGTH) - first, CHUNK)",
+            f"            stored = all_stored + {8 * len(self.place)} * load_int64(line, STORED_ROW)",
+            *(f"            {line}" for line in [*self._hosted(roots), *self._addresses(roots)]),
+            *(f"            {line}" for line in before),
+            "            for i in range(count):",
+            *(f"                {line}" for line in body),
+            *(f"            {line}" for line in after),
         ]
         return "\n".join([_DECORATOR, *lines])
 
