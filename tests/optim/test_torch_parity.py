@@ -64,7 +64,7 @@ def test_tensor_betas_are_read() -> None:
     assert_same_place(our_params, their_params, travelled)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "Rprop"])
 def test_complex_parameters_are_pairs_of_real_ones(name: str) -> None:
     def run(source: Any) -> tuple[list[Tensor], list[float]]:
         generator = torch.Generator().manual_seed(3)

@@ -23,6 +23,7 @@ from thalweg.rules import (
     rule,
     sgd,
     transform,
+    variants,
 )
 
 
@@ -130,6 +131,7 @@ def test_a_lambda_is_a_rule_that_can_be_pickled():
 def test_the_catalogue_lists_rules_by_their_own_names():
     assert list(catalogue) == [
         "sgd", "momentum", "nesterov", "adagrad", "adadelta", "rmsprop", "adam", "amsgrad",
-        "adamax", "nadam", "radam", "rprop", "sgdw", "adamw",
+        "adamax", "nadam", "radam", "adabelief", "yogi", "rprop", "powersign", "addsign", "lion",
+        "sgdw", "adamw", "lars", "lamb",
     ]  # fmt: skip
-    assert all(each.paper and each.summary for each in catalogue.values())
+    assert all(each.paper and each.summary for each in {**catalogue, **variants}.values())

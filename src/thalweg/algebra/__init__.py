@@ -13,6 +13,7 @@ from thalweg.algebra.operations import (
     global_norm,
     log,
     maximum,
+    mean_tensor,
     minimum,
     norm,
     normal,
@@ -21,6 +22,7 @@ from thalweg.algebra.operations import (
     sqrt,
     sum_launch,
     sum_tensor,
+    unit_mean,
     where,
 )
 from thalweg.algebra.python import expression, source
@@ -38,10 +40,10 @@ from thalweg.algebra.signature import (
 from thalweg.algebra.trace import Traced, call, expand, trace, trace_with, traced
 
 __all__ = [
-    "OPERATIONS", "PLACE", "Expr", "Hyperparameter", "Range", "Rank", "Signature", "Traced", "call",
-    "clip",    "constant", "cos", "ema", "equations", "evaluate", "exp", "expand", "expression",
-    "first_gradient", "floor", "from_hyper", "from_input", "global_norm", "initial_values",
-    "latex", "levels", "log", "maximum", "minimum", "node", "norm", "normal", "parse", "ranks",
-    "scalar", "sign", "single", "source", "sqrt", "sum_launch", "sum_tensor", "symbol", "trace",
-    "trace_with", "traced", "where",
+    "OPERATIONS", "PLACE", "Expr", "Hyperparameter", "Range", "Rank", "Signature", "Traced",
+    "call", "clip", "constant", "cos", "ema", "equations", "evaluate", "exp", "expand",
+    "expression", "first_gradient", "floor", "from_hyper", "from_input", "global_norm",
+    "initial_values", "latex", "levels", "log", "maximum", "mean_tensor", "minimum", "node",
+    "norm", "normal", "parse", "ranks", "scalar", "sign", "single", "source", "sqrt",
+    "sum_launch", "sum_tensor", "symbol", "trace", "trace_with", "traced", "unit_mean", "where",
 ]  # fmt: skip

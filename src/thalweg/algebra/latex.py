@@ -1,5 +1,6 @@
 """Prints a rule as the equations of a paper, with the author's variable names."""
 
+import math
 from typing import Any
 
 from thalweg.algebra.expr import Expr, node, postorder, symbol
@@ -134,6 +135,8 @@ def _leaf(current: Expr) -> Written:
 
 def number(value: float) -> str:
     """Return a number as a paper prints it: 1, 0.999, 10^{-8}."""
+    if value == math.pi:
+        return r"\pi"
     text = f"{value:.12g}"
     if "e" in text:
         mantissa, exponent = text.split("e")

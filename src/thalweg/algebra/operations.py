@@ -122,6 +122,22 @@ def _total(library: Any, a: Any) -> Any:
     return library.sum(a, dtype=library.float64)
 
 
+def _mean(library: Any, a: Any) -> Any:
+    """Average in float64; the result is one float64 number."""
+    return library.mean(a, dtype=library.float64)
+
+
+def _unit_mean(library: Any, a: Any) -> Any:
+    """Average over every axis but the first, where there are others."""
+    if a.ndim < 2:
+        return library.zeros_like(a)
+    axes = tuple(range(1, a.ndim))
+    sums = library.sum(a, axis=axes, keepdims=True, dtype=library.float64)
+    means = sums * (1 / max(1, math.prod(a.shape[1:])))
+    means = means.to(a.dtype) if hasattr(means, "to") else means.astype(a.dtype)
+    return library.broadcast_to(means, a.shape)
+
+
 def _needs_elements(*_: Any) -> float:
     raise BadType("a sum over elements, or noise per element, needs an array, not one number.")
 
@@ -167,6 +183,9 @@ _ROWS = (
               binds=SUM),
     _function("sum_launch", r"\textstyle\sum_{{\text{{all}}}} {0}", _needs_elements, _total,
               binds=SUM),
+    _function("mean_tensor", r"\operatorname{{mean}}\left({0}\right)", _needs_elements, _mean),
+    _function("unit_mean", r"\operatorname{{mean}}_{{\text{{unit}}}}\left({0}\right)",
+              _needs_elements, _unit_mean),
     _function("noise_key", r"\operatorname{{key}}\left({0}, {1}\right)", _needs_driver,
               _needs_driver,
               "noise_key({0}, {1}, load_int64(line, INDEX))", arity=2),
@@ -177,7 +196,7 @@ _ROWS = (
 
 OPERATIONS: dict[str, Operation] = {row.name: row for row in _ROWS}
 
-REDUCTIONS = ("sum_tensor", "sum_launch")
+REDUCTIONS = ("sum_tensor", "sum_launch", "mean_tensor")
 
 
 def library_of(value: Any) -> Any:
@@ -277,6 +296,20 @@ def sum_tensor(x):
 def sum_launch(x):
     """Sum over the elements of every tensor that is updated together, accumulated in float64."""
     return apply("sum_launch", x)
+
+
+def mean_tensor(x):
+    """Mean over the elements of one tensor, accumulated in float64."""
+    return apply("mean_tensor", x)
+
+
+def unit_mean(x):
+    """Mean over every axis but the first, for each element; 0 for tensors of fewer than two axes.
+
+    Along the first axis lie the units of a layer: the rows of a weight matrix, the filters of a
+    convolution.
+    """
+    return apply("unit_mean", x)
 
 
 def normal(seed, t):

@@ -42,7 +42,7 @@ def _rank(current: Expr, known: dict[Expr, Rank]) -> Rank:
         return _SYMBOLS[current.payload[0]]
     if current.op in REDUCTIONS:
         return Rank.REDUCTION
-    if current.op in ("normal", "noise_at"):
+    if current.op in ("normal", "noise_at", "unit_mean"):
         return Rank.ELEMENT
     return max((known[arg] for arg in current.args), default=Rank.UNIFORM)
 

@@ -78,7 +78,8 @@ class Range:
     """Where a hyperparameter may lie, and the part of it worth searching.
 
     *low* and *high* are legal themselves unless *open_low* or *open_high* is set; *scale* is
-    ``linear``, ``log``, or ``log1m`` (logarithmic in 1 - value, for values close to one).
+    ``linear``, ``log``, or ``log1m`` (logarithmic in 1 - value, for values close to one). With
+    *whole* only whole numbers are legal.
     """
 
     low: float = -math.inf
@@ -87,8 +88,11 @@ class Range:
     open_high: bool = False
     search: tuple[float, float] | None = None
     scale: str = "linear"
+    whole: bool = False
 
     def __contains__(self, value: float) -> bool:
+        if self.whole and not value.is_integer():
+            return False
         above = value > self.low if self.open_low else value >= self.low
         below = value < self.high if self.open_high else value <= self.high
         return above and below
@@ -96,7 +100,7 @@ class Range:
     def __str__(self) -> str:
         left = "(" if self.open_low or self.low == -math.inf else "["
         right = ")" if self.open_high or self.high == math.inf else "]"
-        return f"{left}{self.low:g}, {self.high:g}{right}"
+        return f"{left}{self.low:g}, {self.high:g}{right}{', whole' if self.whole else ''}"
 
 
 @dataclass(frozen=True)
@@ -177,22 +181,10 @@ class Signature:
 
 RESERVED = frozenset(
     {
-        "g",
-        "p",
-        "p_new",
-        "step",
-        "t",
-        "params",
-        "rule",
-        "nonfinite",
-        "self",
-        "state",
-        "foreach",
-        "fused",
-        "capturable",
-        "differentiable",
+        "g", "p", "p_new", "step", "t", "params", "rule", "like", "nonfinite", "self", "state",
+        "foreach", "fused", "capturable", "differentiable",
     }
-)
+)  # fmt: skip
 """Names that rules, chains and parameter groups already give a meaning."""
 
 

@@ -25,7 +25,8 @@ def launches(rule: "Rule", rows: "Sequence[Row]") -> "list[Launch]":
     plan = lower(rule)
     kinds: dict = {}
     for row in rows:
-        compiled = can_run(row) and (row.parameter.is_contiguous() or not plan.draws_noise)
+        ordered = row.parameter.is_contiguous() or not plan.draws_noise
+        compiled = can_run(row) and ordered and not plan.needs_shapes
         kinds.setdefault(row.parameter.dtype if compiled else None, []).append(row)
     if plan.reads_every_row and len(kinds) > 1:
         return [EagerLaunch(plan, rows)]

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial, reduce
 
-from thalweg.algebra import Expr, Rank, levels, node, ranks
+from thalweg.algebra import Expr, Rank, constant, levels, node, ranks
 from thalweg.algebra.expr import postorder, rewritten
 from thalweg.algebra.operations import REDUCTIONS
 from thalweg.algebra.signature import Scalar
@@ -44,6 +44,11 @@ class Plan:
         return bool(self.sums or self.scalars or self.draws_noise)
 
     @property
+    def needs_shapes(self) -> bool:
+        """Whether values depend on the axes of a tensor, which flat loops do not know."""
+        return any(each.op == "unit_mean" for each in postorder(self.rule.results))
+
+    @property
     def draws_noise(self) -> bool:
         """Whether values depend on the place of each element, in the order of its indices."""
         return any(each.op == "noise_key" for stage in self.stages for each in stage)
@@ -81,7 +86,30 @@ def _check_scalars(rule: Rule, scalar_writes: Iterable[tuple[str, Expr]]) -> Non
 _MEANINGS: dict[str, Callable[..., Expr]] = {
     "clip": lambda x, low, high: node("minimum", node("maximum", x, low), high),
     "normal": lambda seed, t: node("noise_at", node("noise_key", seed, t)),
+    "pow": lambda base, exponent: _power(base, exponent),
 }
+
+
+def _power(base: Expr, exponent: Expr) -> Expr:
+    """Return a power; one whose exponent is a sign times host values is a choice of three.
+
+    A power per element costs more than all the rest of a step; these three are computed once.
+    """
+    factors = _factors(exponent)
+    rank = ranks([base, *factors, constant(1)])
+    signs = [each for each in factors if each.op == "sign"]
+    sizes = [each for each in factors if each.op != "sign"] or [constant(1)]
+    if not signs or any(rank[each] != Rank.UNIFORM for each in (base, *sizes)):
+        return node("pow", base, exponent)
+    size, sign = (reduce(partial(node, "mul"), each) for each in (sizes, signs))
+    shrunk = node("where", node("lt", sign, 0), node("pow", base, node("neg", size)), 1)
+    return node("where", node("gt", sign, 0), node("pow", base, size), shrunk)
+
+
+def _factors(product: Expr) -> list[Expr]:
+    if product.op != "mul":
+        return [product]
+    return [factor for arg in product.args for factor in _factors(arg)]
 
 
 def _schedule(roots: tuple[Expr, ...]) -> tuple:

@@ -118,14 +118,17 @@ class Kernels:
             "                continue",
             "            first = (chunk - load_int64(line, FIRST_CHUNK)) * CHUNK",
             "            count = min(load_int64(line, LENGTH) - first, CHUNK)",
-            f"            stored = all_stored + {8 * len(self.place)} * load_int64(line, STORED_ROW)",
-            *(f"            {line}" for line in [*self._hosted(roots), *self._addresses(roots)]),
+            *(f"            {line}" for line in self._prologue(roots)),
             *(f"            {line}" for line in before),
             "            for i in range(count):",
             *(f"                {line}" for line in body),
             *(f"            {line}" for line in after),
         ]
         return "\n".join([_DECORATOR, *lines])
+
+    def _prologue(self, roots: list[Expr]) -> list[str]:
+        stored = f"stored = all_stored + {8 * len(self.place)} * load_int64(line, STORED_ROW)"
+        return [stored, *self._hosted(roots), *self._addresses(roots)]
 
     def _hosted(self, roots: Iterable[Expr]) -> list[str]:
         """Read the host values that the loop uses, rounded to the loop's type."""
@@ -302,7 +305,8 @@ class Kernels:
             if j in everywhere:
                 body.append(f"all{j} += own{j}")
             else:
-                body.append(f"store_float64(stored, {self.place[each]}, own{j})")
+                share = " / load_int64(line, LENGTH)" if each.op == "mean_tensor" else ""
+                body.append(f"store_float64(stored, {self.place[each]}, own{j}{share})")
         lines += self._rows(body, k + 1)
         if everywhere:
             body = [f"stored = all_stored + {8 * len(self.place)} * row"]

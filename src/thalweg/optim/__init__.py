@@ -2,7 +2,6 @@
 
 from thalweg.optim.named import (
     SGD,
-    SGDW,
     Adadelta,
     Adagrad,
     Adam,
@@ -14,8 +13,9 @@ from thalweg.optim.named import (
     Rprop,
 )
 from thalweg.optim.optimizer import Optimizer
+from thalweg.optim.papers import LAMB, LARS, SGDW, AdaBelief, AddSign, Lion, PowerSign, Yogi
 
 __all__ = [
-    "SGD", "SGDW", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "NAdam", "Optimizer", "RAdam",
-    "RMSprop", "Rprop",
+    "LAMB", "LARS", "SGD", "SGDW", "AdaBelief", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax",
+    "AddSign", "Lion", "NAdam", "Optimizer", "PowerSign", "RAdam", "RMSprop", "Rprop", "Yogi",
 ]  # fmt: skip

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd.graph import increment_version
+from torch.nn.parameter import is_lazy
 from torch.optim import optimizer as torch_optimizer
 
 from thalweg.algebra import symbol
@@ -116,6 +117,23 @@ class Driver(torch.optim.Optimizer, ABC):
             hyper.check(self._number(group, name, label), owner, label)
         if "eps" in group:
             self._warn_of_vanishing_eps(group)
+        self._check_numbers(self.rule_of(group), tensors_in(group["params"]))
+
+    def _check_numbers(self, rule: Rule, params: list[Tensor]) -> None:
+        """Refuse parameters that have no signs or no norm where *rule* asks for them."""
+        operations = {each.op for each in postorder(rule.outputs)}
+        if "sign" in operations and any(p.is_complex() for p in params):
+            raise BadType(
+                f"{rule.name} looks at the sign of the gradient, and complex numbers have none. "
+                "Train the real and imaginary parts as two real parameters, or choose a rule "
+                "without signs, such as adam."
+            )
+        empty = [k for k, p in enumerate(params) if not is_lazy(p) and p.numel() == 0]
+        if empty and operations & {"sum_tensor", "mean_tensor"}:
+            raise BadValue(
+                f"params[{empty[0]}] has no elements, and {rule.name} takes the norm or mean of "
+                "each tensor. Leave it out."
+            )
 
     def _number(self, group: Group, name: str, label: str) -> Any:
         try:

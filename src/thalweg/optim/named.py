@@ -16,10 +16,10 @@ from thalweg.rules.transforms import ascend, decay, l2_decay
 
 
 @cache
-def _with(name: str, penalty: str, maximize: bool) -> Rule:
+def with_switches(name: str, kind: str, maximize: bool) -> Rule:
     """Return the rule called *name* with L2 or decoupled decay, climbing if asked to."""
     pieces: list[Any] = [ascend] if maximize else []
-    pieces += {"l2": [l2_decay], "decoupled": [decay], "none": []}[penalty]
+    pieces += {"l2": [l2_decay], "decoupled": [decay], "none": []}[kind]
     return chain(*pieces, find(name)) if pieces else find(name)
 
 
@@ -38,7 +38,7 @@ class Named(Driver):
         super()._check_group(group)
 
 
-def _settings(arguments: dict[str, Any]) -> Group:
+def settings(arguments: dict[str, Any]) -> Group:
     """Return a constructor's arguments as the settings of a parameter group."""
     return {k: v for k, v in arguments.items() if k not in ("self", "params", "__class__")}
 
@@ -53,7 +53,7 @@ class SGD(Named):
         weight_decay: Any = 0, nesterov: bool = False, *, maximize: bool = False,
         foreach: bool | None = None, differentiable: bool = False, fused: bool | None = None,
     ) -> None:  # fmt: skip
-        super().__init__(params, _settings(locals()))
+        super().__init__(params, settings(locals()))
 
     def _check_group(self, group: Group) -> None:
         super()._check_group(group)
@@ -66,21 +66,7 @@ class SGD(Named):
     def rule_of(self, group: Group) -> Rule:
         """Return sgd, momentum or nesterov."""
         name = "nesterov" if group["nesterov"] else "momentum" if group["momentum"] else "sgd"
-        return _with(name, "l2", group["maximize"])
-
-
-class SGDW(Named):
-    """Gradient descent with momentum and decoupled weight decay; torch has no such class."""
-
-    def __init__(
-        self, params: Any, lr: Any = 1e-3, momentum: float = 0.9, weight_decay: Any = 1e-2,
-        dampening: float = 0, *, maximize: bool = False,
-    ) -> None:  # fmt: skip
-        super().__init__(params, _settings(locals()))
-
-    def rule_of(self, group: Group) -> Rule:
-        """Return momentum with decoupled decay."""
-        return _with("momentum", "decoupled", group["maximize"])
+        return with_switches(name, "l2", group["maximize"])
 
 
 class Adagrad(Named):
@@ -91,7 +77,7 @@ class Adagrad(Named):
         initial_accumulator_value: float = 0, eps: float = 1e-10, foreach: bool | None = None, *,
         maximize: bool = False, differentiable: bool = False, fused: bool | None = None,
     ) -> None:  # fmt: skip
-        super().__init__(params, _settings(locals()))
+        super().__init__(params, settings(locals()))
 
     def add_param_group(self, param_group: Group) -> None:
         """Add a group of parameters and begin their state."""
@@ -103,7 +89,7 @@ class Adagrad(Named):
 
     def rule_of(self, group: Group) -> Rule:
         """Return adagrad with L2 decay."""
-        return _with("adagrad", "l2", group["maximize"])
+        return with_switches("adagrad", "l2", group["maximize"])
 
 
 class Adadelta(Named):
@@ -114,11 +100,11 @@ class Adadelta(Named):
         weight_decay: float = 0, foreach: bool | None = None, *, capturable: bool = False,
         maximize: bool = False, differentiable: bool = False,
     ) -> None:  # fmt: skip
-        super().__init__(params, _settings(locals()))
+        super().__init__(params, settings(locals()))
 
     def rule_of(self, group: Group) -> Rule:
         """Return adadelta with L2 decay."""
-        return _with("adadelta", "l2", group["maximize"])
+        return with_switches("adadelta", "l2", group["maximize"])
 
 
 class RMSprop(Named):
@@ -130,22 +116,22 @@ class RMSprop(Named):
         capturable: bool = False, foreach: bool | None = None, maximize: bool = False,
         differentiable: bool = False,
     ) -> None:  # fmt: skip
-        super().__init__(params, _settings(locals()))
+        super().__init__(params, settings(locals()))
 
     def rule_of(self, group: Group) -> Rule:
         """Return the variant of rmsprop that the switches name."""
         centered = "_centered" if group["centered"] else ""
         momentum = "_momentum" if group["momentum"] else ""
-        return _with(f"rmsprop{centered}{momentum}", "l2", group["maximize"])
+        return with_switches(f"rmsprop{centered}{momentum}", "l2", group["maximize"])
 
 
-_BETAS = {"beta1": ("betas", 0), "beta2": ("betas", 1)}
+BETAS = {"beta1": ("betas", 0), "beta2": ("betas", 1)}
 
 
 class Adam(Named):
     """Adam, or AMSGrad if asked for."""
 
-    places = _BETAS
+    places = BETAS
 
     def __init__(
         self, params: Any, lr: Any = 1e-3, betas: tuple[Any, Any] = (0.9, 0.999),
@@ -154,17 +140,19 @@ class Adam(Named):
         differentiable: bool = False, fused: bool | None = None,
         decoupled_weight_decay: bool = False,
     ) -> None:  # fmt: skip
-        super().__init__(params, _settings(locals()))
+        super().__init__(params, settings(locals()))
 
     def rule_of(self, group: Group) -> Rule:
         """Return adam or amsgrad with L2 or decoupled decay."""
-        return _with("amsgrad" if group["amsgrad"] else "adam", _penalty(group), group["maximize"])
+        return with_switches(
+            "amsgrad" if group["amsgrad"] else "adam", decay_kind(group), group["maximize"]
+        )
 
 
 class AdamW(Named):
     """Adam with decoupled weight decay, or AMSGrad with it if asked for."""
 
-    places = _BETAS
+    places = BETAS
 
     def __init__(
         self, params: Any, lr: Any = 1e-3, betas: tuple[Any, Any] = (0.9, 0.999),
@@ -172,34 +160,36 @@ class AdamW(Named):
         maximize: bool = False, foreach: bool | None = None, capturable: bool = False,
         differentiable: bool = False, fused: bool | None = None,
     ) -> None:  # fmt: skip
-        super().__init__(params, {**_settings(locals()), "decoupled_weight_decay": True})
+        super().__init__(params, {**settings(locals()), "decoupled_weight_decay": True})
 
     def rule_of(self, group: Group) -> Rule:
         """Return adam or amsgrad with decoupled decay."""
-        return _with("amsgrad" if group["amsgrad"] else "adam", "decoupled", group["maximize"])
+        return with_switches(
+            "amsgrad" if group["amsgrad"] else "adam", "decoupled", group["maximize"]
+        )
 
 
 class Adamax(Named):
     """AdaMax: Adam by the largest recent gradient."""
 
-    places = _BETAS
+    places = BETAS
 
     def __init__(
         self, params: Any, lr: Any = 2e-3, betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8, weight_decay: float = 0, foreach: bool | None = None, *,
         maximize: bool = False, differentiable: bool = False, capturable: bool = False,
     ) -> None:  # fmt: skip
-        super().__init__(params, _settings(locals()))
+        super().__init__(params, settings(locals()))
 
     def rule_of(self, group: Group) -> Rule:
         """Return adamax with L2 decay."""
-        return _with("adamax", "l2", group["maximize"])
+        return with_switches("adamax", "l2", group["maximize"])
 
 
 class NAdam(Named):
     """NAdam: Adam with Nesterov momentum on a warming schedule."""
 
-    places = _BETAS
+    places = BETAS
 
     def __init__(
         self, params: Any, lr: Any = 2e-3, betas: tuple[float, float] = (0.9, 0.999),
@@ -207,17 +197,17 @@ class NAdam(Named):
         decoupled_weight_decay: bool = False, *, foreach: bool | None = None,
         maximize: bool = False, capturable: bool = False, differentiable: bool = False,
     ) -> None:  # fmt: skip
-        super().__init__(params, _settings(locals()))
+        super().__init__(params, settings(locals()))
 
     def rule_of(self, group: Group) -> Rule:
         """Return nadam with L2 or decoupled decay."""
-        return _with("nadam", _penalty(group), group["maximize"])
+        return with_switches("nadam", decay_kind(group), group["maximize"])
 
 
 class RAdam(Named):
     """RAdam: Adam that waits until its second moment is sound."""
 
-    places = _BETAS
+    places = BETAS
 
     def __init__(
         self, params: Any, lr: Any = 1e-3, betas: tuple[float, float] = (0.9, 0.999),
@@ -225,11 +215,11 @@ class RAdam(Named):
         foreach: bool | None = None, maximize: bool = False, capturable: bool = False,
         differentiable: bool = False,
     ) -> None:  # fmt: skip
-        super().__init__(params, _settings(locals()))
+        super().__init__(params, settings(locals()))
 
     def rule_of(self, group: Group) -> Rule:
         """Return radam with L2 or decoupled decay."""
-        return _with("radam", _penalty(group), group["maximize"])
+        return with_switches("radam", decay_kind(group), group["maximize"])
 
 
 class Rprop(Named):
@@ -245,12 +235,13 @@ class Rprop(Named):
         step_sizes: tuple[float, float] = (1e-6, 50), *, capturable: bool = False,
         foreach: bool | None = None, maximize: bool = False, differentiable: bool = False,
     ) -> None:  # fmt: skip
-        super().__init__(params, _settings(locals()))
+        super().__init__(params, settings(locals()))
 
     def rule_of(self, group: Group) -> Rule:
         """Return rprop."""
-        return _with("rprop", "none", group["maximize"])
+        return with_switches("rprop", "none", group["maximize"])
 
 
-def _penalty(group: Group) -> str:
+def decay_kind(group: Group) -> str:
+    """Return ``decoupled`` or ``l2``, as the group's switch says."""
     return "decoupled" if group["decoupled_weight_decay"] else "l2"

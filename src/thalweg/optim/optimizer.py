@@ -9,9 +9,9 @@ from thalweg.kernels.plan import lower
 from thalweg.optim.driver import Driver, Group
 from thalweg.rules import Rule, catalogue, find, transforms
 
-_SETTABLE = {
-    "betas", *(name for each in (*catalogue.values(), *transforms.values())
-               for name in each.signature.hyperparameters),
+_SETTABLE: set[str] = {
+    "betas", *(name for each in catalogue.values() for name in each.hyperparameters),
+    *(name for each in transforms.values() for name in each.signature.hyperparameters),
 }  # fmt: skip
 
 
@@ -23,6 +23,10 @@ class Optimizer(Driver):
     Hyperparameters are the rule's, by name, and may differ between parameter groups. A real
     ``torch.optim.Optimizer``: groups, closures, hooks, schedulers and checkpoints work as there.
 
+    *like* asks for another convention by the same name, torch's being the default:
+    ``Optimizer(params, "nadam", like="paper")`` runs Dozat's own; there are ``optax`` and
+    ``keras`` too.
+
     *nonfinite* says what to do about NaN or infinite gradients: ``propagate`` them as torch does,
     ``skip`` the step and count it in ``skipped_steps``, or ``raise`` before anything is updated.
 
@@ -30,9 +34,14 @@ class Optimizer(Driver):
     """
 
     def __init__(
-        self, params: Any, rule: Rule | str, *, nonfinite: str = "propagate", **hyper: Any
-    ) -> None:
-        self.rule = find(rule) if isinstance(rule, str) else rule
+        self, params: Any, rule: Rule | str, *, like: str | None = None,
+        nonfinite: str = "propagate", **hyper: Any,
+    ) -> None:  # fmt: skip
+        if like is not None and not isinstance(rule, str):
+            raise BadType(
+                f"like={like!r} chooses between the rules of one name; give the name, not a rule."
+            )
+        self.rule = find(rule, like) if isinstance(rule, str) else rule
         if not isinstance(self.rule, Rule):
             raise BadType(
                 f"rule is {type(rule).__name__} ({rule!r}); expected a Rule, a chain of rules and "

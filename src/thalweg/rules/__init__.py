@@ -1,65 +1,143 @@
 """Update rules as pure functions, in chapters; importing them does not import torch."""
 
 from thalweg.errors import UnknownName, nearest
-from thalweg.rules.adam import adam, adamax, amsgrad, nadam, radam
+from thalweg.rules.adam import (
+    adabelief,
+    adam,
+    adam_eps_inside,
+    adam_keras,
+    adam_uncorrected,
+    adamax,
+    adamax_keras,
+    adamax_paper,
+    amsgrad,
+    amsgrad_keras,
+    amsgrad_optax,
+    amsgrad_paper,
+    nadam,
+    nadam_optax,
+    nadam_paper,
+    radam,
+    radam_optax,
+    radam_paper,
+    yogi,
+    yogi_optax,
+)
 from thalweg.rules.adaptive import (
     adadelta,
     adagrad,
+    adagrad_optax,
     rmsprop,
     rmsprop_centered,
     rmsprop_centered_momentum,
     rmsprop_momentum,
+    rmsprop_paper,
 )
 from thalweg.rules.chain import chain
-from thalweg.rules.decoupled import adamw, sgdw
-from thalweg.rules.momentum import momentum, nesterov, sgd
+from thalweg.rules.conventions import (
+    CONVENTIONS,
+    adadelta_keras,
+    adadelta_paper,
+    adagrad_keras,
+    convention,
+    nadam_keras,
+    rmsprop_keras,
+)
+from thalweg.rules.decoupled import adamw, adamw_paper, sgdw, sgdw_paper
+from thalweg.rules.layerwise import lamb, lars
+from thalweg.rules.momentum import momentum, momentum_paper, nesterov, nesterov_keras, sgd
 from thalweg.rules.rule import Rule, rule
-from thalweg.rules.sign import rprop
+from thalweg.rules.sign import (
+    addsign,
+    addsign_cosine,
+    addsign_linear,
+    addsign_restart,
+    lion,
+    powersign,
+    powersign_cosine,
+    powersign_linear,
+    powersign_restart,
+    rprop,
+)
 from thalweg.rules.transform import Transform, transform
 from thalweg.rules.transforms import (
+    add_noise,
     ascend,
+    caution,
+    centre,
     clip_by_global_norm,
     clip_by_value,
+    corrected_decay,
     decay,
+    decay_by_schedule,
     ema_average,
+    independent_decay,
     l2_decay,
+    polyak_average,
+    trust_ratio,
 )
 
 catalogue: dict[str, Rule] = {
     each.key: each
     for each in (
         sgd, momentum, nesterov, adagrad, adadelta, rmsprop, adam, amsgrad, adamax, nadam, radam,
-        rprop, sgdw, adamw,
+        adabelief, yogi, rprop, powersign, addsign, lion, sgdw, adamw, lars, lamb,
     )
 }  # fmt: skip
 """The rules by name, in order of increasing complexity."""
 
 variants: dict[str, Rule] = {
-    each.key: each for each in (rmsprop_momentum, rmsprop_centered, rmsprop_centered_momentum)
-}
-"""Named variants, which structural switches choose between."""
+    each.key: each
+    for each in (
+        momentum_paper, nesterov_keras, adagrad_optax, adagrad_keras, adadelta_paper,
+        adadelta_keras, rmsprop_paper, rmsprop_keras, rmsprop_momentum, rmsprop_centered,
+        rmsprop_centered_momentum, adam_keras, adam_eps_inside, adam_uncorrected, amsgrad_paper,
+        amsgrad_optax, amsgrad_keras, adamax_paper, adamax_keras, nadam_paper, nadam_optax,
+        nadam_keras, radam_paper, radam_optax, yogi_optax, powersign_linear, powersign_cosine,
+        powersign_restart, addsign_linear, addsign_cosine, addsign_restart, sgdw_paper,
+        adamw_paper,
+    )
+}  # fmt: skip
+"""Named variants, which structural switches and conventions (*like*) choose between."""
 
 transforms: dict[str, Transform] = {
     each.key: each
-    for each in (ascend, l2_decay, decay, clip_by_value, clip_by_global_norm, ema_average)
-}
+    for each in (
+        ascend, l2_decay, decay, decay_by_schedule, independent_decay, corrected_decay, centre,
+        clip_by_value, clip_by_global_norm, add_noise, caution, trust_ratio, ema_average,
+        polyak_average,
+    )
+}  # fmt: skip
 """The transforms a chain may hold beside its rule."""
 
 
-def find(name: str) -> Rule:
-    """Return the rule or variant called *name*; UnknownName names the nearest where none is."""
+def find(name: str, like: str | None = None) -> Rule:
+    """Return the rule or variant called *name*; UnknownName names the nearest where none is.
+
+    *like* asks for the convention of ``torch``, ``optax``, ``keras`` or the ``paper``, where they
+    mean different rules by one name.
+    """
     known = {**catalogue, **variants}
     if name not in known:
         raise UnknownName(
             f"there is no rule {name!r}.{nearest(name, known)} Known rules: {', '.join(known)}."
         )
-    return known[name]
+    return known[name] if like is None else convention(name, like)
 
 
 __all__ = [
-    "Rule", "Transform", "adadelta", "adagrad", "adam", "adamax", "adamw", "amsgrad", "ascend",
-    "catalogue", "chain", "clip_by_global_norm", "clip_by_value", "decay", "ema_average", "find",
-    "l2_decay", "momentum", "nadam", "nesterov", "radam", "rmsprop", "rmsprop_centered",
-    "rmsprop_centered_momentum", "rmsprop_momentum", "rprop", "rule", "sgd", "sgdw", "transform",
-    "transforms", "variants",
+    "CONVENTIONS", "Rule", "Transform", "adabelief", "adadelta", "adadelta_keras",
+    "adadelta_paper", "adagrad", "adagrad_keras", "adagrad_optax", "adam", "adam_eps_inside",
+    "adam_keras", "adam_uncorrected", "adamax", "adamax_keras", "adamax_paper", "adamw",
+    "adamw_paper", "add_noise", "addsign", "addsign_cosine", "addsign_linear",
+    "addsign_restart", "amsgrad", "amsgrad_keras", "amsgrad_optax", "amsgrad_paper", "ascend",
+    "catalogue", "caution", "centre", "chain", "clip_by_global_norm", "clip_by_value",
+    "convention", "corrected_decay", "decay", "decay_by_schedule", "ema_average", "find",
+    "independent_decay", "l2_decay", "lamb", "lars", "lion", "momentum", "momentum_paper",
+    "nadam", "nadam_keras", "nadam_optax", "nadam_paper", "nesterov", "nesterov_keras",
+    "polyak_average", "powersign", "powersign_cosine", "powersign_linear", "powersign_restart",
+    "radam", "radam_optax", "radam_paper", "rmsprop", "rmsprop_centered",
+    "rmsprop_centered_momentum", "rmsprop_keras", "rmsprop_momentum", "rmsprop_paper", "rprop",
+    "rule", "sgd", "sgdw", "sgdw_paper", "transform", "transforms", "trust_ratio", "variants",
+    "yogi", "yogi_optax",
 ]  # fmt: skip

@@ -32,6 +32,20 @@ def adagrad(
 
 
 @rule(
+    "Adagrad, eps inside the root",
+    paper="Duchi, Hazan & Singer 2011, Adaptive subgradient methods",
+    differences=("This is the form and these are the defaults of optax and Keras.",),
+)
+def adagrad_optax(
+    g, sum=from_hyper("initial_accumulator_value"), *,
+    lr: MomentumRate = 1e-2, initial_accumulator_value: NonNegative = 0.1, eps: Epsilon = 1e-7,
+):  # fmt: skip
+    """Adagrad as optax and Keras have it: eps inside the root, the sum begun above zero."""
+    G = sum + g * g
+    return lr * g / sqrt(G + eps), G
+
+
+@rule(
     "Adadelta",
     paper="Zeiler 2012, ADADELTA: an adaptive learning rate method",
     arxiv="1212.5701",
@@ -69,6 +83,18 @@ def rmsprop(
     """Divide by the root of a running mean of squared gradients."""
     s = ema(g * g, square_avg, alpha)
     return lr * (g / (sqrt(s) + eps)), s
+
+
+@rule(
+    "RMSprop, eps inside the root", paper="Tieleman & Hinton 2012, lecture 6e",
+    differences=("This is the lecture's form, and that of optax and Keras 3.",),
+)  # fmt: skip
+def rmsprop_paper(
+    g, square_avg=0, *, lr: AdaptiveRate = 1e-3, alpha: Fraction = 0.9, eps: Epsilon = 1e-8
+):
+    """RMSprop as the lecture has it: eps inside the root, a shorter memory."""
+    s = ema(g * g, square_avg, alpha)
+    return lr * g / sqrt(s + eps), s
 
 
 @rule("RMSprop with momentum", paper="Tieleman & Hinton 2012, lecture 6e", differences=_RMSPROP)

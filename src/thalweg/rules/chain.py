@@ -1,12 +1,13 @@
 """A chain is function composition at trace time: one tree, hence one kernel."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from thalweg.algebra import Expr, Hyperparameter, Signature, call, expand
 from thalweg.algebra.signature import Initial, check_beginnings
-from thalweg.errors import BadType, BadValue
+from thalweg.errors import BadType, BadValue, UnknownName, nearest
 from thalweg.rules.rule import Rule
 from thalweg.rules.transform import SUBJECTS, Transform
 
@@ -15,13 +16,14 @@ Piece = Rule | Transform
 
 def chain(
     *pieces: Piece, key: str = "", name: str = "", paper: str = "", arxiv: str = "",
-    summary: str = "", differences: Sequence[str] = (),
+    summary: str = "", differences: Sequence[str] = (), defaults: Mapping[str, float] | None = None,
 ) -> Rule:  # fmt: skip
     """Return the rule that applies *pieces* together: exactly one rule, and any transforms.
 
     Transforms of the gradient come before the rule, transforms of the step after it, transforms
     of the new parameter last; among themselves they apply in the order given. All of them read
     the parameter as it was before the step. Pieces that declare the same hyperparameter share it.
+    *defaults* replaces the defaults of some hyperparameters.
     """
     flat = tuple(part for piece in pieces for part in _parts(piece))
     rules = [piece for piece in flat if isinstance(piece, Rule)]
@@ -36,7 +38,7 @@ def chain(
         key or "_".join(piece.key for piece in order),
         name or " + ".join(piece.name for piece in order),
         partial(_compose, order),
-        _merged(order),
+        _with_defaults(_merged(order), {**_own_defaults(pieces), **(defaults or {})}),
         paper or core.paper, arxiv or core.arxiv, summary or _summary(order, core),
         tuple(differences) or core.differences, order,
     )  # fmt: skip
@@ -60,6 +62,8 @@ def _ordered(flat: tuple[Piece, ...], core: Rule) -> tuple[Piece, ...]:
 
 
 def _summary(order: tuple[Piece, ...], core: Rule) -> str:
+    if len(order) == 1:
+        return core.summary
     others = ", ".join(piece.name for piece in order if piece is not core)
     return f"{core.name} with {others}."
 
@@ -92,6 +96,25 @@ def _merged(order: tuple[Piece, ...]) -> Signature:
     reads_p = any({"p", "p_new"} & set(piece.signature.inputs) for piece in order)
     clock = any(piece.signature.clock for piece in order)
     return Signature(("g", "p") if reads_p else ("g",), slots, hyperparameters, clock)
+
+
+def _own_defaults(pieces: tuple[Piece, ...]) -> dict[str, float]:
+    """Return the defaults of those *pieces* that are chains and may have set them themselves."""
+    chains = [each for each in pieces if isinstance(each, Rule) and each.pieces]
+    return {name: value for each in chains for name, value in each.settings().items()}
+
+
+def _with_defaults(signature: Signature, defaults: Mapping[str, float]) -> Signature:
+    hyperparameters = dict(signature.hyperparameters)
+    for name, value in defaults.items():
+        if name not in hyperparameters:
+            raise UnknownName(
+                f"defaults sets {name!r}, which no piece of the chain declares."
+                f"{nearest(name, hyperparameters)}"
+            )
+        hyperparameters[name].check(value, "defaults")
+        hyperparameters[name] = replace(hyperparameters[name], default=float(value))
+    return replace(signature, hyperparameters=hyperparameters)
 
 
 def _check_shared(piece: Piece, hyperparameters: dict) -> None:

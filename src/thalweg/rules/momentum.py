@@ -45,3 +45,31 @@ def nesterov(
     """Momentum whose step looks one step ahead, so that it brakes before it overshoots."""
     b = momentum * momentum_buffer + (1 - dampening) * g
     return lr * (g + momentum * b), b
+
+
+_INSIDE = (
+    "The learning rate stands inside the buffer, as in Sutskever et al. and Keras, so that a "
+    "change of it takes effect as slowly as the buffer forgets; torch has it outside.",
+)
+
+
+@rule(
+    "Momentum, lr inside",
+    paper="Sutskever et al. 2013, On the importance of initialization and momentum",
+    differences=_INSIDE,
+)
+def momentum_paper(g, momentum_buffer=0, *, lr: MomentumRate = 1e-3, momentum: Momentum = 0.9):
+    """Step along a decaying sum of steps: the velocity of a ball that rolls with friction."""
+    v = momentum * momentum_buffer + lr * g
+    return v, v
+
+
+@rule(
+    "Nesterov, lr inside",
+    paper="Nesterov 1983; in the form of Sutskever, Martens, Dahl & Hinton 2013",
+    differences=_INSIDE,
+)
+def nesterov_keras(g, momentum_buffer=0, *, lr: MomentumRate = 1e-3, momentum: Momentum = 0.9):
+    """Nesterov with the learning rate inside the velocity, as Keras has it."""
+    v = momentum * momentum_buffer + lr * g
+    return momentum * v + lr * g, v

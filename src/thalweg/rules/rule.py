@@ -135,7 +135,8 @@ class Rule:
 
     def __reduce__(self) -> Any:
         if self.pieces:
-            return _chain_again, (self.pieces, self.key, self.name)
+            about = {each: getattr(self, each) for each in ("key", *_ABOUT)}
+            return _chain_again, (self.pieces, about, self.settings())
         if self.module and getattr(importlib.import_module(self.module), self.key, None) is self:
             return _look_up, (self.module, self.key)
         name = self.key if self.key.isidentifier() else "rule"
@@ -150,10 +151,10 @@ def _look_up(module: str, key: str) -> Any:
     return getattr(importlib.import_module(module), key)
 
 
-def _chain_again(pieces: tuple, key: str, name: str) -> "Rule":
+def _chain_again(pieces: tuple, about: dict[str, Any], defaults: dict[str, float]) -> "Rule":
     from thalweg.rules.chain import chain
 
-    return chain(*pieces, key=key, name=name)
+    return chain(*pieces, **about, defaults=defaults)
 
 
 def _from_source(text: str, hyperparameters: dict, about: dict[str, Any]) -> "Rule":

@@ -1,8 +1,8 @@
 """A transform is the other kind of piece in a chain: it changes what flows into or out of a rule.
 
 What it acts on is the name of its first argument: the gradient ``g`` before the rule, the
-``step`` after it, or the new parameter ``p_new``. Every other argument ``p`` is the parameter as
-it was before the step, wherever the transform stands.
+``step`` after it, or the new parameter ``p_new``. Beside it, ``p`` is the parameter as it was
+before the step, wherever the transform stands, and ``g`` the gradient that reached the rule.
 """
 
 import importlib
@@ -77,10 +77,11 @@ def transform(name: str, *, paper: str = "", arxiv: str = "") -> Callable[[Calla
                 f"pass, not in a transform of {signature.inputs[0]}. Begin it at a number."
             )
         for extra in signature.inputs[1:]:
-            if extra != "p":
+            if extra not in ("p", "g"):
                 raise BadType(
                     f"{function.__name__}: the input {extra!r} is not there for a transform of "
-                    f"{signature.inputs[0]}; beside it only p, the parameter, can be read."
+                    f"{signature.inputs[0]}; beside it only p, the parameter, and g, the gradient "
+                    "that reached the rule, can be read."
                 )
         return Transform(
             function.__name__, name, function, signature, paper, arxiv, first_line(function),

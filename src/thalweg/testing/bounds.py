@@ -16,13 +16,21 @@ import numpy as np
 
 from thalweg.algebra import PLACE, Expr, Rank, noise, ranks, symbol
 from thalweg.algebra.expr import postorder
-from thalweg.algebra.operations import apply
+from thalweg.algebra.operations import REDUCTIONS, apply
 
 Array = Any
 
 UNITS = {"float32": 2.0**-24, "float64": 2.0**-53}
 _SMALLEST = {"float32": 2.0**-149, "float64": 2.0**-1074}
-_ULPS = {"sqrt": 2, "exp": 4, "log": 4, "cos": 4, "pow": 4, "sum_tensor": 8, "sum_launch": 8}
+_ULPS = {
+    "sqrt": 2,
+    "exp": 4,
+    "log": 4,
+    "cos": 4,
+    "pow": 4,
+    **dict.fromkeys(REDUCTIONS, 8),
+    "unit_mean": 8,
+}
 _EXACT = ("neg", "abs", "sign", "maximum", "minimum", "clip", "where")
 _COMPARISONS = ("lt", "le", "gt", "ge", "eq", "ne")
 
@@ -136,8 +144,11 @@ def _passed(op: str, args: list[Bounded], value: Array) -> Array:
         return np.where((np.abs(x[0]) <= e[0]) & (e[0] > 0), 2.0, 0.0)
     if op in ("neg", "abs", "single"):
         return e[0]
-    if op.startswith("sum_"):
-        return np.sum(e[0]) + UNITS["float64"] * np.sum(np.abs(x[0]))
+    if op in REDUCTIONS:
+        moved = np.sum(e[0]) + UNITS["float64"] * np.sum(np.abs(x[0]))
+        return moved / max(1, x[0].size) if op == "mean_tensor" else moved
+    if op == "unit_mean":
+        return np.asarray(apply(op, e[0]))
     return _by_neighbours(op, args, value)
 
 

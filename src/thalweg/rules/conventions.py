@@ -1,0 +1,76 @@
+"""Where libraries give one name to different rules: which variant is whose."""
+
+from thalweg.errors import UnknownName, nearest
+from thalweg.rules.adam import (
+    adam,
+    adam_keras,
+    adamax,
+    adamax_keras,
+    adamax_paper,
+    amsgrad,
+    amsgrad_keras,
+    amsgrad_optax,
+    amsgrad_paper,
+    nadam,
+    nadam_optax,
+    nadam_paper,
+    radam,
+    radam_optax,
+    radam_paper,
+    yogi,
+    yogi_optax,
+)
+from thalweg.rules.adaptive import adadelta, adagrad, adagrad_optax, rmsprop, rmsprop_paper
+from thalweg.rules.chain import chain
+from thalweg.rules.decoupled import adamw, adamw_paper, sgdw, sgdw_paper
+from thalweg.rules.momentum import momentum, momentum_paper, nesterov, nesterov_keras
+from thalweg.rules.rule import Rule
+
+adagrad_keras = chain(adagrad_optax, key="adagrad_keras", name="Adagrad, Keras's defaults",
+                      defaults={"lr": 1e-3})  # fmt: skip
+adadelta_paper = chain(adadelta, key="adadelta_paper", name="Adadelta, the paper's defaults",
+                       defaults={"rho": 0.95})  # fmt: skip
+adadelta_keras = chain(adadelta, key="adadelta_keras", name="Adadelta, Keras's defaults",
+                       defaults={"lr": 1e-3, "rho": 0.95, "eps": 1e-7})  # fmt: skip
+rmsprop_keras = chain(rmsprop_paper, key="rmsprop_keras", name="RMSprop, Keras's defaults",
+                      defaults={"eps": 1e-7})  # fmt: skip
+nadam_keras = chain(nadam, key="nadam_keras", name="NAdam, Keras's defaults",
+                    defaults={"momentum_decay": 1.0, "eps": 1e-7})  # fmt: skip
+
+CONVENTIONS: dict[str, dict[str, Rule]] = {
+    "momentum": {"torch": momentum, "optax": momentum, "paper": momentum_paper,
+                 "keras": momentum_paper},
+    "nesterov": {"torch": nesterov, "optax": nesterov, "keras": nesterov_keras},
+    "adagrad": {"torch": adagrad, "paper": adagrad, "optax": adagrad_optax,
+                "keras": adagrad_keras},
+    "adadelta": {"torch": adadelta, "optax": adadelta, "paper": adadelta_paper,
+                 "keras": adadelta_keras},
+    "rmsprop": {"torch": rmsprop, "paper": rmsprop_paper, "optax": rmsprop_paper,
+                "keras": rmsprop_keras},
+    "adam": {"torch": adam, "paper": adam, "optax": adam, "keras": adam_keras},
+    "amsgrad": {"torch": amsgrad, "paper": amsgrad_paper, "optax": amsgrad_optax,
+                "keras": amsgrad_keras},
+    "adamax": {"torch": adamax, "optax": adamax, "paper": adamax_paper, "keras": adamax_keras},
+    "nadam": {"torch": nadam, "paper": nadam_paper, "optax": nadam_optax, "keras": nadam_keras},
+    "radam": {"torch": radam, "paper": radam_paper, "optax": radam_optax},
+    "sgdw": {"torch": sgdw, "optax": sgdw, "paper": sgdw_paper},
+    "adamw": {"torch": adamw, "optax": adamw, "paper": adamw_paper},
+    "yogi": {"paper": yogi, "optax": yogi_optax},
+}  # fmt: skip
+"""For each rule whose name means several things: whose convention is which rule."""
+
+
+def convention(name: str, like: str) -> Rule:
+    """Return the rule that *like* means by *name*; UnknownName lists whose there are."""
+    known = CONVENTIONS.get(name)
+    if known is None:
+        raise UnknownName(
+            f"{name!r} has one form only, so there is none like {like!r}. Rules with several: "
+            f"{', '.join(CONVENTIONS)}."
+        )
+    if like not in known:
+        raise UnknownName(
+            f"there is no {name} like {like!r}.{nearest(str(like), known)} There is one like "
+            f"{', '.join(known)}."
+        )
+    return known[like]
