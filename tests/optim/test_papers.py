@@ -72,7 +72,7 @@ def test_signs_decay_to_plain_descent_at_the_horizon() -> None:
     optimizer = optim.PowerSign(params, decay="linear", decay_steps=3)
     moved(optimizer, 3)
     before = [p.detach().clone() for p in params]
-    gradients = [p.grad.clone() for p in params]
+    gradients = [torch.clone(p.grad) for p in params if p.grad is not None]
     optimizer.step()
     for p, old, g in zip(params, before, gradients, strict=True):
         torch.testing.assert_close(p.detach(), old - 0.1 * g, rtol=1e-12, atol=0)

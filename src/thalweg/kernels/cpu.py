@@ -129,6 +129,15 @@ def _write(path: Path, text: str) -> None:
     os.replace(part.name, path)
 
 
+def converts_float16() -> bool:
+    """Whether this processor turns float16 into float32 itself; without that it is slow."""
+    if platform.machine().lower() not in ("x86_64", "amd64"):
+        return True
+    import llvmlite.binding
+
+    return bool(llvmlite.binding.get_host_cpu_features().get("f16c"))
+
+
 def control_words(code: Compiled) -> list[int]:
     """Return a fresh control block with the addresses of the loops filled in."""
     words = [0] * layout.CONTROL_WORDS

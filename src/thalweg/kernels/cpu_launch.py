@@ -11,12 +11,15 @@ from torch._subclasses.fake_tensor import FakeTensor
 from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
 from thalweg.kernels import layout
-from thalweg.kernels.cpu import compiled, control_words
+from thalweg.kernels.cpu import compiled, control_words, converts_float16
 from thalweg.kernels.openmp import parallel_entry, threads_available
 from thalweg.kernels.plan import Plan
 from thalweg.kernels.table import LayoutChanged, Row
 
-DTYPES = {torch.float32: "float32", torch.float64: "float64"}
+DTYPES = {
+    torch.float32: "float32", torch.float64: "float64", torch.bfloat16: "bfloat16",
+    **({torch.float16: "float16"} if converts_float16() else {}),
+}  # fmt: skip
 
 _NOWHERE = 1  # the address of an empty gradient: it counts as a gradient and is never read
 

@@ -1,6 +1,6 @@
 """The eager engine: the rule's own expressions on tensors. The reference, and the fallback.
 
-It takes what the compiled engines do not: other devices, low precision, strided or complex
+It takes what the compiled engines do not: other devices, mixed precision, strided or complex
 parameters, state wider than its parameter.
 """
 

@@ -50,6 +50,62 @@ load_float64, store_float64 = _load(types.float64), _store(types.float64)
 
 
 @intrinsic
+def load_bfloat16(typing_context, address, index):
+    """Return element *index* as a float32, of which a bfloat16 is the upper half."""
+
+    def generate(context, builder, signature, args):
+        word = builder.load(_place(context, builder, types.int16, *args))
+        wide = builder.shl(builder.zext(word, _HALF), _HALF(16))
+        return builder.bitcast(wide, ir.FloatType())
+
+    return types.float32(types.int64, types.int64), generate
+
+
+@intrinsic
+def store_bfloat16(typing_context, address, index, value):
+    """Write a float32 as the nearest bfloat16, ties to even; NaN stays NaN."""
+
+    def generate(context, builder, signature, args):
+        bits = builder.bitcast(args[2], _HALF)
+        upper = builder.lshr(bits, _HALF(16))
+        tie = builder.add(builder.and_(upper, _HALF(1)), _HALF(0x7FFF))
+        nearest = builder.lshr(builder.add(bits, tie), _HALF(16))
+        is_nan = builder.fcmp_unordered("uno", args[2], args[2])
+        kept = builder.select(is_nan, builder.or_(upper, _HALF(0x40)), nearest)
+        place = _place(context, builder, types.int16, *args[:2])
+        builder.store(builder.trunc(kept, ir.IntType(16)), place)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, types.float32), generate
+
+
+def _half_place(builder, address, index):
+    pointer = builder.inttoptr(address, ir.HalfType().as_pointer())
+    return builder.gep(pointer, [index], inbounds=True)
+
+
+@intrinsic
+def load_float16(typing_context, address, index):
+    """Return element *index* as a float32."""
+
+    def generate(context, builder, signature, args):
+        return builder.fpext(builder.load(_half_place(builder, *args)), ir.FloatType())
+
+    return types.float32(types.int64, types.int64), generate
+
+
+@intrinsic
+def store_float16(typing_context, address, index, value):
+    """Write a float32 as the nearest float16, ties to even."""
+
+    def generate(context, builder, signature, args):
+        builder.store(builder.fptrunc(args[2], ir.HalfType()), _half_place(builder, *args[:2]))
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, types.float32), generate
+
+
+@intrinsic
 def claim(typing_context, address, index):
     """Return the integer at *index* and add one to it, atomically."""
 

@@ -24,8 +24,9 @@ from thalweg.kernels.layout import (
     PARALLEL, PARAMETER, PARTIALS, ROWS, RUNS, SLOTS, STEP, STORED, STORED_ROW, TABLE, THREADS,
 )
 from thalweg.kernels.machine import (
-    NOISE_MEAN, NOISE_SCALE, add_in_any_order, byte_sum, claim, load_float32, load_float64,
-    load_int64, noise_key, run_here, run_parallel, store_float32, store_float64, store_int64,
+    NOISE_MEAN, NOISE_SCALE, add_in_any_order, byte_sum, claim, load_bfloat16, load_float16,
+    load_float32, load_float64, load_int64, noise_key, run_here, run_parallel, store_bfloat16,
+    store_float16, store_float32, store_float64, store_int64,
 )
 
 '''
@@ -40,12 +41,17 @@ _WORDS = {
 _DECORATOR = '@cfunc(types.void(types.int64), nopython=True, error_model="numpy", cache=True)'
 
 
+SIZES = {"bfloat16": 2, "float16": 2, "float32": 4, "float64": 8}
+"""Bytes of each element type that kernels can be printed for."""
+
+
 class Kernels:
-    """The source text of one plan for one element type, float32 or float64."""
+    """The source text of one plan for one element type; half precision computes in float32."""
 
     def __init__(self, plan: Plan, dtype: str) -> None:
-        self.plan, self.dtype = plan, dtype
-        self.size = {"float32": 4, "float64": 8}[dtype]
+        self.plan, self.stored_as = plan, dtype
+        self.size = SIZES[dtype]
+        self.dtype = dtype if self.size > 2 else "float32"
         self.columns = layout.SLOTS + len(plan.slots) + len(plan.scalars)
         self.place = {node: index for index, node in enumerate(plan.stored)}
         roots = [value for _, value in (*plan.writes, *plan.scalar_writes)]
@@ -77,7 +83,7 @@ class Kernels:
         roots = [value for _, value in self.plan.writes]
         body = self._statements(roots)
         for name, value in self.plan.writes:
-            body.append(f"store_{self.dtype}({name}_at, i, {self._operand(value)})")
+            body.append(f"store_{self.stored_as}({name}_at, i, {self._operand(value)})")
         return self._loop("elements", roots, body, before=[], after=[])
 
     def pass_source(self, k: int) -> str:
@@ -177,7 +183,7 @@ class Kernels:
         for current in self._in_loop(roots):
             if current.op == "symbol":
                 name = current.payload[1]
-                lines.append(f"{self._name(current)} = load_{self.dtype}({name}_at, i)")
+                lines.append(f"{self._name(current)} = load_{self.stored_as}({name}_at, i)")
             else:
                 lines.append(f"{self._name(current)} = {self._computed(current, self.dtype)}")
         return lines

@@ -98,7 +98,7 @@ def numbers(tensor: Tensor | None) -> np.ndarray:
 
 def advance(trial: Trial, held: list[dict[str, Bounded]], active: list[int]) -> None:
     """Advance the bounds of the active rows by one exact step."""
-    rule, kind = trial.rule, str(trial.dtype).removeprefix("torch.")
+    rule, kind = trial.rule, "float64" if trial.dtype == torch.float64 else "float32"
     rows = [trial.symbols(trial.rows[k], held[k]) for k in active]
     for k, values in zip(active, bounded(rule.results, rows, kind), strict=True):
         names = ("p", *rule.signature.slots)
@@ -111,9 +111,14 @@ def advance(trial: Trial, held: list[dict[str, Bounded]], active: list[int]) -> 
 
 
 def _as_stored(value: Bounded, initial: object, dtype: torch.dtype) -> Bounded:
-    single = isinstance(initial, Scalar) or dtype == torch.float32
-    unit = 2.0**-24 if single else 0.0
-    return Bounded(value.value, value.error + unit * np.abs(value.value))
+    """Add the rounding to the type in which state is kept, unless that type is exact."""
+    kept = torch.finfo(torch.float32 if isinstance(initial, Scalar) else dtype)
+    if kept.bits == 64:
+        return value
+    rounding = kept.eps / 2 * (np.abs(value.value) + value.error) + kept.smallest_normal * kept.eps
+    return Bounded(
+        value.value, value.error + np.where(value.value == 0, value.error > 0, 1) * rounding
+    )
 
 
 @promise(_PROMISES)
