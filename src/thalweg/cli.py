@@ -169,9 +169,16 @@ def show_rules(
     rule: Annotated[
         str | None, typer.Argument(metavar="KEY", help="A rule's key, such as adam.")
     ] = None,
+    family: Annotated[
+        bool, typer.Option("--family", help="Draw how the rules descend from one another.")
+    ] = False,
 ) -> None:
     """List the update rules, or show one: its source, formula, hyperparameters and kernel."""
-    if rule is None:
+    if family and rule is not None:
+        raise typer.BadParameter("the family is drawn of all rules; leave out KEY.")
+    if family:
+        screen.print(report.family_tree(rules.catalogue.values()))
+    elif rule is None:
         screen.print(report.listing(rules.catalogue.values()))
     else:
         screen.print(report.sheet(rules.find(rule)))

@@ -10,6 +10,7 @@ from rich.padding import Padding
 from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
+from rich.tree import Tree
 
 if TYPE_CHECKING:
     from thalweg.algebra import Hyperparameter
@@ -54,6 +55,21 @@ def listing(rules: Iterable[Rule]) -> RenderableType:
         drawn.add_row(rule.key, Text.assemble((rule.name, "bold"), f"  {rule.summary}"))
         drawn.add_row("", Text(_origin(rule), style="dim"))
     return Group(drawn, "", "thalweg rules KEY shows one of them in full.")
+
+
+def family_tree(rules: Iterable[Rule]) -> RenderableType:
+    """Return the computed family of *rules* as a tree, from the first of them."""
+    from thalweg.rules.family import children, family
+
+    kin = family(rules)
+    drawn = Tree(kin[0].rule.key, style="cyan", guide_style="dim")
+    branches = [(drawn, kin[0].rule)]
+    for branch, parent in branches:
+        for each in children(kin, parent):
+            label = Text.assemble(each.rule.key, (f"  +{each.more} -{each.less}", "dim"))
+            branches.append((branch.add(label), each.rule))
+    note = "+ and -: operations that a rule has more and less than the one it hangs from."
+    return Group(drawn, "", note)
 
 
 def sheet(rule: Rule) -> RenderableType:
