@@ -805,7 +805,7 @@ def noise_scale(t: int, noise_eta: float, noise_gamma: float) -> float:
 
 
 def centre(g: Array) -> Array:
-    """Yong et al. 2020: every slice along the first axis has mean zero; vectors stay as they are."""
+    """Yong et al. 2020: every slice along the first axis gets mean zero; a vector is unchanged."""
     if g.ndim < 2:
         return g
     return g - g.mean(axis=tuple(range(1, g.ndim)), keepdims=True)
