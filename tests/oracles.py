@@ -103,6 +103,16 @@ class MomentumPaper(Oracle):
         return self.v
 
 
+class SgdwPaper(MomentumPaper):
+    """Loshchilov & Hutter 2017, Algorithm 1: decay scaled by the schedule's multiplier alone."""
+
+    weight_decay = 1e-2
+    base_lr = 1e-3
+
+    def update(self, g: Array) -> Any:
+        return super().update(g) + self.lr / self.base_lr * self.weight_decay * self.p
+
+
 class NesterovKeras(MomentumPaper):
     """Nesterov 1983 in the variable phi, with the learning rate in the buffer, as in Keras."""
 
@@ -281,6 +291,12 @@ class AdagradOptax(Oracle):
         return self.lr * g / np.sqrt(self.G + self.eps)
 
 
+class AdagradKeras(AdagradOptax):
+    """The same with Keras's learning rate."""
+
+    lr = 1e-3
+
+
 class Rmsprop(Oracle):
     """Tieleman & Hinton 2012, lecture 6e, with torch's eps outside the root."""
 
@@ -310,6 +326,12 @@ class RmspropPaper(Rmsprop):
         """The divisor of the gradient: its running root mean square."""
         self.s = self.alpha * self.s + (1 - self.alpha) * g**2
         return np.sqrt(self.s + self.eps)
+
+
+class RmspropKeras(RmspropPaper):
+    """The same with Keras's eps."""
+
+    eps = 1e-7
 
 
 class RmspropMomentum(Rmsprop):
@@ -456,6 +478,16 @@ class Adamw(Adam):
 
     def update(self, g: Array) -> Any:
         return super().update(g) + self.lr * self.weight_decay * self.p
+
+
+class AdamwPaper(Adam):
+    """Loshchilov & Hutter 2017, Algorithm 2: decay scaled by the schedule's multiplier alone."""
+
+    weight_decay = 1e-2
+    base_lr = 1e-3
+
+    def update(self, g: Array) -> Any:
+        return super().update(g) + self.lr / self.base_lr * self.weight_decay * self.p
 
 
 class Amsgrad(Adam):
@@ -735,9 +767,6 @@ ORACLES: dict[str, type[Oracle]] = {
     "adamax": Adamax,
     "nadam": Nadam,
     "radam": Radam,
-}
-
-NEW_ORACLES: dict[str, type[Oracle]] = {
     "momentum_paper": MomentumPaper,
     "nesterov_keras": NesterovKeras,
     "powersign": Powersign,
@@ -771,6 +800,10 @@ NEW_ORACLES: dict[str, type[Oracle]] = {
     "yogi_optax": YogiOptax,
     "adabelief": Adabelief,
     "lamb": Lamb,
+    "adagrad_keras": AdagradKeras,
+    "rmsprop_keras": RmspropKeras,
+    "sgdw_paper": SgdwPaper,
+    "adamw_paper": AdamwPaper,
 }
 
 

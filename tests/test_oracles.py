@@ -18,7 +18,6 @@ import torch
 from numpy.typing import NDArray
 
 from oracles import (
-    NEW_ORACLES,
     ORACLES,
     cautious,
     centre,
@@ -38,8 +37,6 @@ from oracles import (
 Array = NDArray[np.float64]
 Hyper = dict[str, float]
 Change = Callable[[dict[str, Any], dict[str, Any], int], None]
-
-RULES = ORACLES | NEW_ORACLES
 
 STEPS = 50
 SHAPE = (6, 5)
@@ -65,7 +62,7 @@ def oracle_path(
     rates: Sequence[float] | None = None,
 ) -> Array:
     """The parameter before the first step and after each; None is a missing gradient."""
-    oracle = RULES[key](p0, **(hyper or {}))
+    oracle = ORACLES[key](p0, **(hyper or {}))
     path = [oracle.p]
     for i, g in enumerate(gs):
         if rates is not None:
@@ -289,6 +286,26 @@ def torch_lamb(
     return adjusted(torch.optim.SGD(params, lr), change)
 
 
+def torch_adamw_paper(
+    params: list[torch.Tensor], weight_decay: float = 1e-2, base_lr: float = 1e-3, **hyper: Any
+) -> torch.optim.Optimizer:
+    """torch's AdamW, whose decay at the base rate is the one asked for."""
+    return torch.optim.AdamW(params, weight_decay=weight_decay / base_lr, **hyper)
+
+
+def torch_sgdw_paper(
+    params: list[torch.Tensor], weight_decay: float = 1e-2, base_lr: float = 1e-3, **hyper: Any
+) -> torch.optim.Optimizer:
+    """torch's SGD with the rate in its buffer, and with parameters that shrink before the step."""
+
+    def shrink_then_move(group: dict[str, Any], state: dict[str, Any], t: int) -> None:
+        for p in params:
+            p.data *= 1 - group["lr"] / base_lr * weight_decay
+        rate_in_gradient(group, state, t)
+
+    return adjusted(torch.optim.SGD(params, **({"momentum": 0.9} | hyper)), shrink_then_move)
+
+
 TORCH: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "sgd": torch.optim.SGD,
     "momentum": partial(torch.optim.SGD, momentum=0.9),
@@ -327,6 +344,10 @@ TORCH: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "nadam_keras": partial(torch.optim.NAdam, momentum_decay=1.0, eps=1e-7),
     "radam_optax": torch_radam_optax,
     "lamb": torch_lamb,
+    "adagrad_keras": partial(torch_adagrad_optax, lr=1e-3),
+    "rmsprop_keras": partial(torch_rmsprop_paper, eps=1e-7),
+    "sgdw_paper": torch_sgdw_paper,
+    "adamw_paper": torch_adamw_paper,
 }
 
 
@@ -542,6 +563,10 @@ SETTINGS: dict[str, list[Hyper]] = {
         {"beta1": 0.9, "beta2": 0.99, "eps": 1e-2},
     ],
     "momentum_paper": [{"lr": 0.1, "momentum": 0.5}],
+    "sgdw_paper": [{"lr": 0.1, "base_lr": 0.2}],
+    "adamw_paper": [{"lr": 0.1, "base_lr": 0.2}],
+    "adagrad_keras": [{"lr": 0.5}],
+    "rmsprop_keras": [{"lr": 0.1}],
     "nesterov_keras": [{"lr": 0.1, "momentum": 0.5}],
     "powersign": [{"lr": 0.01, "beta": 0.5, "alpha": 2.0}],
     "powersign_linear": [{"decay_steps": 30.0}, {"alpha": 2.0, "decay_steps": 70.0}],
@@ -627,11 +652,11 @@ SETTINGS: dict[str, list[Hyper]] = {
     ],
 }
 
-every_rule = pytest.mark.parametrize("key", RULES)
+every_rule = pytest.mark.parametrize("key", ORACLES)
 
 
 @pytest.mark.parametrize(
-    ("key", "hyper"), [(key, hyper) for key in RULES for hyper in [{}, *SETTINGS[key]]]
+    ("key", "hyper"), [(key, hyper) for key in ORACLES for hyper in [{}, *SETTINGS[key]]]
 )
 def test_oracle_follows_its_reference_at_every_step(key: str, hyper: Hyper) -> None:
     """Equations and defaults agree; AdamW's earlier decay in torch differs only in rounding."""
@@ -674,7 +699,7 @@ def test_decay_after_the_step_would_be_another_rule() -> None:
     """Decoupled decay reads the old parameter: decaying the new one parts from the path."""
     p0, gs = random_start(), random_gradients()
     rate = 0.1
-    momentum = RULES["momentum"](p0, lr=rate)
+    momentum = ORACLES["momentum"](p0, lr=rate)
     path = [p0]
     for g in gs:
         momentum.step(g)
@@ -1003,7 +1028,7 @@ BY_HAND: list[tuple[str, Hyper, list[float], float]] = [
 def test_first_steps_equal_the_hand_computed_numbers(
     key: str, hyper: Hyper, gs: list[float], expected: float
 ) -> None:
-    oracle = RULES[key](1.0, **hyper)
+    oracle = ORACLES[key](1.0, **hyper)
     for g in gs:
         oracle.step(g)
     assert float(oracle.p) == pytest.approx(expected, rel=1e-14)
@@ -1017,14 +1042,14 @@ def constant_steps(key: str, g: float, steps: int, **hyper: float) -> Array:
 
 def test_lars_scales_the_step_by_the_norms_of_the_whole_array() -> None:
     """|p| is 5 and |g| is 13, so the local rate is 0.1 * 5 / (13 + 0.4 * 5)."""
-    oracle = RULES["lars"]([3.0, 4.0], lr=0.3, weight_decay=0.4, trust_coefficient=0.1)
+    oracle = ORACLES["lars"]([3.0, 4.0], lr=0.3, weight_decay=0.4, trust_coefficient=0.1)
     oracle.step([-5.0, 12.0])
     assert oracle.p == pytest.approx([3 + 0.01 * (5 - 1.2), 4 - 0.01 * (12 + 1.6)], rel=1e-14)
 
 
 def test_lamb_scales_the_step_by_the_norms_of_the_whole_array() -> None:
     """With eps 1 Adam's direction is (2/3, 0); half of p is added to it before the norm."""
-    oracle = RULES["lamb"]([3.0, 4.0], lr=0.1, eps=1.0, weight_decay=0.5)
+    oracle = ORACLES["lamb"]([3.0, 4.0], lr=0.1, eps=1.0, weight_decay=0.5)
     oracle.step([2.0, 0.0])
     u = np.array([2 / 3 + 1.5, 2.0])
     expected = [3, 4] - 0.1 * u * 5 / sqrt((13 / 6) ** 2 + 4)
@@ -1047,7 +1072,7 @@ def test_nesterov_equals_its_literal_form_at_the_look_ahead_point() -> None:
     hessian = root @ root.T / 4
     gamma, lr = 0.9, 0.05
     theta, v = rng.standard_normal(4), np.zeros(4)
-    oracle = RULES["nesterov"](theta, lr=lr, momentum=gamma)
+    oracle = ORACLES["nesterov"](theta, lr=lr, momentum=gamma)
     reformulated, literal = [oracle.p], [theta - gamma * v]
     for _ in range(200):
         v = gamma * v + lr * hessian @ (theta - gamma * v)
@@ -1073,7 +1098,7 @@ def test_keras_nesterov_is_the_literal_form_even_when_the_rate_changes() -> None
     rng = np.random.default_rng(2)
     gamma, curvature = 0.9, np.array([0.1, 1.0, 4.0])
     theta, v = rng.standard_normal(3), np.zeros(3)
-    oracle = RULES["nesterov_keras"](theta, momentum=gamma)
+    oracle = ORACLES["nesterov_keras"](theta, momentum=gamma)
     reformulated, literal = [oracle.p], [theta]
     for lr in rng.uniform(0.01, 0.1, 100):
         v = gamma * v + lr * curvature * (theta - gamma * v)
@@ -1119,7 +1144,7 @@ def test_every_gradient_agrees_with_an_average_of_itself(key: str, factor: float
 
 def counted(key: str, steps: int, **hyper: float) -> Array:
     """How much agreement counts at each step, read off the steps of a gradient that stays 1."""
-    oracle, factors = RULES[key](0.0, lr=1.0, alpha=e, **hyper), np.zeros(steps)
+    oracle, factors = ORACLES[key](0.0, lr=1.0, alpha=e, **hyper), np.zeros(steps)
     for k in range(steps):
         oracle.p = np.zeros(())
         oracle.step(1.0)
@@ -1209,7 +1234,7 @@ def test_layerwise_rate_is_one_where_a_norm_is_zero() -> None:
 )
 def test_adam_family_steps_by_lr_under_a_constant_gradient(key: str, scale: float) -> None:
     """The step is lr sign(g) whatever the gradient's size, from the first step on."""
-    hyper = {"eps": 1e-16} if hasattr(RULES[key], "eps") else {}
+    hyper = {"eps": 1e-16} if hasattr(ORACLES[key], "eps") else {}
     steps = constant_steps(key, -scale, 100, lr=0.01, **hyper)
     assert steps == pytest.approx(-0.01, rel=2e-10)
 
@@ -1238,7 +1263,7 @@ def test_uncorrected_moments_enlarge_the_first_steps(key: str) -> None:
 
 def test_adamax_of_the_paper_rests_where_no_gradient_came() -> None:
     """0 / 0 is no step, and the clock runs on."""
-    oracle = RULES["adamax_paper"](np.zeros(2))
+    oracle = ORACLES["adamax_paper"](np.zeros(2))
     for _ in range(3):
         oracle.step([0.0, 1.0])
     assert oracle.p == pytest.approx([0, -3 * 2e-3], rel=1e-13)
@@ -1267,7 +1292,7 @@ def test_adadelta_first_step_is_set_by_epsilon_alone() -> None:
 @pytest.mark.parametrize("key", ["rmsprop_centered", "rmsprop_centered_momentum"])
 def test_centered_variance_never_rounds_below_zero(key: str) -> None:
     """Constant gradients round the raw variance below zero, where torch's root becomes NaN."""
-    oracle: Any = RULES[key](0.0)
+    oracle: Any = ORACLES[key](0.0)
     raw = []
     for _ in range(4000):
         oracle.step(0.1)
@@ -1288,7 +1313,7 @@ def test_amsgrad_remembers_a_large_gradient_that_adam_forgets() -> None:
 
 def amsgrad_counterexample(key: str, steps: int = 30000) -> float:
     """Where a rule goes on [-1, 1] if the slope is 3 at every third step and -1 at the others."""
-    oracle = RULES[key](0.0, beta1=0.0, beta2=0.1, eps=0.0)
+    oracle = ORACLES[key](0.0, beta1=0.0, beta2=0.1, eps=0.0)
     for t in range(1, steps + 1):
         oracle.lr = 0.1 / sqrt(t)
         oracle.step(3.0 if t % 3 == 1 else -1.0)
@@ -1337,7 +1362,7 @@ def test_radam_of_the_paper_rectifies_one_step_earlier() -> None:
 
 def test_yogi_moves_its_second_moment_by_the_gradient_alone() -> None:
     """Up or down by (1 - beta2) g**2, where Adam would move by its distance from g**2."""
-    oracle: Any = RULES["yogi"](random_start(), initial_accumulator_value=1.0)
+    oracle: Any = ORACLES["yogi"](random_start(), initial_accumulator_value=1.0)
     signs = set()
     for g in random_gradients():
         before = oracle.v
@@ -1390,7 +1415,7 @@ def test_rprop_step_depends_on_the_sign_of_the_gradient_only() -> None:
 def test_rprop_step_grows_to_its_largest_and_shrinks_to_its_smallest() -> None:
     growing = constant_steps("rprop", 1.0, 60)
     assert growing == pytest.approx(np.minimum(0.01 * 1.2 ** np.arange(60), 50), rel=1e-12)
-    oracle = RULES["rprop"](0.0)
+    oracle = ORACLES["rprop"](0.0)
     for g in [1.0, -1.0] * 60:
         oracle.step(g)
         oracle.step(g)
@@ -1411,7 +1436,7 @@ def test_decoupled_decay_alone_is_geometric(key: str) -> None:
 def test_oracle_keeps_no_reference_to_its_arguments(key: str) -> None:
     """The start and a gradient are neither modified nor read again after the call."""
     p0, g = np.ones(3), np.full(3, 2.0)
-    oracle, reference = RULES[key](p0), RULES[key]([1.0, 1.0, 1.0])
+    oracle, reference = ORACLES[key](p0), ORACLES[key]([1.0, 1.0, 1.0])
     for _ in range(3):
         g[:] = 2
         oracle.step(g)
@@ -1426,7 +1451,7 @@ def test_oracle_keeps_no_reference_to_its_arguments(key: str) -> None:
 def test_oracle_computes_in_float64(key: str) -> None:
     """A float32 start or gradient is promoted exactly, and the result has its shape."""
     p0, g = np.array([[[0.1, 0.2]], [[0.3, -0.4]]], dtype=np.float32)
-    oracle, reference = RULES[key](p0), RULES[key](p0.astype(np.float64))
+    oracle, reference = ORACLES[key](p0), ORACLES[key](p0.astype(np.float64))
     oracle.step(g)
     reference.step(g.astype(np.float64))
     assert oracle.p.dtype == np.float64
@@ -1439,12 +1464,12 @@ def test_unknown_hyperparameter_is_refused(key: str) -> None:
     """A misspelt name cannot silently leave a default in place."""
     for name in ("learning_rate", "step", "p", "t"):
         with pytest.raises(TypeError, match=name):
-            RULES[key](0.0, **{name: 1.0})
+            ORACLES[key](0.0, **{name: 1.0})
 
 
 def test_l2_decay_is_torchs_coupled_weight_decay() -> None:
     p0, gs = random_start(), random_gradients()
-    oracle = RULES["adam"](p0, lr=0.1)
+    oracle = ORACLES["adam"](p0, lr=0.1)
     path = [oracle.p]
     for g in gs:
         oracle.step(l2_decay(g, oracle.p, 0.5))
@@ -1455,7 +1480,7 @@ def test_l2_decay_is_torchs_coupled_weight_decay() -> None:
 
 def decayed_adam(decay: Callable[[Array, float], Array], rates: Sequence[float]) -> Array:
     """Adam with a decay that reads the parameter before the step and the step's rate."""
-    adam = RULES["adam"](random_start())
+    adam = ORACLES["adam"](random_start())
     path = [adam.p]
     for g, rate in zip(random_gradients(), rates, strict=True):
         adam.lr, decayed = rate, decay(adam.p, rate)
