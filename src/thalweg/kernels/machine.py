@@ -117,6 +117,16 @@ def claim(typing_context, address, index):
 
 
 @intrinsic
+def select(typing_context, condition, a, b):
+    """Return *a* where the condition holds, else *b*, without a branch, which would not vectorize."""
+
+    def generate(context, builder, signature, args):
+        return builder.select(*args)
+
+    return a(types.boolean, a, a), generate
+
+
+@intrinsic
 def add_in_any_order(typing_context, total, term):
     """Add to a running sum whose terms the compiler may regroup into vector lanes."""
 

@@ -25,8 +25,8 @@ from thalweg.kernels.layout import (
 )
 from thalweg.kernels.machine import (
     NOISE_MEAN, NOISE_SCALE, add_in_any_order, byte_sum, claim, load_bfloat16, load_float16,
-    load_float32, load_float64, load_int64, noise_key, run_here, run_parallel, store_bfloat16,
-    store_float16, store_float32, store_float64, store_int64,
+    load_float32, load_float64, load_int64, noise_key, run_here, run_parallel, select,
+    store_bfloat16, store_float16, store_float32, store_float64, store_int64,
 )
 
 '''
