@@ -78,7 +78,7 @@ def rates(budget: float) -> list[str]:
 
 
 def foreach_lamb(params: list) -> Callable[[], None]:
-    """Return LAMB as one would write it with torch's foreach functions, decay and ratio included."""
+    """Return LAMB as one would write it with foreach functions, decay and ratio included."""
     m = [torch.zeros_like(p) for p in params]
     v = [torch.zeros_like(p) for p in params]
     clock = [0]
