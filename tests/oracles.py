@@ -222,6 +222,18 @@ class Adam(Oracle):
         return self.lr * m_hat / (np.sqrt(v_hat) + self.eps)
 
 
+class AdamEpsilonHat(Adam):
+    """Kingma & Ba 2015, end of section 2: the corrections scale the rate, not the root beside eps.
+
+    torch's SparseAdam, for the rows that a gradient names.
+    """
+
+    def update(self, g: Array) -> Any:
+        self.moments(g)
+        rate = self.lr * np.sqrt(1 - self.beta2**self.t) / (1 - self.beta1**self.t)
+        return rate * self.m / (np.sqrt(self.v) + self.eps)
+
+
 class Adamw(Adam):
     """Loshchilov & Hutter 2017, Algorithm 2, with torch's decay scaled by lr."""
 
@@ -315,6 +327,7 @@ ORACLES: dict[str, type[Oracle]] = {
     "adadelta": Adadelta,
     "rprop": Rprop,
     "adam": Adam,
+    "adam_epsilon_hat": AdamEpsilonHat,
     "adamw": Adamw,
     "amsgrad": Amsgrad,
     "adamax": Adamax,

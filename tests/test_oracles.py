@@ -85,6 +85,20 @@ def torch_sgdw(
     return optimizer
 
 
+def torch_sparse_adam(params: list[torch.Tensor], **hyper: Any) -> torch.optim.Optimizer:
+    """torch's SparseAdam, for which dense gradients are turned into sparse ones of every row."""
+    optimizer: torch.optim.Optimizer = torch.optim.SparseAdam(params, **hyper)
+
+    def thin(*_: Any) -> None:
+        for p in params:
+            if p.grad is not None and not p.grad.is_sparse:
+                every = torch.arange(len(p))[None]
+                p.grad = torch.sparse_coo_tensor(every, p.grad, check_invariants=True)
+
+    optimizer.register_step_pre_hook(thin)
+    return optimizer
+
+
 TORCH: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "sgd": torch.optim.SGD,
     "momentum": partial(torch.optim.SGD, momentum=0.9),
@@ -98,6 +112,7 @@ TORCH: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adadelta": torch.optim.Adadelta,
     "rprop": torch.optim.Rprop,
     "adam": torch.optim.Adam,
+    "adam_epsilon_hat": torch_sparse_adam,
     "adamw": torch.optim.AdamW,
     "amsgrad": partial(torch.optim.Adam, amsgrad=True),
     "adamax": torch.optim.Adamax,
@@ -159,6 +174,10 @@ SETTINGS: dict[str, list[Hyper]] = {
         {"lr": 1.0, "step_size_min": 0.05, "step_size_max": 0.2},
     ],
     "adam": [{"lr": 0.1, "beta1": 0.5, "beta2": 0.9}, {"beta1": 0.0, "beta2": 0.99, "eps": 1e-2}],
+    "adam_epsilon_hat": [
+        {"lr": 0.1, "beta1": 0.5, "beta2": 0.9},
+        {"beta1": 0.0, "beta2": 0.99, "eps": 1e-2},
+    ],
     "adamw": [
         {"lr": 0.1, "weight_decay": 0.5},
         {"beta1": 0.5, "beta2": 0.9, "eps": 1e-2, "weight_decay": 0.0},
@@ -296,6 +315,12 @@ BY_HAND: list[tuple[str, Hyper, list[float], float]] = [
         {"lr": 0.1, "beta1": 0.5, "beta2": 0.75, "eps": 1},
         [2, -4],
         1 - 0.1 * 2 / (2 + 1) + 0.1 * (1.5 / 0.75) / (sqrt(4.75 / 0.4375) + 1),
+    ),
+    (
+        "adam_epsilon_hat",
+        {"lr": 0.1, "beta1": 0.5, "beta2": 0.75, "eps": 1},
+        [2, -4],
+        1 - 0.1 * 1 / (1 + 1) + 0.1 * sqrt(0.4375) / 0.75 * 1.5 / (sqrt(4.75) + 1),
     ),
     (
         "adamw",

@@ -15,7 +15,7 @@ import thalweg
 from thalweg import optim
 from thalweg.errors import BadType, BadValue, ThalwegError, UnknownName
 
-EVERY = [*NAMES, "SGDW"]
+EVERY = [*NAMES, "SGDW", "SparseAdam"]
 
 
 def one() -> list[Tensor]:
@@ -236,8 +236,18 @@ class Elsewhere(nn.Parameter):
         return torch.ones(self.shape, device="meta")
 
 
-def put_sparse(params: list[Tensor]) -> None:
+def put_sparse_entries(params: list[Tensor]) -> None:
     params[1].grad = torch.eye(2, 3, dtype=params[1].dtype).to_sparse()
+
+
+def put_row_beyond_the_last(params: list[Tensor]) -> None:
+    values = torch.ones(1, 3, dtype=params[1].dtype)
+    params[1].grad = torch._sparse_coo_tensor_unsafe(torch.tensor([[2]]), values, (2, 3))
+
+
+def put_row_before_the_first(params: list[Tensor]) -> None:
+    values = torch.ones(2, 3, dtype=params[1].dtype)
+    params[1].grad = torch._sparse_coo_tensor_unsafe(torch.tensor([[1, -1]]), values, (2, 3))
 
 
 def put_misshapen(params: list[Tensor]) -> None:
@@ -249,7 +259,17 @@ def put_misshapen(params: list[Tensor]) -> None:
 
 
 MISFITS: dict[str, tuple[Callable[[list[Tensor]], None], type[Exception], str]] = {
-    "sparse": (put_sparse, BadType, r"\(2, 3\) is torch.sparse_coo; expected torch.strided"),
+    "sparse entries": (
+        put_sparse_entries,
+        BadType,
+        r"\(2, 3\) is sparse in 2 dimensions; expected 1, that is whole rows",
+    ),
+    "a row beyond the last": (
+        put_row_beyond_the_last,
+        BadValue,
+        r"\(2, 3\) names row 2; expected rows from 0 to 1",
+    ),
+    "a row before the first": (put_row_before_the_first, BadValue, "names row -1; expected rows"),
     "another shape": (put_misshapen, BadValue, r"shape \(2, 3\) .*has a gradient of shape \(5,\)"),
 }
 

@@ -39,9 +39,9 @@ class Row:
 
     @property
     def names_rows(self) -> bool:
-        """Whether the gradient is sparse: it names some rows of a parameter that has them all."""
+        """Whether the gradient is sparse: it names some rows of the parameter."""
         g = self.parameter.grad
-        return g is not None and g.is_sparse and not self.parameter.is_sparse
+        return g is not None and g.is_sparse
 
     def check_gradient(self, g: Tensor) -> None:
         """Refuse a gradient or state that does not fit the parameter, before anything changes."""
@@ -53,14 +53,8 @@ class Row:
                 f"{tuple(g.shape)} on {g.device}. Move both to one device, or clear the gradient "
                 "with zero_grad() after moving the parameter."
             )
-        if g.layout == p.layout:
-            return
-        if g.layout != torch.sparse_coo:
-            raise BadType(
-                f"the gradient of a parameter of shape {tuple(p.shape)} is {g.layout}; expected "
-                f"{p.layout}, or torch.sparse_coo with whole rows. Convert it with to_dense()."
-            )
-        _check_rows(g)
+        if g.is_sparse:
+            _check_rows(g)
 
 
 def _check_rows(g: Tensor) -> None:

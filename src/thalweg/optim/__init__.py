@@ -12,10 +12,11 @@ from thalweg.optim.named import (
     RAdam,
     RMSprop,
     Rprop,
+    SparseAdam,
 )
 from thalweg.optim.optimizer import Optimizer
 
 __all__ = [
     "SGD", "SGDW", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "NAdam", "Optimizer", "RAdam",
-    "RMSprop", "Rprop",
+    "RMSprop", "Rprop", "SparseAdam",
 ]  # fmt: skip

@@ -179,6 +179,26 @@ class AdamW(Named):
         return _with("amsgrad" if group["amsgrad"] else "adam", "decoupled", group["maximize"])
 
 
+class SparseAdam(Named):
+    """Adam for sparse gradients, with torch's place of eps in it; dense ones are taken as well.
+
+    Every optimizer here takes sparse gradients. What sets this one apart is that eps is added
+    before the second moment is corrected.
+    """
+
+    places = _BETAS
+
+    def __init__(
+        self, params: Any, lr: Any = 1e-3, betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8, maximize: bool = False,
+    ) -> None:  # fmt: skip
+        super().__init__(params, _settings(locals()))
+
+    def rule_of(self, group: Group) -> Rule:
+        """Return adam_epsilon_hat."""
+        return _with("adam_epsilon_hat", "none", group["maximize"])
+
+
 class Adamax(Named):
     """AdaMax: Adam by the largest recent gradient."""
 

@@ -1,7 +1,7 @@
 """Update rules as pure functions, in chapters; importing them does not import torch."""
 
 from thalweg.errors import UnknownName, nearest
-from thalweg.rules.adam import adam, adamax, amsgrad, nadam, radam
+from thalweg.rules.adam import adam, adam_epsilon_hat, adamax, amsgrad, nadam, radam
 from thalweg.rules.adaptive import (
     adadelta,
     adagrad,
@@ -35,8 +35,11 @@ catalogue: dict[str, Rule] = {
 """The rules by name, in order of increasing complexity."""
 
 variants: dict[str, Rule] = {
-    each.key: each for each in (rmsprop_momentum, rmsprop_centered, rmsprop_centered_momentum)
-}
+    each.key: each
+    for each in (
+        rmsprop_momentum, rmsprop_centered, rmsprop_centered_momentum, adam_epsilon_hat,
+    )
+}  # fmt: skip
 """Named variants, which structural switches choose between."""
 
 transforms: dict[str, Transform] = {
@@ -57,7 +60,7 @@ def find(name: str) -> Rule:
 
 
 __all__ = [
-    "Rule", "Transform", "adadelta", "adagrad", "adam", "adamax", "adamw", "amsgrad", "ascend",
+    "Rule", "Transform", "adadelta", "adagrad", "adam", "adam_epsilon_hat", "adamax", "adamw", "amsgrad", "ascend",
     "catalogue", "chain", "clip_by_global_norm", "clip_by_value", "decay", "ema_average", "find",
     "l2_decay", "momentum", "nadam", "nesterov", "radam", "rmsprop", "rmsprop_centered",
     "rmsprop_centered_momentum", "rmsprop_momentum", "rprop", "rule", "sgd", "sgdw", "transform",

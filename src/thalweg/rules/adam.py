@@ -31,6 +31,26 @@ def _normalized(m, v, t, lr, beta1, beta2, eps):
 
 
 @rule(
+    "Adam with epsilon hat",
+    paper="Kingma & Ba 2015, end of section 2",
+    arxiv="1412.6980",
+    differences=(
+        "eps is added to the root of the uncorrected second moment, as in torch's SparseAdam, "
+        "TensorFlow and Keras; in the paper's Algorithm 1 and torch's Adam the root is corrected.",
+    ),
+)
+def adam_epsilon_hat(
+    g, exp_avg=0, exp_avg_sq=0, *, t,
+    lr: AdaptiveRate = 1e-3, beta1: Beta = 0.9, beta2: Beta = 0.999, eps: Epsilon = 1e-8,
+):  # fmt: skip
+    """Adam with its corrections moved into the learning rate, which leaves them out of eps."""
+    m = ema(g, exp_avg, beta1)
+    v = ema(g * g, exp_avg_sq, beta2)
+    alpha = lr * sqrt(1 - beta2**t) / (1 - beta1**t)
+    return alpha * m / (sqrt(v) + eps), m, v
+
+
+@rule(
     "AMSGrad",
     paper="Reddi, Kale & Kumar 2018, On the convergence of Adam and beyond",
     arxiv="1904.09237",
