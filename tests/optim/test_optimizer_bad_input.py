@@ -114,6 +114,11 @@ MISGIVEN: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
         r"params\[0\] has dtype torch.int64; .*\.float\(\)",
     ),
     "booleans": (lambda: [torch.ones(2, dtype=torch.bool)], BadType, "dtype torch.bool"),
+    "a sparse tensor": (
+        lambda: [torch.eye(2).to_sparse()],
+        BadType,
+        r"params\[0\] \(shape \(2, 2\)\) is a sparse tensor; .*Only gradients may be sparse",
+    ),
     "a list of numbers": (lambda: [1.0, 2.0], BadType, r"params\[0\] is float; expected a tensor"),
     "a late stranger": (lambda: [*one(), "w"], BadType, r"params\[1\] is str; expected a tensor"),
     "a group among tensors": (
@@ -240,14 +245,9 @@ def put_sparse_entries(params: list[Tensor]) -> None:
     params[1].grad = torch.eye(2, 3, dtype=params[1].dtype).to_sparse()
 
 
-def put_row_beyond_the_last(params: list[Tensor]) -> None:
-    values = torch.ones(1, 3, dtype=params[1].dtype)
-    params[1].grad = torch._sparse_coo_tensor_unsafe(torch.tensor([[2]]), values, (2, 3))
-
-
-def put_row_before_the_first(params: list[Tensor]) -> None:
-    values = torch.ones(2, 3, dtype=params[1].dtype)
-    params[1].grad = torch._sparse_coo_tensor_unsafe(torch.tensor([[1, -1]]), values, (2, 3))
+def put_rows(params: list[Tensor], *indices: int) -> None:
+    values = torch.ones(len(indices), 3, dtype=params[1].dtype)
+    params[1].grad = torch.sparse_coo_tensor([indices], values, (2, 3), check_invariants=False)
 
 
 def put_misshapen(params: list[Tensor]) -> None:
@@ -265,11 +265,15 @@ MISFITS: dict[str, tuple[Callable[[list[Tensor]], None], type[Exception], str]] 
         r"\(2, 3\) is sparse in 2 dimensions; expected 1, that is whole rows",
     ),
     "a row beyond the last": (
-        put_row_beyond_the_last,
+        lambda params: put_rows(params, 2),
         BadValue,
         r"\(2, 3\) names row 2; expected rows from 0 to 1",
     ),
-    "a row before the first": (put_row_before_the_first, BadValue, "names row -1; expected rows"),
+    "a row before the first": (
+        lambda params: put_rows(params, 1, -1),
+        BadValue,
+        "names row -1; expected rows",
+    ),
     "another shape": (put_misshapen, BadValue, r"shape \(2, 3\) .*has a gradient of shape \(5,\)"),
 }
 

@@ -198,6 +198,14 @@ class SparseAdam(Named):
         """Return adam_epsilon_hat."""
         return _with("adam_epsilon_hat", "none", group["maximize"])
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return state and groups; as in torch's SparseAdam, a step is a number and no tensor."""
+        found = super().state_dict()
+        for entry in found["state"].values():
+            if isinstance(entry, dict) and "step" in entry:
+                entry["step"] = int(entry["step"])
+        return found
+
 
 class Adamax(Named):
     """AdaMax: Adam by the largest recent gradient."""
