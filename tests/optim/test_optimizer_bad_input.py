@@ -247,7 +247,8 @@ def put_sparse_entries(params: list[Tensor]) -> None:
 
 def put_rows(params: list[Tensor], *indices: int) -> None:
     values = torch.ones(len(indices), 3, dtype=params[1].dtype)
-    params[1].grad = torch.sparse_coo_tensor([indices], values, (2, 3), check_invariants=False)
+    places = torch.tensor([indices])
+    params[1].grad = torch.sparse_coo_tensor(places, values, (2, 3), check_invariants=False)
 
 
 def put_misshapen(params: list[Tensor]) -> None:

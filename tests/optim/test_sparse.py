@@ -38,6 +38,12 @@ def named(p: Tensor, step: int) -> Tensor:
     return torch.sparse_coo_tensor(indices, part.to(p.dtype), p.shape, check_invariants=True)
 
 
+def gradient(indices: list[int], part: Tensor) -> Tensor:
+    """Return a gradient of four rows: for each of *indices*, which may repeat, a row of *part*."""
+    places = torch.tensor([indices])
+    return torch.sparse_coo_tensor(places, part, (4, *part.shape[1:]), check_invariants=True)
+
+
 def rows_of(g: Tensor) -> Tensor:
     """Return which rows *g* names."""
     found = torch.zeros(len(g), dtype=torch.bool)
@@ -234,7 +240,7 @@ def test_rows_that_are_not_named_neither_decay_nor_are_averaged() -> None:
     p = leaf(torch.ones(4, 2))
     optimizer = thalweg.Optimizer([p], rule, lr=0.1, weight_decay=0.5)
     for _ in range(3):
-        p.grad = torch.sparse_coo_tensor([[2]], torch.ones(1, 2), (4, 2), check_invariants=True)
+        p.grad = gradient([2], torch.ones(1, 2))
         optimizer.step()
     rest = torch.tensor([0, 1, 3])
     entry = optimizer.state[p]
@@ -249,12 +255,12 @@ def test_stopping_and_going_on_gives_the_bits_of_never_stopping() -> None:
     straight, resumed = [table()], [table()]
     first = optim.NAdam(straight)
     train(first, straight, range(8))
+    second = optim.NAdam(resumed)
     for leg in range(4):
-        second = optim.NAdam(resumed)
-        if leg:
-            second.load_state_dict(saved)
-        train(second, resumed, range(2 * leg, 2 * leg + 2))
         saved = copy.deepcopy(second.state_dict())
+        second = optim.NAdam(resumed)
+        second.load_state_dict(saved)
+        train(second, resumed, range(2 * leg, 2 * leg + 2))
     assert_same_bits([*resumed, *state_of(second)], [*straight, *state_of(first)])
 
 
@@ -303,9 +309,7 @@ def test_a_rule_that_needs_every_element_is_refused_and_nothing_changes() -> Non
 def test_the_policy_for_bad_gradients_sees_sparse_ones(policy: str, part: list[float]) -> None:
     p = leaf(torch.ones(4, 1))
     optimizer = thalweg.Optimizer([p], "adam", nonfinite=policy)
-    p.grad = torch.sparse_coo_tensor(
-        [[2, 2]], torch.tensor(part)[:, None], (4, 1), check_invariants=True
-    )
+    p.grad = gradient([2, 2], torch.tensor(part)[:, None])
     if policy == "raise":
         with pytest.raises(BadValue, match="parameters 0 .*hold NaN or infinity"):
             optimizer.step()
@@ -321,8 +325,7 @@ def test_a_gradient_scaler_scales_back_and_skips() -> None:
     scaled, plain = optim.SGD([p], lr=0.5), optim.SGD([q], lr=0.5)
     scaler = torch.amp.GradScaler("cpu", init_scale=8.0)
     for index, size in zip(count(), (1.0, math.inf, 2.0)):
-        part = torch.full((1, 2), size)
-        q.grad = torch.sparse_coo_tensor([[index]], part, (4, 2), check_invariants=True)
+        q.grad = gradient([index], torch.full((1, 2), size))
         scaler.scale(torch.zeros(()))
         p.grad = q.grad * scaler.get_scale()
         scaler.step(scaled)

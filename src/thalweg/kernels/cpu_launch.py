@@ -54,9 +54,7 @@ def same_memory_order(tensor: Tensor, model: Tensor) -> bool:
 
 def storage_of_state(rows: Sequence[Row]) -> list[torch.UntypedStorage]:
     """Return what keeps the addresses of the state valid for as long as it is held."""
-    return [
-        each.untyped_storage() for row in rows for each in (row.step, *row.slots, *row.scalars)
-    ]
+    return [each.untyped_storage() for row in rows for each in (row.step, *row.slots, *row.scalars)]
 
 
 def describe(line: np.ndarray, row: Row) -> None:

@@ -56,9 +56,9 @@ class Plan:
             "sums over every element" if self.sums else "draws noise by the place of each element"
         )
         raise BadType(
-            f"{self.rule.name} {reason}, so it cannot take a sparse gradient, which names only some "
-            "rows of a parameter. Rules and transforms that work element by element can, such as "
-            "Adam or clipping by value. Or use a dense gradient (for nn.Embedding: sparse=False)."
+            f"{self.rule.name} {reason}, so it cannot take a sparse gradient, which names only "
+            "some rows of a parameter. Rules and transforms that work element by element can, such "
+            "as Adam or clipping by value. Or use a dense gradient (nn.Embedding: sparse=False)."
         )
 
 

@@ -60,9 +60,9 @@ def find(name: str) -> Rule:
 
 
 __all__ = [
-    "Rule", "Transform", "adadelta", "adagrad", "adam", "adam_epsilon_hat", "adamax", "adamw", "amsgrad", "ascend",
-    "catalogue", "chain", "clip_by_global_norm", "clip_by_value", "decay", "ema_average", "find",
-    "l2_decay", "momentum", "nadam", "nesterov", "radam", "rmsprop", "rmsprop_centered",
-    "rmsprop_centered_momentum", "rmsprop_momentum", "rprop", "rule", "sgd", "sgdw", "transform",
-    "transforms", "variants",
+    "Rule", "Transform", "adadelta", "adagrad", "adam", "adam_epsilon_hat", "adamax", "adamw",
+    "amsgrad", "ascend", "catalogue", "chain", "clip_by_global_norm", "clip_by_value", "decay",
+    "ema_average", "find", "l2_decay", "momentum", "nadam", "nesterov", "radam", "rmsprop",
+    "rmsprop_centered", "rmsprop_centered_momentum", "rmsprop_momentum", "rprop", "rule", "sgd",
+    "sgdw", "transform", "transforms", "variants",
 ]  # fmt: skip

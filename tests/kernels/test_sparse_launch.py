@@ -1,4 +1,4 @@
-"""Sparse gradients: the rows they name get the bits of the dense step, all others are left alone."""
+"""Sparse gradients: rows they name get the bits of the dense step, all others keep theirs."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -70,7 +70,7 @@ def copied(row: Row) -> Row:
 
 
 def sparse(indices: Sequence[int], part: Tensor, like: Tensor) -> Tensor:
-    """Return the gradient of *like* whose rows *indices* are those of *part*; some may come twice."""
+    """Return a gradient of *like*: for each of *indices*, which may repeat, a row of *part*."""
     return torch.sparse_coo_tensor(
         torch.tensor([indices], dtype=torch.int64), part, like.shape, check_invariants=True
     )
