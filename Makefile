@@ -26,6 +26,7 @@ format: $(VENV)/.installed-test
 
 bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/step.py
+	$(BIN)/python benchmarks/sparse.py
 
 docs: $(VENV)/.installed-test
 	$(BIN)/python -m docs.parity

@@ -59,25 +59,37 @@ def apart(path: Array, other: Array) -> float:
 
 
 class Pair(NamedTuple):
-    """A class of thalweg.optim with its switches, and the class of torch it should equal."""
+    """A class of thalweg.optim with its switches, and the class of torch it should equal.
+
+    *sparse* says that gradients name only the elements that are not zero.
+    """
 
     name: str
     settings: dict[str, Any]
     theirs: Callable[..., torch.optim.Optimizer]
     words: str
+    sparse: bool = False
 
     def __str__(self) -> str:
         return f"{self.name}({', '.join(f'{k}={v}' for k, v in self.settings.items())})"
 
     def common(self) -> dict[str, Any]:
-        """Return the settings of both sides: the switches, one learning rate, and decay."""
-        decay = {} if self.name == "Rprop" else {"weight_decay": DECAY}
+        """Return the settings of both sides: the switches, one learning rate, and decay.
+
+        torch has no decay for sparse gradients.
+        """
+        decay = {} if self.name == "Rprop" or self.sparse else {"weight_decay": DECAY}
         return {"lr": RATE, **decay, **self.settings}
 
 
 def same(name: str, **settings: Any) -> Pair:
     """Return the pair of classes that share a name."""
     return Pair(name, settings, getattr(torch.optim, name), f"`{name}`")
+
+
+def same_sparse(name: str) -> Pair:
+    """Return the pair of classes that share a name, on sparse gradients."""
+    return Pair(name, {}, getattr(torch.optim, name), f"`{name}`, sparse gradients", True)
 
 
 def decayed_sgd(params: list, *, weight_decay: float, **settings: Any) -> torch.optim.Optimizer:
@@ -119,19 +131,21 @@ PAIRS = (
     same("RAdam"),
     same("RAdam", decoupled_weight_decay=True),
     same("Rprop"),
+    same_sparse("SparseAdam"),
+    same_sparse("SGD"),
+    same_sparse("Adagrad"),
 )
-ABSENT = ("ASGD", "Adafactor", "LBFGS", "Muon", "SparseAdam")
+ABSENT = ("ASGD", "Adafactor", "LBFGS", "Muon")
 
 
-def optimizer_path(make: Callable[..., torch.optim.Optimizer], settings: dict) -> Array:
+def optimizer_path(optimizer: torch.optim.Optimizer, params: list, sparse: bool) -> Array:
     """Return where an optimizer takes three tensors, before the first step and after each."""
     given = gradients()
-    params = [torch.tensor(start) for start in np.random.RandomState(1).standard_normal((3, 20))]
-    optimizer = make(params, **settings)
     path = [np.stack([p.numpy().copy() for p in params])]
     for step in range(STEPS):
         for tensor, p in enumerate(params):
-            p.grad = torch.tensor(given[step, tensor]) if arrives(step, tensor) else None
+            g = torch.tensor(given[step, tensor])
+            p.grad = (g.to_sparse() if sparse else g) if arrives(step, tensor) else None
         optimizer.step()
         path.append(np.stack([p.numpy().copy() for p in params]))
     return np.stack(path)
@@ -142,10 +156,17 @@ def deviation(pair: Pair) -> float:
 
     Everything is float64, so what remains is rounding.
     """
-    settings = pair.common()
-    ours = optimizer_path(getattr(optim, pair.name), settings)
-    theirs = [optimizer_path(pair.theirs, {**settings, "foreach": each}) for each in (False, True)]
-    return max(apart(ours, path) for path in theirs)
+
+    def path(make: Callable[..., torch.optim.Optimizer], **switches: Any) -> Array:
+        starts = np.random.RandomState(1).standard_normal((3, 20))
+        params = [torch.tensor(start) for start in starts]
+        return optimizer_path(make(params, **pair.common(), **switches), params, pair.sparse)
+
+    switches: list[dict[str, Any]] = [{"foreach": False}, {"foreach": True}]
+    if pair.sparse:
+        switches = [{}]
+    ours = path(getattr(optim, pair.name))
+    return max(apart(ours, path(pair.theirs, **each)) for each in switches)
 
 
 # Against other conventions. Each function yields the steps that another library or paper takes.
@@ -296,6 +317,10 @@ CONVENTIONS = (
     ),
     Convention("adam", adam_eps_hat, "TensorFlow, Keras 3", EPS_HAT + "1"),
     Convention("adam", adam_eps_hat, "TensorFlow, Keras 3", EPS_HAT + "1e-6", size=1e-6),
+    Convention(
+        "adam_keras", adam_eps_hat, "TensorFlow, Keras 3", "nothing, gradients about 1e-6",
+        size=1e-6,
+    ),
     Convention("amsgrad", amsgrad_of_corrected, "optax", "maximum of corrected second moments"),
     Convention("amsgrad", amsgrad_uncorrected, "Reddi et al. 2018", "no bias correction"),
     Convention(
@@ -396,7 +421,8 @@ on gradients of unequal scale with a tenth of the entries zero. One tensor alway
 one gets its first at step 8, one lacks every fourth. The learning rate is {rate:g}, the weight
 decay {decay:g}. *Deviation* is the largest distance between the two paths, as a share of the
 distance travelled, against torch's loop and foreach implementations, whichever is more; rounding
-alone leaves about 1e-14.
+alone leaves about 1e-14. Sparse gradients name the elements that are not zero, and there is no
+decay, which torch does not have for them.
 
 {pairs}
 

@@ -15,7 +15,7 @@ import thalweg
 from thalweg import optim
 from thalweg.errors import BadType, BadValue, ThalwegError, UnknownName
 
-EVERY = [*NAMES, "SGDW"]
+EVERY = [*NAMES, "SGDW", "SparseAdam"]
 
 
 def one() -> list[Tensor]:
@@ -114,6 +114,11 @@ MISGIVEN: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
         r"params\[0\] has dtype torch.int64; .*\.float\(\)",
     ),
     "booleans": (lambda: [torch.ones(2, dtype=torch.bool)], BadType, "dtype torch.bool"),
+    "a sparse tensor": (
+        lambda: [torch.eye(2).to_sparse()],
+        BadType,
+        r"params\[0\] \(shape \(2, 2\)\) is a sparse tensor; .*Only gradients may be sparse",
+    ),
     "a list of numbers": (lambda: [1.0, 2.0], BadType, r"params\[0\] is float; expected a tensor"),
     "a late stranger": (lambda: [*one(), "w"], BadType, r"params\[1\] is str; expected a tensor"),
     "a group among tensors": (
@@ -236,8 +241,14 @@ class Elsewhere(nn.Parameter):
         return torch.ones(self.shape, device="meta")
 
 
-def put_sparse(params: list[Tensor]) -> None:
+def put_sparse_entries(params: list[Tensor]) -> None:
     params[1].grad = torch.eye(2, 3, dtype=params[1].dtype).to_sparse()
+
+
+def put_rows(params: list[Tensor], *indices: int) -> None:
+    values = torch.ones(len(indices), 3, dtype=params[1].dtype)
+    places = torch.tensor([indices])
+    params[1].grad = torch.sparse_coo_tensor(places, values, (2, 3), check_invariants=False)
 
 
 def put_misshapen(params: list[Tensor]) -> None:
@@ -249,7 +260,21 @@ def put_misshapen(params: list[Tensor]) -> None:
 
 
 MISFITS: dict[str, tuple[Callable[[list[Tensor]], None], type[Exception], str]] = {
-    "sparse": (put_sparse, BadType, r"\(2, 3\) is torch.sparse_coo; expected torch.strided"),
+    "sparse entries": (
+        put_sparse_entries,
+        BadType,
+        r"\(2, 3\) is sparse in 2 dimensions; expected 1, that is whole rows",
+    ),
+    "a row beyond the last": (
+        lambda params: put_rows(params, 2),
+        BadValue,
+        r"\(2, 3\) names row 2; expected rows from 0 to 1",
+    ),
+    "a row before the first": (
+        lambda params: put_rows(params, 1, -1),
+        BadValue,
+        "names row -1; expected rows",
+    ),
     "another shape": (put_misshapen, BadValue, r"shape \(2, 3\) .*has a gradient of shape \(5,\)"),
 }
 

@@ -23,7 +23,7 @@ CLIPPED = chain(clip_by_global_norm, adam, decay)
 Make = Callable[[list[Tensor]], Any]
 
 MAKES: dict[str, Make] = {
-    **{name: partial(build, optim, name) for name in (*NAMES, "SGDW")},
+    **{name: partial(build, optim, name) for name in (*NAMES, "SGDW", "SparseAdam")},
     "a chain that clips": partial(thalweg.Optimizer, rule=CLIPPED),
 }
 
@@ -70,7 +70,7 @@ def test_a_step_allocates_next_to_nothing_outside_torch(make: Make) -> None:
 
 
 SLOTS = {"SGD": 0, "Adagrad": 1, "Adadelta": 2, "RMSprop": 1, "Adam": 2, "AdamW": 2, "Adamax": 2,
-         "NAdam": 2, "RAdam": 2, "Rprop": 2, "SGDW": 1}  # fmt: skip
+         "NAdam": 2, "RAdam": 2, "Rprop": 2, "SGDW": 1, "SparseAdam": 2}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", SLOTS)
@@ -105,14 +105,15 @@ def test_a_gradient_that_was_cleared_is_not_kept_alive(name: str, kind: str) -> 
 
 @pytest.mark.parametrize("end", ["refused", "skipped"])
 def test_gradients_of_a_step_that_did_not_happen_are_not_kept_alive(end: str) -> None:
-    p, other = leaf(torch.ones(8, 6)), leaf(torch.ones(3))
+    p, other = leaf(torch.ones(8, 6)), leaf(torch.ones(3, 1))
     optimizer = thalweg.Optimizer([p, other], "adam", nonfinite="skip")
     for _ in range(2):
-        p.grad, other.grad = torch.ones(8, 6), torch.ones(3)
+        p.grad, other.grad = torch.ones(8, 6), torch.ones(3, 1)
         optimizer.step()
     g = gradient_of(p, "in another order")
     p.grad = g
-    other.grad = torch.ones(3).to_sparse() if end == "refused" else torch.full((3,), torch.inf)
+    bad = torch.full((3, 1), torch.inf)
+    other.grad = torch.ones(3, 1).to_sparse() if end == "refused" else bad
     if end == "refused":
         with pytest.raises(TypeError, match="sparse"):
             optimizer.step()
@@ -121,7 +122,7 @@ def test_gradients_of_a_step_that_did_not_happen_are_not_kept_alive(end: str) ->
     kept = weakref.ref(g)
     optimizer.zero_grad()
     del g
-    p.grad, other.grad = torch.ones(8, 6), torch.ones(3)
+    p.grad, other.grad = torch.ones(8, 6), torch.ones(3, 1)
     optimizer.step()
     assert kept() is None
 

@@ -31,7 +31,7 @@ from thalweg.errors import BadType
 from thalweg.rules import Rule, adam, chain, clip_by_value, decay, rule
 from thalweg.testing import check_optimizer
 
-EVERY = [*NAMES, "SGDW"]
+EVERY = [*NAMES, "SGDW", "SparseAdam"]
 
 
 @pytest.mark.parametrize("name", EVERY)

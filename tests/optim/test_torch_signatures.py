@@ -10,6 +10,8 @@ from twins import CASES, NAMES, Case, build, label, parameters
 import thalweg
 from thalweg import optim
 
+SHARED = [*NAMES, "SparseAdam"]
+
 
 def constructor(kind: type) -> list[tuple[str, Any, Any]]:
     """Return the name, kind and default of every parameter of a class's constructor."""
@@ -17,14 +19,14 @@ def constructor(kind: type) -> list[tuple[str, Any, Any]]:
     return [(each.name, each.kind, each.default) for each in found]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", SHARED)
 def test_the_constructor_takes_what_torchs_takes(name: str) -> None:
     assert constructor(getattr(optim, name)) == constructor(getattr(torch.optim, name))
 
 
 def test_every_class_that_torch_has_too_is_compared() -> None:
     shared = {name for name in optim.__all__ if hasattr(torch.optim, name)}
-    assert shared == {*NAMES, "Optimizer"}
+    assert shared == {*SHARED, "Optimizer"}
 
 
 def test_sgdw_takes_the_rate_the_momentum_and_the_decay_first() -> None:
@@ -33,7 +35,7 @@ def test_sgdw_takes_the_rate_the_momentum_and_the_decay_first() -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("case", CASES, ids=label)
+@pytest.mark.parametrize("case", [*CASES, ("SparseAdam", {"maximize": True})], ids=label)
 def test_groups_hold_torchs_keys_and_values(case: Case) -> None:
     name, options = case
     ours = build(optim, name, parameters(), **options)
@@ -45,12 +47,12 @@ def test_groups_hold_torchs_keys_and_values(case: Case) -> None:
     assert ours.defaults == theirs.defaults
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", SHARED)
 def test_it_prints_as_torchs_does(name: str) -> None:
     assert repr(build(optim, name, parameters())) == repr(build(torch.optim, name, parameters()))
 
 
-@pytest.mark.parametrize("name", [*NAMES, "SGDW"])
+@pytest.mark.parametrize("name", [*SHARED, "SGDW"])
 def test_it_is_a_torch_optimizer(name: str) -> None:
     assert isinstance(build(optim, name, parameters()), torch.optim.Optimizer)
 

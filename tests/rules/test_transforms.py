@@ -1,5 +1,7 @@
 """Every transform, in a chain with plain descent, against its paper's equation in NumPy."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -66,6 +68,7 @@ EXPECTED = {
 
 @pytest.mark.parametrize("piece", EXPECTED, ids=lambda each: each.key)
 def test_one_step_is_the_papers(piece):
+    hyper: dict[str, Any]
     hyper, expected = EXPECTED[piece]
     np.testing.assert_allclose(_moved(piece, **hyper)[0], expected, rtol=1e-12, atol=1e-15)
 

@@ -10,7 +10,7 @@ from thalweg.testing import check_optimizer
 
 NAMED = (
     optim.SGDW, optim.Adagrad, optim.Adadelta, optim.RMSprop, optim.Adam, optim.AdamW,
-    optim.Adamax, optim.NAdam, optim.RAdam, optim.Rprop,
+    optim.Adamax, optim.NAdam, optim.RAdam, optim.Rprop, optim.SparseAdam,
 )  # fmt: skip
 OURS = {
     **{cls.__name__: cls for cls in NAMED},

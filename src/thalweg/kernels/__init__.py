@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING
 from thalweg.kernels.cpu import kernel_source
 
 if TYPE_CHECKING:
+    import torch
+
+    from thalweg.kernels.plan import Plan
     from thalweg.kernels.table import Launch, Row
     from thalweg.rules import Rule
 
@@ -17,20 +20,31 @@ def launches(rule: "Rule", rows: "Sequence[Row]") -> "list[Launch]":
 
     Rows of different dtypes need launches of their own. Where the rule looks at every row at once
     (a global norm) and one compiled launch cannot hold them all, the eager engine takes them all.
+    Rows with sparse gradients have launches that touch only the rows named, and BadType for rules
+    that sum or draw noise.
     """
-    from thalweg.kernels.cpu_launch import CpuLaunch, can_run
     from thalweg.kernels.eager import EagerLaunch
     from thalweg.kernels.plan import lower
 
     plan = lower(rule)
     kinds: dict = {}
     for row in rows:
-        ordered = row.parameter.is_contiguous() or not plan.draws_noise
-        compiled = can_run(row) and ordered and not plan.needs_shapes
-        kinds.setdefault(row.parameter.dtype if compiled else None, []).append(row)
+        kinds.setdefault(_engine(plan, row), []).append(row)
     if plan.reads_every_row and len(kinds) > 1:
         return [EagerLaunch(plan, rows)]
-    return [
-        EagerLaunch(plan, part) if dtype is None else CpuLaunch(plan, part)
-        for dtype, part in kinds.items()
-    ]
+    return [engine(plan, part) for (engine, _), part in kinds.items()]
+
+
+def _engine(plan: "Plan", row: "Row") -> "tuple[type[Launch], torch.dtype | None]":
+    """Return the engine that takes *row*, and the dtype that all rows of its launch must have."""
+    from thalweg.kernels.cpu_launch import CpuLaunch, can_run
+    from thalweg.kernels.eager import EagerLaunch
+    from thalweg.kernels.sparse import SparseCpuLaunch, SparseEagerLaunch
+
+    compiled, p = can_run(row) and not plan.needs_shapes, row.parameter
+    if row.names_rows:
+        plan.check_sparse()
+        compiled &= p.is_contiguous()
+        return (SparseCpuLaunch, p.dtype) if compiled else (SparseEagerLaunch, None)
+    compiled &= p.is_contiguous() or not plan.draws_noise
+    return (CpuLaunch, p.dtype) if compiled else (EagerLaunch, None)

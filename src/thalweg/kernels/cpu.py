@@ -10,14 +10,17 @@ import shutil
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
+
 from thalweg.algebra import noise
 from thalweg.kernels import layout
+from thalweg.kernels.openmp import parallel_entry
 from thalweg.kernels.plan import Plan, lower
 from thalweg.kernels.source import Kernels
 from thalweg.rules import Rule
@@ -138,8 +141,15 @@ def converts_float16() -> bool:
     return bool(llvmlite.binding.get_host_cpu_features().get("f16c"))
 
 
-def control_words(code: Compiled) -> list[int]:
-    """Return a fresh control block with the addresses of the loops filled in."""
-    words = [0] * layout.CONTROL_WORDS
-    words[layout.BODIES : layout.BODIES + len(code.bodies)] = code.bodies
-    return words
+def control_block(code: Compiled, arrays: Sequence[np.ndarray], rows: int, chunks: int):
+    """Return the control block of one launch on one thread.
+
+    *arrays* are the table, the gradients' addresses, the hyperparameters, room for the host values
+    that rows store, and room for partial sums; they must outlive the launch.
+    """
+    block = np.zeros(layout.CONTROL_WORDS, np.int64)
+    block[layout.ROWS], block[layout.CHUNKS] = rows, chunks
+    block[layout.TABLE : layout.PARTIALS + 1] = [array.ctypes.data for array in arrays]
+    block[layout.PARALLEL], block[layout.THREADS] = parallel_entry(), 1
+    block[layout.BODIES : layout.BODIES + len(code.bodies)] = code.bodies
+    return block

@@ -11,8 +11,8 @@ from torch._subclasses.fake_tensor import FakeTensor
 from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
 from thalweg.kernels import layout
-from thalweg.kernels.cpu import compiled, control_words, converts_float16
-from thalweg.kernels.openmp import parallel_entry, threads_available
+from thalweg.kernels.cpu import compiled, control_block, converts_float16
+from thalweg.kernels.openmp import threads_available
 from thalweg.kernels.plan import Plan
 from thalweg.kernels.table import LayoutChanged, Row
 
@@ -21,7 +21,7 @@ DTYPES = {
     **({torch.float16: "float16"} if converts_float16() else {}),
 }  # fmt: skip
 
-_NOWHERE = 1  # the address of an empty gradient: it counts as a gradient and is never read
+NOWHERE = 1  # the address of an empty gradient: it counts as a gradient and is never read
 
 
 def can_run(row: Row) -> bool:
@@ -55,6 +55,18 @@ def same_memory_order(tensor: Tensor, model: Tensor) -> bool:
     return torch.ops.aten.is_non_overlapping_and_dense(tensor)
 
 
+def storage_of_state(rows: Sequence[Row]) -> list[torch.UntypedStorage]:
+    """Return what keeps the addresses of the state valid for as long as it is held."""
+    return [each.untyped_storage() for row in rows for each in (row.step, *row.slots, *row.scalars)]
+
+
+def describe(line: np.ndarray, row: Row) -> None:
+    """Write into a line of a table what does not depend on how many elements it has."""
+    line[layout.GROUP], line[layout.STEP] = row.group, row.step.data_ptr()
+    line[layout.INDEX], line[layout.PARAMETER] = row.index, row.parameter.data_ptr()
+    line[layout.SLOTS :] = [each.data_ptr() for each in (*row.slots, *row.scalars)]
+
+
 def _is_negated(p: Tensor) -> bool:
     """Whether the gradient's memory holds the opposite sign, as parts of complex numbers may.
 
@@ -78,11 +90,7 @@ class CpuLaunch:
         self._pack = struct.Struct(f"{len(self.rows)}q").pack_into
         self._parameters = [row.parameter for row in self.rows]
         self._taken: Sequence[Tensor | None] = ()
-        self._held = [
-            each.untyped_storage()
-            for row in self.rows
-            for each in (row.step, *row.slots, *row.scalars)
-        ]
+        self._held = storage_of_state(self.rows)
         self._hypers = np.zeros(
             (1 + max(row.group for row in self.rows), len(self.plan.rule.hyperparameters))
         )
@@ -104,22 +112,16 @@ class CpuLaunch:
         ends = list(accumulate(counts))
         self._table = np.zeros((len(self.rows), code.columns), np.int64)
         for line, row, count, end in zip(self._table, self.rows, counts, ends, strict=True):
+            describe(line, row)
             line[layout.LENGTH] = row.parameter.numel()
             line[layout.FIRST_CHUNK], line[layout.END_CHUNK] = end - count, end
-            line[layout.GROUP], line[layout.STEP] = row.group, row.step.data_ptr()
-            line[layout.INDEX], line[layout.PARAMETER] = row.index, row.parameter.data_ptr()
-            line[layout.SLOTS :] = [each.data_ptr() for each in (*row.slots, *row.scalars)]
         widest = max(map(len, self.plan.sums), default=0)
         self._gradients = bytearray(8 * len(self.rows))
         self._stored = np.zeros((len(self.rows), len(self.plan.stored)))
         self._partials = np.zeros(ends[-1] * widest)
-        self._control = np.array(control_words(code), np.int64)
-        self._control[layout.ROWS], self._control[layout.CHUNKS] = len(self.rows), ends[-1]
         gradients = np.frombuffer(self._gradients, np.int64)
         arrays = (self._table, gradients, self._hypers, self._stored, self._partials)
-        for word, array in zip(range(layout.TABLE, layout.PARTIALS + 1), arrays, strict=True):
-            self._control[word] = array.ctypes.data
-        self._control[layout.PARALLEL], self._control[layout.THREADS] = parallel_entry(), 1
+        self._control = control_block(code, arrays, len(self.rows), ends[-1])
         self._control_address = int(self._control.ctypes.data)
 
     def set_hypers(self, hypers: Sequence[Sequence[float]]) -> None:
@@ -155,12 +157,14 @@ class CpuLaunch:
             self._lay_out()
         pairs = [(row, row.parameter.grad) for row in self.rows]
         self._taken = kept = [None if g is None else self._aligned(row, g) for row, g in pairs]
-        addresses = [(g.data_ptr() or _NOWHERE) if g is not None else 0 for g in kept]
+        addresses = [(g.data_ptr() or NOWHERE) if g is not None else 0 for g in kept]
         self._pack(self._gradients, 0, *addresses)
         return 0 not in addresses
 
     def _aligned(self, row: Row, g: Tensor) -> Tensor:
         """Return *g* in the dtype and memory order of the row's parameter, copied if need be."""
+        if row.names_rows:
+            raise LayoutChanged
         row.check_gradient(g)
         g = g.resolve_neg()
         if g.dtype == self.dtype and same_memory_order(g, row.parameter):

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from thalweg.algebra import PLACE, Expr, evaluate, symbol
 from thalweg.kernels.plan import Plan
-from thalweg.kernels.table import Row
+from thalweg.kernels.table import LayoutChanged, Row
 
 
 class EagerLaunch:
@@ -33,6 +33,8 @@ class EagerLaunch:
         pairs = [(row, row.parameter.grad) for row in self.rows]
         self._active = [(row, g) for row, g in pairs if g is not None]
         for row, g in self._active:
+            if row.names_rows:
+                raise LayoutChanged
             row.check_gradient(g)
         return len(self._active) == len(self.rows)
 
@@ -40,13 +42,15 @@ class EagerLaunch:
     def run(self) -> None:
         """Update the rows whose gradients were taken."""
         active, self._active = self._active, []
-        for row, _ in active:
-            row.step.add_(1)
         batches = [active] if self.plan.reads_every_row else [[each] for each in active]
         for batch in filter(None, batches):
-            self._update(batch)
+            self.update(batch)
 
-    def _update(self, batch: list[tuple[Row, Tensor]]) -> None:
+    @torch.no_grad()
+    def update(self, batch: Sequence[tuple[Row, Tensor]]) -> None:
+        """Update rows together, each with the gradient that stands beside it."""
+        for row, _ in batch:
+            row.step.add_(1)
         table = [self._symbols(row, g, self._hypers[row.group]) for row, g in batch]
         roots = self._roots
         for (row, _), values in zip(batch, evaluate(roots, table), strict=True):

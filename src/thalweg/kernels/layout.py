@@ -1,7 +1,8 @@
 """Where things lie in the two arrays of 64-bit integers through which a launch is described.
 
-The *control* block says how many rows there are, where the other arrays begin and which threads
-run. The *table* has one line per parameter.
+The *control* block says how many rows have host values of their own, where the other arrays begin
+and which threads run. The *table* has one line per parameter; where a gradient is sparse, a line
+per touched row of it follows that of the parameter, whose host values they share.
 """
 
 CONTROL_WORDS = 64

@@ -118,7 +118,7 @@ def claim(typing_context, address, index):
 
 @intrinsic
 def select(typing_context, condition, a, b):
-    """Return *a* where the condition holds, else *b*, without a branch: branches do not vectorize."""
+    """Return *a* where the condition holds, else *b*, without a branch, so that loops vectorize."""
 
     def generate(context, builder, signature, args):
         return builder.select(*args)

@@ -53,6 +53,19 @@ class Plan:
         """Whether values depend on the place of each element, in the order of its indices."""
         return any(each.op == "noise_key" for stage in self.stages for each in stage)
 
+    def check_sparse(self) -> None:
+        """Refuse to be run on some rows of a parameter where that is not a part of the whole."""
+        if not self.sums and not self.draws_noise:
+            return
+        reason = (
+            "sums over every element" if self.sums else "draws noise by the place of each element"
+        )
+        raise BadType(
+            f"{self.rule.name} {reason}, so it cannot take a sparse gradient, which names only "
+            "some rows of a parameter. Rules and transforms that work element by element can, such "
+            "as Adam or clipping by value. Or use a dense gradient (nn.Embedding: sparse=False)."
+        )
+
 
 @cache
 def lower(rule: Rule) -> Plan:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
 from thalweg.errors import BadType, BadValue
@@ -36,22 +37,41 @@ class Row:
                     "(del optimizer.state[p]) to begin again, or resize the state with it."
                 )
 
+    @property
+    def names_rows(self) -> bool:
+        """Whether the gradient is sparse: it names some rows of the parameter."""
+        g = self.parameter.grad
+        return g is not None and g.is_sparse
+
     def check_gradient(self, g: Tensor) -> None:
         """Refuse a gradient or state that does not fit the parameter, before anything changes."""
         self.check_state()
         p = self.parameter
-        if g.layout == p.layout and g.device == p.device and g.shape == p.shape:
-            return
-        if g.layout != p.layout:
-            raise BadType(
-                f"the gradient of a parameter of shape {tuple(p.shape)} is {g.layout}; expected "
-                f"{p.layout}. Use a dense gradient (for nn.Embedding: sparse=False)."
+        if g.device != p.device or g.shape != p.shape:
+            raise BadValue(
+                f"a parameter of shape {tuple(p.shape)} on {p.device} has a gradient of shape "
+                f"{tuple(g.shape)} on {g.device}. Move both to one device, or clear the gradient "
+                "with zero_grad() after moving the parameter."
             )
-        raise BadValue(
-            f"a parameter of shape {tuple(p.shape)} on {p.device} has a gradient of shape "
-            f"{tuple(g.shape)} on {g.device}. Move both to one device, or clear the gradient with "
-            "zero_grad() after moving the parameter."
+        if g.is_sparse:
+            _check_rows(g)
+
+
+def _check_rows(g: Tensor) -> None:
+    """Refuse a sparse gradient that does not consist of whole rows of its parameter."""
+    if g.sparse_dim() != 1:
+        raise BadType(
+            f"the gradient of a parameter of shape {tuple(g.shape)} is sparse in {g.sparse_dim()} "
+            "dimensions; expected 1, that is whole rows, as nn.Embedding(sparse=True) has them. "
+            "Convert it with to_dense(), and to_sparse(1) if most rows are zero."
         )
+    if g._nnz():
+        lowest, highest = (int(end) for end in torch.aminmax(g._indices()))
+        if lowest < 0 or highest >= len(g):
+            raise BadValue(
+                f"the gradient of a parameter of shape {tuple(g.shape)} names row "
+                f"{lowest if lowest < 0 else highest}; expected rows from 0 to {len(g) - 1}."
+            )
 
 
 class LayoutChanged(Exception):

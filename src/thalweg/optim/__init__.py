@@ -11,11 +11,13 @@ from thalweg.optim.named import (
     RAdam,
     RMSprop,
     Rprop,
+    SparseAdam,
 )
 from thalweg.optim.optimizer import Optimizer
 from thalweg.optim.papers import LAMB, LARS, SGDW, AdaBelief, AddSign, Lion, PowerSign, Yogi
 
 __all__ = [
     "LAMB", "LARS", "SGD", "SGDW", "AdaBelief", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax",
-    "AddSign", "Lion", "NAdam", "Optimizer", "PowerSign", "RAdam", "RMSprop", "Rprop", "Yogi",
+    "AddSign", "Lion", "NAdam", "Optimizer", "PowerSign", "RAdam", "RMSprop", "Rprop",
+    "SparseAdam", "Yogi",
 ]  # fmt: skip

@@ -128,4 +128,4 @@ def _value(rule: Rule, name: str, p: Tensor, value: Any, where: str) -> Tensor:
             "checkpoint belongs to another model, or its parameters come in another order."
         )
     copy = torch.empty_like(p, dtype=torch.promote_types(value.dtype, p.dtype), requires_grad=False)
-    return copy.copy_(value)
+    return copy.copy_(value.to_dense() if value.is_sparse else value)

@@ -16,6 +16,7 @@ from thalweg.algebra import symbol
 from thalweg.algebra.expr import postorder
 from thalweg.algebra.signature import Scalar
 from thalweg.errors import BadType, BadValue
+from thalweg.kernels.plan import lower
 from thalweg.kernels.table import LayoutChanged, Row
 from thalweg.optim import checkpoint
 from thalweg.optim.parameters import checked_parameters, materialized, tensors_in
@@ -247,7 +248,10 @@ class Driver(torch.optim.Optimizer, ABC):
             slots = [k for k, v in rule.signature.slots.items() if not isinstance(v, Scalar)]
             for p in (each for each in group["params"] if each.grad is not None):
                 kept = map(self.state.get(p, {}).get, slots)
-                Row(p, tuple(v for v in kept if v is not None), (), p, 0).check_gradient(p.grad)
+                row = Row(p, tuple(v for v in kept if v is not None), (), p, 0)
+                row.check_gradient(p.grad)
+                if row.names_rows:
+                    lower(rule).check_sparse()
 
     def _row(self, rule: Rule, p: Tensor, number: int, place: int) -> Row:
         """Return the row of parameter *p*, of group *number* and the *place*-th of all."""
@@ -331,5 +335,5 @@ def _hook_result(changed: Any) -> tuple[tuple, dict]:
 
 
 def _all_finite(g: Tensor) -> bool:
-    values = g._values() if g.is_sparse else g
+    values = g.detach().coalesce()._values() if g.is_sparse else g
     return bool(torch.isfinite(values).all())

@@ -169,6 +169,34 @@ class AdamW(Named):
         )
 
 
+class SparseAdam(Named):
+    """Adam for sparse gradients, with torch's place of eps in it; dense ones are taken as well.
+
+    Every optimizer here takes sparse gradients. What sets this one apart is that eps is added
+    before the second moment is corrected.
+    """
+
+    places = BETAS
+
+    def __init__(
+        self, params: Any, lr: Any = 1e-3, betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8, maximize: bool = False,
+    ) -> None:  # fmt: skip
+        super().__init__(params, settings(locals()))
+
+    def rule_of(self, group: Group) -> Rule:
+        """Return adam_keras."""
+        return with_switches("adam_keras", "none", group["maximize"])
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return state and groups; as in torch's SparseAdam, a step is a number and no tensor."""
+        found = super().state_dict()
+        for entry in found["state"].values():
+            if isinstance(entry, dict) and "step" in entry:
+                entry["step"] = int(entry["step"])
+        return found
+
+
 class Adamax(Named):
     """AdaMax: Adam by the largest recent gradient."""
 

@@ -56,6 +56,11 @@ def checked_parameters(group: Mapping[str, Any]) -> list:
                 f"params[{position}] has dtype {p.dtype}; only floating-point tensors can descend. "
                 "Leave it out, or convert it with .float()."
             )
+        if p.is_sparse:
+            raise BadType(
+                f"params[{position}] (shape {tuple(p.shape)}) is a sparse tensor; expected a dense "
+                "one, such as its to_dense(). Only gradients may be sparse."
+            )
         if not (p.is_leaf or p.retains_grad):
             raise BadValue(
                 f"params[{position}] (shape {tuple(p.shape)}) is computed from other tensors, so "
