@@ -38,7 +38,7 @@ def _data(seed=0):
     return random.standard_normal(SHAPE), random.standard_normal(SHAPE)
 
 
-def _moved(piece: Transform, *, t: int = 1, **hyper: float):
+def _moved(piece: Transform, *, t: int = 1, **hyper: Any):
     """Return where one step of a chain with plain descent leads, and the state it leaves."""
     p, g = _data()
     rule = chain(sgd, piece)
