@@ -578,6 +578,7 @@ class AdamaxPaper(Oracle):
 class AdamaxKeras(AdamaxPaper):
     """Kingma & Ba 2015, Algorithm 2, as in Keras: eps is added to the maximum."""
 
+    lr = 1e-3
     eps = 1e-7
 
     def update(self, g: Array) -> Any:
@@ -638,6 +639,7 @@ class NadamOptax(Adam):
 class NadamKeras(Nadam):
     """Dozat 2016, as in Keras: torch's form with a momentum schedule 250 times as fast."""
 
+    lr = 1e-3
     momentum_decay = 1.0
     eps = 1e-7
 

@@ -47,7 +47,7 @@ def _moved(piece: Transform, *, t: int = 1, **hyper: Any):
 
 P, G = _data()
 
-EXPECTED = {
+EXPECTED: dict[Transform, tuple[dict[str, Any], Any]] = {
     ascend: ({}, P + LR * G),
     l2_decay: ({"weight_decay": 0.3}, P - LR * oracles.l2_decay(G, P, 0.3)),
     decay: ({"weight_decay": 0.3}, P - LR * G - oracles.decoupled_decay(P, LR, 0.3)),
@@ -68,7 +68,6 @@ EXPECTED = {
 
 @pytest.mark.parametrize("piece", EXPECTED, ids=lambda each: each.key)
 def test_one_step_is_the_papers(piece):
-    hyper: dict[str, Any]
     hyper, expected = EXPECTED[piece]
     np.testing.assert_allclose(_moved(piece, **hyper)[0], expected, rtol=1e-12, atol=1e-15)
 

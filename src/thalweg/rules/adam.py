@@ -232,7 +232,7 @@ def adamax_paper(
       differences=("This is Keras's.",))  # fmt: skip
 def adamax_keras(
     g, exp_avg=0, exp_inf=0, *, t,
-    lr: AdaptiveRate = 2e-3, beta1: Beta = 0.9, beta2: Beta = 0.999, eps: Epsilon = 1e-7,
+    lr: AdaptiveRate = 1e-3, beta1: Beta = 0.9, beta2: Beta = 0.999, eps: Epsilon = 1e-7,
 ):  # fmt: skip
     """AdaMax as Keras has it: eps is added to the maximum instead of the gradient."""
     m = ema(g, exp_avg, beta1)

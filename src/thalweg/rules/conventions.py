@@ -35,7 +35,7 @@ adadelta_keras = chain(adadelta, key="adadelta_keras", name="Adadelta, Keras's d
 rmsprop_keras = chain(rmsprop_paper, key="rmsprop_keras", name="RMSprop, Keras's defaults",
                       defaults={"eps": 1e-7})  # fmt: skip
 nadam_keras = chain(nadam, key="nadam_keras", name="NAdam, Keras's defaults",
-                    defaults={"momentum_decay": 1.0, "eps": 1e-7})  # fmt: skip
+                    defaults={"lr": 1e-3, "momentum_decay": 1.0, "eps": 1e-7})  # fmt: skip
 
 CONVENTIONS: dict[str, dict[str, Rule]] = {
     "momentum": {"torch": momentum, "optax": momentum, "paper": momentum_paper,

@@ -1,0 +1,1 @@
+"""Pages that are measured or drawn, and the scripts that write them: `make docs`."""
