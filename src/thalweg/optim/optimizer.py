@@ -23,6 +23,9 @@ class Optimizer(Driver):
     Hyperparameters are the rule's, by name, and may differ between parameter groups. A real
     ``torch.optim.Optimizer``: groups, closures, hooks, schedulers and checkpoints work as there.
 
+    A sparse gradient, as ``nn.Embedding(sparse=True)`` makes it, updates the rows it names and
+    leaves all others, and their state, as they are; rules that sum over elements refuse it.
+
     *nonfinite* says what to do about NaN or infinite gradients: ``propagate`` them as torch does,
     ``skip`` the step and count it in ``skipped_steps``, or ``raise`` before anything is updated.
 
