@@ -20,8 +20,8 @@ def launches(rule: "Rule", rows: "Sequence[Row]") -> "list[Launch]":
 
     Rows of different dtypes need launches of their own. Where the rule looks at every row at once
     (a global norm) and one compiled launch cannot hold them all, the eager engine takes them all.
-    Rows with sparse gradients have launches that touch only the rows named, and BadType for rules
-    that sum or draw noise.
+    Rows with sparse gradients have launches that touch only what these name. Raises BadType where
+    the rule cannot be run on a part of a parameter.
     """
     from thalweg.kernels.eager import EagerLaunch
     from thalweg.kernels.plan import lower

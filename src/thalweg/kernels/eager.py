@@ -46,7 +46,6 @@ class EagerLaunch:
         for batch in filter(None, batches):
             self.update(batch)
 
-    @torch.no_grad()
     def update(self, batch: Sequence[tuple[Row, Tensor]]) -> None:
         """Update rows together, each with the gradient that stands beside it."""
         for row, _ in batch:

@@ -107,8 +107,8 @@ class SparseCpuLaunch(SparseLaunch):
         table = self._table(touched)
         gradients = np.arange(-1, len(values)) * _row_bytes(values) + values.data_ptr()
         gradients[0] = NOWHERE
-        stored = np.zeros(len(self.plan.stored))
-        arrays = (table, gradients, self._hypers, stored, stored)
+        stored, partials = np.zeros(len(self.plan.stored)), np.zeros(0)
+        arrays = (table, gradients, self._hypers, stored, partials)
         control = control_block(self._code, arrays, 1, int(table[-1, layout.END_CHUNK]))
         if values.numel() >= layout.PARALLEL_FROM:
             control[layout.THREADS] = threads_available()

@@ -27,6 +27,9 @@ class Optimizer(Driver):
     ``Optimizer(params, "nadam", like="paper")`` runs Dozat's own; there are ``optax`` and
     ``keras`` too.
 
+    A sparse gradient, as ``nn.Embedding(sparse=True)`` makes it, updates the rows it names and
+    leaves all others, and their state, as they are; rules that sum over elements refuse it.
+
     *nonfinite* says what to do about NaN or infinite gradients: ``propagate`` them as torch does,
     ``skip`` the step and count it in ``skipped_steps``, or ``raise`` before anything is updated.
 
