@@ -113,6 +113,7 @@ def radam(
     m_hat = m / (1 - beta1**t)
     rho_inf = 2 / (1 - beta2) - 1
     rho = rho_inf - 2 * t * beta2**t / (1 - beta2**t)
-    r = sqrt((rho - 4) * (rho - 2) * rho_inf / ((rho_inf - 4) * (rho_inf - 2) * rho))
+    # before rho > 5 the root may not be real, and even where it is not used its derivative counts
+    r = sqrt(maximum((rho - 4) * (rho - 2) * rho_inf / ((rho_inf - 4) * (rho_inf - 2) * rho), 0))
     adaptive = sqrt(1 - beta2**t) / (sqrt(v) + eps)
     return where(rho > 5, lr * r * m_hat * adaptive, lr * m_hat), m, v
