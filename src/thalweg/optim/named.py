@@ -29,14 +29,6 @@ class Named(Driver):
     Its groups hold torch's keys, and its checkpoints are torch's checkpoints.
     """
 
-    def _check_group(self, group: Group) -> None:
-        if group.get("differentiable"):
-            raise BadValue(
-                f"{type(self).__name__}: differentiable=True is not offered here. To differentiate "
-                "through updates, use the rule itself: rule.update(params, grads, state, t=...)."
-            )
-        super()._check_group(group)
-
 
 def _settings(arguments: dict[str, Any]) -> Group:
     """Return a constructor's arguments as the settings of a parameter group."""
@@ -74,7 +66,7 @@ class SGDW(Named):
 
     def __init__(
         self, params: Any, lr: Any = 1e-3, momentum: float = 0.9, weight_decay: Any = 1e-2,
-        dampening: float = 0, *, maximize: bool = False,
+        dampening: float = 0, *, maximize: bool = False, differentiable: bool = False,
     ) -> None:  # fmt: skip
         super().__init__(params, _settings(locals()))
 
