@@ -216,6 +216,20 @@ def test_gradients_that_are_zeroed_afterwards_leave_the_record_alone() -> None:
     torch.testing.assert_close(found, -g.sum())
 
 
+def test_a_rate_that_is_changed_in_place_afterwards_leaves_the_record_alone() -> None:
+    p = numbers(0, 3).clone()
+    lr = torch.tensor(0.5, dtype=torch.float64, requires_grad=True)
+    optimizer = made(("SGD", {}), p, lr=lr)
+    grads = numbers(1, 2, 3)
+    stepped(optimizer, p, grads[:1])
+    with torch.no_grad():
+        lr.mul_(0.5)
+    stepped(optimizer, p, grads[1:])
+    by_lr, by_grads = torch.autograd.grad(p.sum(), (lr, grads))
+    torch.testing.assert_close(by_lr, -grads.sum())
+    torch.testing.assert_close(by_grads, -torch.tensor([[0.5], [0.25]]).double().expand(2, 3))
+
+
 def launches_of(optimizer: Any) -> Iterator[Any]:
     return iter(optimizer._work.launches)
 
@@ -240,16 +254,17 @@ def test_other_groups_keep_their_engine_and_stay_out_of_the_graph() -> None:
     assert lr.grad is not None
 
 
-def test_a_group_can_become_differentiable_and_stop_being_so() -> None:
-    p = numbers(0, 3).detach()
+@pytest.mark.parametrize("dtype", [torch.float64, torch.complex128])
+def test_a_group_can_become_differentiable_and_stop_being_so(dtype: torch.dtype) -> None:
+    p = torch.ones(3, dtype=dtype)
     optimizer = optim.Adam([p])
     (group,) = optimizer.param_groups
-    grads = numbers(1, 3, 3)
+    grads = torch.view_as_complex(numbers(1, 3, 3, 2)) if p.is_complex() else numbers(1, 3, 3)
     stepped(optimizer, p, grads[:1])
     assert not p.requires_grad
     group["differentiable"] = True
     stepped(optimizer, p, grads[1:2])
-    (found,) = torch.autograd.grad(p.sum(), grads, retain_graph=True)
+    (found,) = torch.autograd.grad(p.abs().sum(), grads, retain_graph=True)
     assert found.any(dim=1).tolist() == [False, True, False]
     group["differentiable"] = False
     before = p.grad_fn

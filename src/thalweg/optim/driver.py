@@ -334,9 +334,12 @@ class Driver(torch.optim.Optimizer, ABC):
 
 
 def _begin(initial: Any, p: Tensor, settings: Mapping[str, Any]) -> Any:
-    """Return the first value of a slot; a complex number begins with both its parts."""
+    """Return the first value of a slot; a complex number begins with both its parts.
+
+    It is no view: autograd would not let a later step write to one that was made unrecorded.
+    """
     if p.is_complex() and not isinstance(initial, Scalar):
-        return torch.view_as_complex(begin(initial, torch.view_as_real(p), settings))
+        return torch.view_as_complex(begin(initial, torch.view_as_real(p), settings)).clone()
     return begin(initial, p, settings)
 
 
