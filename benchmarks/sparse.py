@@ -46,7 +46,7 @@ def gradient(count: int) -> torch.Tensor:
 
 
 def taken(sides: list, count: int, rounds: int) -> list[list[float]]:
-    """Time both *sides*, in turns, on the same gradients; return the median seconds of a step, per round."""
+    """Time both *sides* in turns on the same gradients; return median seconds of steps by round."""
     found: list[list[float]] = [[] for _ in sides]
     for turn in range(rounds + 1):
         gradients = [gradient(count) for _ in range(STEPS)]

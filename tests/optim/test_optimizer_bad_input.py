@@ -55,8 +55,8 @@ ILLEGAL: list[tuple[str, dict[str, Any], type[Exception], str]] = [
     ),
     ("Rprop", {"etas": (1.5, 1.2)}, BadValue, r"etas\[0\]=1.5 .*\(0, 1\)"),
     ("Rprop", {"etas": (0.5, 0.9)}, BadValue, r"etas\[1\]=0.9 .*\(1, inf\)"),
-    ("Adam", {"differentiable": True}, BadValue, "differentiable=True .*rule.update"),
-    ("SGD", {"differentiable": True}, BadValue, "differentiable=True .*rule.update"),
+    ("Adam", {"differentiable": True}, BadValue, r"differentiable=True: .*\(3,\).*p\.clone\(\)"),
+    ("SGDW", {"differentiable": True}, BadValue, "leaf that requires grad"),
 ]
 
 

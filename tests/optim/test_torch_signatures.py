@@ -57,11 +57,11 @@ def test_it_is_a_torch_optimizer(name: str) -> None:
     assert isinstance(build(optim, name, parameters()), torch.optim.Optimizer)
 
 
-def test_a_rules_hyperparameters_are_the_keys_of_its_groups() -> None:
+def test_a_rules_hyperparameters_and_one_switch_are_the_keys_of_its_groups() -> None:
     optimizer = thalweg.Optimizer(parameters(), "adam", lr=0.5)
     (group,) = optimizer.param_groups
     assert {k: v for k, v in group.items() if k != "params"} == {
-        "lr": 0.5, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8,
+        "lr": 0.5, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "differentiable": False,
     }  # fmt: skip
     assert isinstance(optimizer, torch.optim.Optimizer)
     assert thalweg.Optimizer is optim.Optimizer

@@ -81,8 +81,15 @@ def _apply(current: Expr, row: Row, model: Any) -> Any:
     if current.op == "normal" and library is not None:
         return noise.draw((*args, row.get(PLACE, 0)), model, library)
     if library is not None:
-        args[1:] = [
-            value if library_of(value) else library.asarray(value, dtype=model.dtype)
-            for value in args[1:]
-        ]
+        args[1:] = [_as_precise(value, model) for value in args[1:]]
     return apply(current.op, *args)
+
+
+def _as_precise(value: Any, model: Any) -> Any:
+    """Return one number beside elements in the precision of *model*, elements as they are."""
+    library = library_of(value)
+    if library is None:
+        return library_of(model).asarray(value, dtype=model.dtype)
+    if value.ndim or not model.ndim:
+        return value
+    return value.to(model.dtype) if hasattr(value, "to") else value.astype(model.dtype)

@@ -73,6 +73,18 @@ def _lifted(library: Any, values: tuple) -> tuple:
     )
 
 
+def _sqrt_array(library: Any, a: Any) -> Any:
+    """Take the root; in torch its derivative is 0 where the root has none that is finite.
+
+    There autograd would multiply infinity or NaN with the 0 of a square or of a choice not made.
+    """
+    root = library.sqrt(a)
+    if library.__name__ != "torch" or not library.is_grad_enabled():
+        return root
+    rises = a > 0
+    return library.where(rises, library.sqrt(library.where(rises, a, 1)), root.detach())
+
+
 def _maximum(a: float, b: float) -> float:
     return a if a != a or a >= b else b
 
@@ -156,7 +168,7 @@ _ROWS = (
     _operator("mod", "%", r"{0} \bmod {1}", PRODUCT, operator.mod),
     _operator("pow", "**", "{0}^{{{1}}}", POWER, operator.pow),
     Operation("neg", 1, "-{0}", "-{0}", "-{0}", UNARY, operator.neg, lambda _, a: -a),
-    _function("sqrt", r"\sqrt{{{0}}}", math.sqrt, kernel="math.sqrt({0})"),
+    _function("sqrt", r"\sqrt{{{0}}}", math.sqrt, _sqrt_array, "math.sqrt({0})"),
     _function("exp", "e^{{{0}}}", math.exp, kernel="math.exp({0})", binds=POWER),
     _function("log", r"\log\left({0}\right)", math.log, kernel="math.log({0})"),
     _function("cos", r"\cos\left({0}\right)", math.cos, kernel="math.cos({0})"),

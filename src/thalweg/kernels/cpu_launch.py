@@ -103,7 +103,10 @@ class CpuLaunch:
         self._trusted = False
         self._singles = [p for p in self._parameters if p.numel() == 1]
         self._plain = all(
-            p.is_contiguous() and p.numel() and getattr(p, "grad_dtype", p.dtype) is p.dtype
+            p.is_contiguous()
+            and p.numel()
+            and p.is_leaf
+            and getattr(p, "grad_dtype", p.dtype) is p.dtype
             for p in self._parameters
         )
         self._parallel = sum(p.numel() for p in self._parameters) >= layout.PARALLEL_FROM

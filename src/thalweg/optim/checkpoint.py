@@ -78,13 +78,22 @@ def _group(driver: "Driver", own: Group, saved: Group) -> Group:
                 f"{type(driver).__name__}: the checkpoint was saved with {key}={saved[key]!r}, "
                 f"another rule than {key}={own[key]!r}. Build the optimizer that was saved."
             )
-    kept = {key: deepcopy(value) for key, value in saved.items() if key != "params"}
+    kept = {key: _copied(value) for key, value in saved.items() if key != "params"}
     defaults = {key: value for key, value in own.items() if key != "params"}
     return {**defaults, **kept, "params": own["params"]}
 
 
+def _copied(setting: Any) -> Any:
+    """Return a deep copy of a setting; of a tensor computed from others, its numbers alone."""
+    if isinstance(setting, (tuple, list)):
+        return type(setting)(map(_copied, setting))
+    if isinstance(setting, Tensor) and not setting.is_leaf:
+        return setting.detach().clone()
+    return deepcopy(setting)
+
+
 _KINDS = ("decoupled_weight_decay",)
-_NEWER = ("maximize", "decoupled_weight_decay")  # older checkpoints of torch's lack them
+_NEWER = ("maximize", "decoupled_weight_decay", "differentiable")  # older checkpoints lack them
 _SWITCHES = ("amsgrad", "centered", "nesterov", "decoupled_weight_decay")  # few rules have them
 
 

@@ -16,12 +16,13 @@ from thalweg.algebra import symbol
 from thalweg.algebra.expr import postorder
 from thalweg.algebra.signature import Scalar
 from thalweg.errors import BadType, BadValue
+from thalweg.kernels.eager import check_writable
 from thalweg.kernels.plan import lower
 from thalweg.kernels.table import LayoutChanged, Row
 from thalweg.optim import checkpoint
 from thalweg.optim.parameters import checked_parameters, materialized, tensors_in
 from thalweg.optim.state import unwatched, watched
-from thalweg.optim.work import Work
+from thalweg.optim.work import Kind, Work
 from thalweg.rules import Rule
 from thalweg.rules.functional import begin
 
@@ -34,7 +35,7 @@ _mark_changed = getattr(torch._C, "_increment_version", increment_version)
 
 _LR = symbol("hyper", "lr")
 
-UNREAD = ("foreach", "fused", "capturable", "differentiable")
+UNREAD = ("foreach", "fused", "capturable")
 POLICIES = ("propagate", "skip", "raise")
 
 
@@ -43,6 +44,12 @@ class Driver(torch.optim.Optimizer, ABC):
 
     ``places`` maps a hyperparameter to where groups keep it, a key and an index, where that is
     not a key of its own name. ``shows_step`` is false where torch's checkpoints hold no step.
+
+    Steps of groups that are ``differentiable`` are recorded by autograd: `backward` from what was
+    computed after them reaches their gradients, the parameters and state before them, and
+    hyperparameters that are tensors. Such parameters and state cannot be leaves that require grad,
+    for a step writes to them: pass ``[p.clone() for p in model.parameters()]``, and compute losses
+    from copies of these, so that no step writes to what a loss remembers.
     """
 
     places: Mapping[str, tuple[str, int]] = {}
@@ -75,9 +82,18 @@ class Driver(torch.optim.Optimizer, ABC):
         """Return the keys of a group on which its rule and hyperparameters depend."""
         return [key for key in self.defaults if key not in UNREAD]
 
-    def values_of(self, group: Group) -> list[float]:
-        """Return the group's hyperparameters in the order of its rule."""
-        return [float(self._value(group, name)) for name in self.rule_of(group).hyperparameters]
+    def kind_of(self, group: Group) -> Kind:
+        """Return the group's rule, and whether its steps are differentiable."""
+        return self.rule_of(group), bool(group["differentiable"])
+
+    def values_of(self, group: Group) -> list[Any]:
+        """Return the group's hyperparameters in the order of its rule.
+
+        They are numbers; where steps are differentiable they are as the group holds them.
+        """
+        rule, differentiable = self.kind_of(group)
+        values = (self._value(group, name) for name in rule.hyperparameters)
+        return list(values) if differentiable else [float(_number(each)) for each in values]
 
     def _value(self, group: Group, name: str) -> Any:
         key, index = self.places.get(name, (name, None))
@@ -89,16 +105,26 @@ class Driver(torch.optim.Optimizer, ABC):
         self.nonfinite = nonfinite
         self.skipped_steps = 0
         self._work: Work | None = None
-        super().__init__(materialized(params), defaults)
+        differentiable = {"differentiable": defaults.get("differentiable", False)}
+        super().__init__(materialized(params), {**defaults, **differentiable})
         self.state = watched(self.state)
 
     def add_param_group(self, param_group: Group) -> None:
         """Add a group of parameters; refused with nothing changed if anything in it is illegal."""
+        defaults = self.defaults
         if isinstance(param_group, dict):
-            param_group = {**param_group, "params": checked_parameters(param_group)}
-            self._check_unshared(param_group)
-            self._check_group({**self.defaults, **param_group})
-        super().add_param_group(param_group)
+            settings = {**defaults, **param_group}
+            settings["params"] = checked_parameters(settings)
+            self._check_unshared(settings)
+            self._check_group(settings)
+            param_group = {**param_group, "params": settings["params"]}
+            self.defaults = {**defaults, "differentiable": settings["differentiable"]}
+        try:
+            super().add_param_group(
+                param_group
+            )  # which asks the defaults whether leaves are needed
+        finally:
+            self.defaults = defaults
         self._work = None
 
     def _check_unshared(self, group: Group) -> None:
@@ -116,6 +142,8 @@ class Driver(torch.optim.Optimizer, ABC):
             key, index = self.places.get(name, (name, None))
             label = key if index is None else f"{key}[{index}]"
             hyper.check(self._number(group, name, label), owner, label)
+        if group.get("differentiable"):
+            check_writable(tensors_in(group["params"]))
         if "eps" in group:
             self._warn_of_vanishing_eps(group)
         self._check_numbers(self.rule_of(group), tensors_in(group["params"]))
@@ -155,10 +183,10 @@ class Driver(torch.optim.Optimizer, ABC):
                 f"{type(self).__name__}: {label} is a tensor of shape {tuple(value.shape)}; "
                 "expected one number."
             )
-        return value
+        return _number(value)
 
     def _warn_of_vanishing_eps(self, group: Group) -> None:
-        eps = float(group["eps"])
+        eps = float(_number(group["eps"]))
         kinds = {each.dtype for each in tensors_in(group["params"])}
         for kind in sorted(filter(lambda each: each.is_floating_point, kinds), key=str):
             if eps > 0 and float(torch.tensor(eps, dtype=kind)) == 0:
@@ -232,19 +260,29 @@ class Driver(torch.optim.Optimizer, ABC):
     @torch.no_grad()
     def _arranged(self) -> "Work":
         """Make state for parameters that have a first gradient, and lay out the launches."""
-        rules = [self.rule_of(group) for group in self.param_groups]
-        self._check_fit(rules)
-        rows: dict[Rule, list[Row]] = {}
+        kinds = [self.kind_of(group) for group in self.param_groups]
+        self._check_together(kinds)
+        self._check_fit(kinds)
+        rows: dict[Kind, list[Row]] = {}
         places = count()
-        for number, (rule, group) in enumerate(zip(rules, self.param_groups, strict=True)):
+        for number, (kind, group) in enumerate(zip(kinds, self.param_groups, strict=True)):
             for p, place in zip(group["params"], places, strict=False):
                 if p.grad is not None or self.state.get(p):
-                    rows.setdefault(rule, []).append(self._row(rule, p, number, place))
-        return Work(self, rules, rows)
+                    rows.setdefault(kind, []).append(self._row(kind[0], p, number, place))
+        return Work(self, kinds, rows)
 
-    def _check_fit(self, rules: list[Rule]) -> None:
+    def _check_together(self, kinds: list[Kind]) -> None:
+        """Refuse to split by differentiability what a rule reads as a whole."""
+        for rule, differentiable in kinds:
+            if differentiable and (rule, False) in kinds and lower(rule).reads_every_row:
+                raise BadValue(
+                    f"{type(self).__name__}: {rule.name} looks at all parameters at once, so its "
+                    "groups are differentiable all or none. Set differentiable alike in all."
+                )
+
+    def _check_fit(self, kinds: list[Kind]) -> None:
         """Refuse gradients and state that do not fit, before state is begun for any parameter."""
-        for rule, group in zip(rules, self.param_groups, strict=True):
+        for (rule, _), group in zip(kinds, self.param_groups, strict=True):
             slots = [k for k, v in rule.signature.slots.items() if not isinstance(v, Scalar)]
             for p in (each for each in group["params"] if each.grad is not None):
                 kept = map(self.state.get(p, {}).get, slots)
@@ -278,7 +316,8 @@ class Driver(torch.optim.Optimizer, ABC):
         for slot, initial in slots.items():
             if state.get(slot) is None:
                 settings = {name: self._value(group, name) for name in rule.hyperparameters}
-                state[slot] = _begin(initial, p, settings)
+                with torch.set_grad_enabled(bool(group.get("differentiable"))):
+                    state[slot] = _begin(initial, p, settings)
         return state
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
@@ -297,6 +336,8 @@ class Driver(torch.optim.Optimizer, ABC):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__({**state, "state": watched(state["state"])})
+        for group in self.param_groups:
+            group.setdefault("differentiable", False)
         self._work = None
 
     def state_dict(self) -> dict[str, Any]:
@@ -314,10 +355,18 @@ class Driver(torch.optim.Optimizer, ABC):
 
 
 def _begin(initial: Any, p: Tensor, settings: Mapping[str, Any]) -> Any:
-    """Return the first value of a slot; a complex number begins with both its parts."""
+    """Return the first value of a slot; a complex number begins with both its parts.
+
+    It is no view: autograd would not let a later step write to one that was made unrecorded.
+    """
     if p.is_complex() and not isinstance(initial, Scalar):
-        return torch.view_as_complex(begin(initial, torch.view_as_real(p), settings))
+        return torch.view_as_complex(begin(initial, torch.view_as_real(p), settings)).clone()
     return begin(initial, p, settings)
+
+
+def _number(value: Any) -> Any:
+    """Return *value* apart from any graph."""
+    return value.detach() if isinstance(value, Tensor) else value
 
 
 def _evaluated(closure: Callable[[], Any]) -> Any:

@@ -29,14 +29,6 @@ class Named(Driver):
     Its groups hold torch's keys, and its checkpoints are torch's checkpoints.
     """
 
-    def _check_group(self, group: Group) -> None:
-        if group.get("differentiable"):
-            raise BadValue(
-                f"{type(self).__name__}: differentiable=True is not offered here. To differentiate "
-                "through updates, use the rule itself: rule.update(params, grads, state, t=...)."
-            )
-        super()._check_group(group)
-
 
 def settings(arguments: dict[str, Any]) -> Group:
     """Return a constructor's arguments as the settings of a parameter group."""
@@ -189,8 +181,10 @@ class SparseAdam(Named):
         return with_switches("adam_keras", "none", group["maximize"])
 
     def state_dict(self) -> dict[str, Any]:
-        """Return state and groups; as in torch's SparseAdam, a step is a number and no tensor."""
+        """Return state and groups as torch's SparseAdam has them, where a step is no tensor."""
         found = super().state_dict()
+        for group in found["param_groups"]:
+            del group["differentiable"]
         for entry in found["state"].values():
             if isinstance(entry, dict) and "step" in entry:
                 entry["step"] = int(entry["step"])

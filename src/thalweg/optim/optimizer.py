@@ -32,13 +32,14 @@ class Optimizer(Driver):
 
     *nonfinite* says what to do about NaN or infinite gradients: ``propagate`` them as torch does,
     ``skip`` the step and count it in ``skipped_steps``, or ``raise`` before anything is updated.
+    *differentiable* lets autograd record the steps, as in `thalweg.optim.driver.Driver`.
 
     Raises UnknownName, BadValue or BadType for what it cannot use, before anything is made.
     """
 
     def __init__(
         self, params: Any, rule: Rule | str, *, like: str | None = None,
-        nonfinite: str = "propagate", **hyper: Any,
+        nonfinite: str = "propagate", differentiable: bool = False, **hyper: Any,
     ) -> None:  # fmt: skip
         if like is not None and not isinstance(rule, str):
             raise BadType(
@@ -52,12 +53,12 @@ class Optimizer(Driver):
             )
         settings = self.rule.settings(**hyper)
         lower(self.rule)
-        super().__init__(params, settings, nonfinite)
+        super().__init__(params, {**settings, "differentiable": differentiable}, nonfinite)
 
     def add_param_group(self, param_group: Group) -> None:
         """Add a group of parameters; a key that reads like a hyperparameter must be the rule's."""
         given = set(param_group) if isinstance(param_group, dict) else set()
-        for key in sorted(given - {*self.rule.hyperparameters, "params"}):
+        for key in sorted(given - {*self.rule.hyperparameters, "params", "differentiable"}):
             hint = nearest(key, self.rule.hyperparameters)
             if hint or key in _SETTABLE:
                 raise UnknownName(

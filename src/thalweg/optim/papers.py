@@ -14,7 +14,7 @@ class SGDW(Named):
 
     def __init__(
         self, params: Any, lr: Any = 1e-3, momentum: float = 0.9, weight_decay: Any = 1e-2,
-        dampening: float = 0, *, maximize: bool = False,
+        dampening: float = 0, *, maximize: bool = False, differentiable: bool = False,
     ) -> None:  # fmt: skip
         super().__init__(params, settings(locals()))
 
@@ -64,7 +64,7 @@ class PowerSign(Signed):
     def __init__(
         self, params: Any, lr: Any = 0.1, beta: float = 0.9, alpha: float = math.e,
         decay: str = "none", decay_steps: float | None = None, periods: float | None = None, *,
-        maximize: bool = False,
+        maximize: bool = False, differentiable: bool = False,
     ) -> None:  # fmt: skip
         super().__init__(params, settings(locals()))
 
@@ -75,7 +75,7 @@ class AddSign(Signed):
     def __init__(
         self, params: Any, lr: Any = 0.1, beta: float = 0.9, alpha: float = 1,
         decay: str = "none", decay_steps: float | None = None, periods: float | None = None, *,
-        maximize: bool = False,
+        maximize: bool = False, differentiable: bool = False,
     ) -> None:  # fmt: skip
         super().__init__(params, settings(locals()))
 
@@ -87,7 +87,7 @@ class Lion(Named):
 
     def __init__(
         self, params: Any, lr: Any = 1e-4, betas: tuple[float, float] = (0.9, 0.99),
-        weight_decay: float = 0, *, maximize: bool = False,
+        weight_decay: float = 0, *, maximize: bool = False, differentiable: bool = False,
     ) -> None:  # fmt: skip
         super().__init__(params, settings(locals()))
 
@@ -104,7 +104,7 @@ class Yogi(Named):
     def __init__(
         self, params: Any, lr: Any = 1e-2, betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-3, weight_decay: float = 0, initial_accumulator_value: float = 1e-6, *,
-        maximize: bool = False,
+        maximize: bool = False, differentiable: bool = False,
     ) -> None:  # fmt: skip
         super().__init__(params, settings(locals()))
 
@@ -121,7 +121,7 @@ class AdaBelief(Named):
     def __init__(
         self, params: Any, lr: Any = 1e-3, betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8, weight_decay: float = 0, decoupled_weight_decay: bool = False, *,
-        maximize: bool = False,
+        maximize: bool = False, differentiable: bool = False,
     ) -> None:  # fmt: skip
         super().__init__(params, settings(locals()))
 
@@ -135,7 +135,7 @@ class LARS(Named):
 
     def __init__(
         self, params: Any, lr: Any = 0.1, momentum: float = 0.9, weight_decay: float = 0,
-        trust_coefficient: float = 1e-3, *, maximize: bool = False,
+        trust_coefficient: float = 1e-3, *, maximize: bool = False, differentiable: bool = False,
     ) -> None:  # fmt: skip
         super().__init__(params, settings(locals()))
 
@@ -152,6 +152,7 @@ class LAMB(Named):
     def __init__(
         self, params: Any, lr: Any = 1e-3, betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-6, weight_decay: float = 1e-2, *, maximize: bool = False,
+        differentiable: bool = False,
     ) -> None:  # fmt: skip
         super().__init__(params, settings(locals()))
 

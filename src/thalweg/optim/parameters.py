@@ -41,7 +41,10 @@ def tensors_in(entries: list) -> list[Tensor]:
 
 
 def checked_parameters(group: Mapping[str, Any]) -> list:
-    """Return a group's parameters as a list; each a leaf of real or complex numbers, none twice."""
+    """Return a group's parameters as a list; each of real or complex numbers, none twice.
+
+    Each is a leaf, or keeps its gradient, unless the group is differentiable.
+    """
     if "params" not in group:
         raise BadValue(f"the group {{{', '.join(group)}}} has no 'params'; give it a list of them.")
     params = group["params"]
@@ -61,7 +64,7 @@ def checked_parameters(group: Mapping[str, Any]) -> list:
                 f"params[{position}] (shape {tuple(p.shape)}) is a sparse tensor; expected a dense "
                 "one, such as its to_dense(). Only gradients may be sparse."
             )
-        if not (p.is_leaf or p.retains_grad):
+        if not (p.is_leaf or p.retains_grad or group.get("differentiable")):
             raise BadValue(
                 f"params[{position}] (shape {tuple(p.shape)}) is computed from other tensors, so "
                 "its gradient is not kept. Pass what it is computed from, or a detached copy."

@@ -9,12 +9,17 @@ import torch
 from torch import Tensor
 
 from thalweg.kernels import launches
-from thalweg.kernels.table import Row
+from thalweg.kernels.eager import EagerLaunch
+from thalweg.kernels.plan import lower
+from thalweg.kernels.table import Launch, Row
 from thalweg.optim.state import OptimizerState, ParameterState, changes
 from thalweg.rules import Rule
 
 if TYPE_CHECKING:
     from thalweg.optim.driver import Driver, Group
+
+Kind = tuple[Rule, bool]
+"""What the rows of a launch share: their rule, and whether steps are differentiable."""
 
 
 class Work:
@@ -25,9 +30,9 @@ class Work:
     that was moved for all (``share_memory_``, ``.data =`` in a loop) at no cost per parameter.
     """
 
-    def __init__(self, driver: "Driver", rules: list[Rule], rows: dict[Rule, list[Row]]) -> None:
-        self.rules = rules
-        self.parts = {rule: launches(rule, part) for rule, part in rows.items()}
+    def __init__(self, driver: "Driver", kinds: list[Kind], rows: dict[Kind, list[Row]]) -> None:
+        self.kinds = kinds
+        self.parts = {kind: _launches(kind, part) for kind, part in rows.items()}
         self.launches = list(chain.from_iterable(self.parts.values()))
         table = [row for launch in self.launches for row in launch.rows]
         self.params = [row.parameter for row in table]
@@ -44,20 +49,20 @@ class Work:
         self.state = list(_tensors_of(driver))
         self.looked_at, self.whole = _time(driver), driver.state
         self.keys = driver.settings_read()
-        self.settings_of = itemgetter("params", *self.keys)
+        self.settings_of = itemgetter(*self.keys)
         self._read(driver)
 
     def _read(self, driver: "Driver") -> None:
-        """Give every launch the hyperparameters of its groups; groups of other rules get zeros."""
+        """Give every launch the hyperparameters of its groups; groups of other kinds get zeros."""
         groups = driver.param_groups
         self.settings = [self.settings_of(group) for group in groups]
         read = [group[key] for group in groups for key in self.keys]
         self.fixed = not any(isinstance(v, (Tensor, list)) for v in (*read, *_flat(read)))
-        values = list(zip(map(driver.values_of, groups), self.rules, strict=True))
-        for rule, part in self.parts.items():
-            none = [0.0] * len(rule.hyperparameters)
+        values = list(zip(map(driver.values_of, groups), self.kinds, strict=True))
+        for kind, part in self.parts.items():
+            none = [0.0] * len(kind[0].hyperparameters)
             for launch in part:
-                launch.set_hypers([own if each is rule else none for own, each in values])
+                launch.set_hypers([own if each == kind else none for own, each in values])
 
     def holds(self, driver: "Driver") -> bool:
         """Whether the layout still describes *driver*; new numbers are read on the way."""
@@ -73,7 +78,7 @@ class Work:
             return False
         if self.fixed and list(map(self.settings_of, groups)) == self.settings:
             return True
-        if list(map(driver.rule_of, driver.param_groups)) != self.rules:
+        if list(map(driver.kind_of, groups)) != self.kinds:
             return False
         self._read(driver)
         return True
@@ -98,6 +103,13 @@ class Work:
         """Look at every piece of state, and remember when, unless some of it is not watched."""
         self.looked_at, self.whole = _time(driver), driver.state
         return all(map(is_, _tensors_of(driver), self.state))
+
+
+def _launches(kind: Kind, rows: list[Row]) -> list[Launch]:
+    rule, differentiable = kind
+    if differentiable:
+        return [EagerLaunch(lower(rule), rows, differentiable)]
+    return launches(rule, rows)
 
 
 _END = (object(),)

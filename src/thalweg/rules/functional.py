@@ -31,7 +31,7 @@ def begin(initial: Initial, p: Any, settings: Mapping[str, Any]) -> Any:
         return library.asarray(value, dtype=library.float32)
     if isinstance(value, (int, float)):
         return library.full_like(p, value)
-    return library.zeros_like(p) + value
+    return _like(p, library.zeros_like(p) + value)
 
 
 def initial_number(initial: Initial) -> float:
@@ -50,7 +50,7 @@ def update(
     columns = [_matched(params, grads, "grads")]
     columns += [_matched(params, _slot(rule, state, slot), slot) for slot in slots]
     table = symbols(rule.signature)
-    shared = {table[name]: value for name, value in settings.items()}
+    shared = {table[name]: _host(value) for name, value in settings.items()}
     given = columns[1:]
     own = [table[name] for name in ("g", *slots)]
     columns = [
@@ -59,7 +59,7 @@ def update(
     ]
     rows = [shared | dict(zip(own, each, strict=True)) for each in zip(*columns, strict=True)]
     for index, (row, p) in enumerate(zip(rows, leaves, strict=True)):
-        row |= {symbol("input", "p"): p, symbol("clock", "t"): t, PLACE: index}
+        row |= {symbol("input", "p"): p, symbol("clock", "t"): _host(t), PLACE: index}
     results = evaluate(rule.outputs, rows)
     params = rebuild([_like(p, p - out[0]) for p, out in zip(leaves, results, strict=True)])
     new = zip(*(out[1:] for out in results), strict=True)
@@ -70,10 +70,15 @@ def update(
 
 
 def _host(value: Any) -> Any:
-    """Return one number per parameter in float64, in which all such numbers are computed."""
-    if library_of(value) is None:
+    """Return one number in float64, in which all that is no element is computed; others as given.
+
+    So a clock of whole numbers, or a rate in float32, costs no precision. MPS has no float64.
+    """
+    if library_of(value) is None or value.ndim:
         return value
-    return value.double() if hasattr(value, "double") else float(value)
+    if not hasattr(value, "double"):
+        return float(value)
+    return value if value.device.type == "mps" else value.double()
 
 
 def _slot(rule: Any, state: Mapping[str, Any], slot: str) -> Any:

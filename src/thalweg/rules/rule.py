@@ -121,7 +121,8 @@ class Rule:
         """Return the parameters and the state after update number *t* (1 at the first).
 
         A pure function: nothing given is modified. Tensors differentiate and vmap through it,
-        with respect to hyperparameters as well. *grads* has the structure of *params*.
+        with respect to hyperparameters as well; so may *t* be one. *grads* has the structure of
+        *params*.
         """
         from thalweg.rules.functional import update
 
