@@ -50,6 +50,7 @@ OWN = {
     "step_size_max": (0.011, 0.012, 0.02, 50.0),
     "eps": (0.0, 1e-10, 1e-8, 1e-1),
     "max_norm": (0.1, 1.0, 2.0, 100.0),
+    "decay_steps": (1.0, 7.5, 20.0, 100.0),
 }
 FRACTIONS = (0.05, 0.3, 0.7, 0.95)
 """What the members have for every hyperparameter that OWN does not name."""

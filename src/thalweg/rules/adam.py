@@ -225,7 +225,7 @@ def adamax_paper(
     """AdaMax without eps, as its paper has it."""
     m = ema(g, exp_avg, beta1)
     u = maximum(beta2 * exp_inf, abs(g))
-    return where(u > 0, lr / (1 - beta1**t) * m / u, 0), m, u
+    return lr / (1 - beta1**t) * m / where(u > 0, u, 1), m, u
 
 
 @rule("AdaMax, eps outside", paper="Kingma & Ba 2015, Algorithm 2", arxiv="1412.6980",
