@@ -5,13 +5,15 @@ parameters, state wider than its parameter.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from thalweg.algebra import PLACE, Expr, evaluate, symbol
+from thalweg.algebra import ELEMENTS, PLACE, Expr, evaluate, symbol
 from thalweg.kernels.plan import Plan
+from thalweg.kernels.shard import completed
 from thalweg.kernels.table import Row
 
 
@@ -23,6 +25,7 @@ class EagerLaunch:
         self._roots = _results(plan)
         self._active: list[tuple[Row, Tensor]] = []
         self._hypers: Sequence[Sequence[float]] = ()
+        self._completes = bool(plan.sums) and any(row.shard for row in self.rows)
 
     def set_hypers(self, hypers: Sequence[Sequence[float]]) -> None:
         """Set the hyperparameters: for each group a list in the order of the rule."""
@@ -42,14 +45,17 @@ class EagerLaunch:
         active, self._active = self._active, []
         for row, _ in active:
             row.step.add_(1)
-        batches = [active] if self.plan.reads_every_row else [[each] for each in active]
-        for batch in filter(None, batches):
+        together = self.plan.reads_every_row or self._completes
+        batches = [active] if together else [[each] for each in active]
+        for batch in batches:
             self._update(batch)
 
     def _update(self, batch: list[tuple[Row, Tensor]]) -> None:
         table = [self._symbols(row, g, self._hypers[row.group]) for row, g in batch]
         roots = self._roots
-        for (row, _), values in zip(batch, evaluate(roots, table), strict=True):
+        rows = [row for row, _ in batch]
+        complete = partial(completed, self.rows, rows) if self._completes else None
+        for row, values in zip(rows, evaluate(roots, table, complete), strict=True):
             targets = (row.parameter, *row.slots, *row.scalars)
             fresh = [_apart(value) for value in values]
             for target, value in zip(targets, fresh, strict=True):
@@ -69,7 +75,15 @@ class EagerLaunch:
             **{symbol("hyper", n): v for n, v in zip(names, hypers, strict=True)},
             symbol("clock", "t"): float(row.step),
             PLACE: row.index,
+            **self._elements(row),
         }
+
+    def _elements(self, row: Row) -> dict:
+        """Return where in the whole parameter the elements of a part lie, if noise asks for it."""
+        if row.shard is None or not self.plan.draws_noise:
+            return {}
+        inner = _real(row.parameter).shape[row.parameter.ndim :]
+        return {ELEMENTS: row.shard.elements(inner).to(row.parameter.device)}
 
 
 def _results(plan: Plan) -> tuple[Expr, ...]:
