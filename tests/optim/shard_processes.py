@@ -128,7 +128,7 @@ def clipped_chain(params: Any) -> Any:
 
 
 def skipping(params: Any) -> Any:
-    return optim.Adam(params, lr=0.1, nonfinite="skip")
+    return thalweg.Optimizer(params, adam, lr=0.1, nonfinite="skip")
 
 
 SCENARIOS |= {
@@ -212,15 +212,18 @@ def passed_over(spread: Spread) -> Found:
 
 @scenario
 def moved_storage(spread: Spread) -> Found:
-    """Parameters and state that get new memory between steps."""
-    model = spread.model()
-    optimizer = optim.Adam(model.parameters(), lr=0.1)
-    train(model, optimizer, range(2))
-    for p in model.parameters():
-        for each in (p, optimizer.state[p]["exp_avg"]):
+    """Parameters and state that get new memory between steps, with other numbers in it."""
+    params = [nn.Parameter(spread.tensor(torch.arange(5.0), Shard(0))) for _ in range(3)]
+    optimizer = optim.Adam(params, lr=0.1)
+    for step in range(4):
+        for p in params:
+            p.grad = torch.full_like(p, 1.0 + step)
+        optimizer.step()
+        moved = params if step == 0 else (optimizer.state[params[-1]]["exp_avg"],)
+        for each in moved if step < 2 else ():
             held = each._local_tensor if isinstance(each, DTensor) else each
-            held.data = held.detach().clone()
-    return train(model, optimizer, range(2, 5))
+            held.data = held.detach() * 2
+    return {str(k): whole(p) for k, p in enumerate(params)}
 
 
 def _restored(spread: Spread, make: Make, options: StateDictOptions) -> Found:
@@ -366,9 +369,7 @@ def work(rank: int, folder: str) -> None:
     """Run everything as process number *rank* and save what was found in *folder*."""
     torch.set_num_threads(1)
     method = f"file://{folder}/meeting"
-    dist.init_process_group(
-        "gloo", method, timedelta(seconds=40), rank=rank, world_size=PROCESSES
-    )
+    dist.init_process_group("gloo", method, timedelta(seconds=40), rank=rank, world_size=PROCESSES)
     spread = Spread(init_device_mesh("cpu", (PROCESSES,)))
     everything = {**SCENARIOS, **{f.__name__: f for f in (kinds, refusals, uneven_gradients)}}
     found = {name: run(spread) for name, run in everything.items()}
