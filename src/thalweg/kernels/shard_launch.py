@@ -1,6 +1,6 @@
 """Runs other engines on the parts of distributed parameters that this process holds."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import torch
@@ -61,8 +61,10 @@ class ShardLaunch:
 
 def _part(row: Row, shard: Shard) -> Row:
     """Return *row* with plain tensors over the memory that this process holds."""
-    slots: Iterable[Tensor] = (local(slot) for slot in row.slots)
-    return replace(row, parameter=local(row.parameter).detach(), slots=tuple(slots), shard=shard)
+    parameter = local(row.parameter).detach()
+    if hasattr(parameter, "grad_dtype"):
+        parameter.grad_dtype = row.parameter.grad_dtype
+    return replace(row, parameter=parameter, slots=tuple(map(local, row.slots)), shard=shard)
 
 
 _address = torch._C.TensorBase.data_ptr
