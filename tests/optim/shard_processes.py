@@ -127,6 +127,14 @@ def clipped_chain(params: Any) -> Any:
     return thalweg.Optimizer(params, parts, lr=0.1, max_norm=0.05)
 
 
+def clipped_descent(params: Any) -> Any:
+    return thalweg.Optimizer(params, chain(clip_by_global_norm, sgd), lr=0.1, max_norm=0.05)
+
+
+def normalized_descent(params: Any) -> Any:
+    return thalweg.Optimizer(params, chain(normalized, sgd), lr=0.1)
+
+
 def skipping(params: Any) -> Any:
     return thalweg.Optimizer(params, adam, lr=0.1, nonfinite="skip")
 
@@ -136,9 +144,8 @@ SCENARIOS |= {
     "momentum": _trained(lambda params: optim.SGD(params, lr=0.1, momentum=0.9)),
     "low_precision": _trained(lambda params: optim.AdamW(params, lr=0.1), torch.bfloat16),
     "clipped_together": _trained(clipped_chain),
-    "normalized_each": _trained(
-        lambda params: thalweg.Optimizer(params, chain(normalized, adam), lr=0.1)
-    ),
+    "clipped_descent": _trained(clipped_descent),
+    "normalized_each": _trained(normalized_descent),
     "number_per_tensor": _trained(lambda params: thalweg.Optimizer(params, lengths)),
     "noise": _trained(lambda params: thalweg.Optimizer(params, chain(noisy, sgd), lr=0.1)),
 }
@@ -310,6 +317,16 @@ def kinds(spread: Spread) -> Found:
     return found
 
 
+def versions(spread: Spread) -> Found:
+    """Return how often autograd is told that one step changed a parameter and its part."""
+    p = nn.Parameter(spread.tensor(torch.arange(5.0), Shard(0)))
+    p.grad = torch.ones_like(p)
+    both = (p, p._local_tensor)  # type: ignore[attr-defined]
+    before = [each._version for each in both]
+    optim.Adam([p]).step()
+    return {"advanced": [each._version - old for each, old in zip(both, before, strict=True)]}
+
+
 def refusals(spread: Spread) -> Found:
     """Return what is said about gradients and state that are not spread as their parameter."""
     found: Found = {}
@@ -353,16 +370,20 @@ def _refusal(call: Callable[[], Any]) -> str:
 
 def uneven_gradients(spread: Spread) -> Found:
     """Take steps at which only one process has gradients: the others must not wait for it."""
-    model = spread.model()
-    optimizer = clipped_chain(model.parameters())
-    train(model, optimizer, range(1))
-    for missing in (list(model.parameters())[:1], list(model.parameters())):
-        give_gradients(model, 1)
-        if spread.last:
-            for p in missing:
-                p.grad = None
-        optimizer.step()
-    return {"steps": [float(optimizer.state[p]["step"]) for p in model.parameters()]}
+    found: Found = {}
+    for make in (clipped_descent, normalized_descent):
+        model = spread.model()
+        params = list(model.parameters())
+        optimizer = make(params)
+        train(model, optimizer, range(1))
+        for missing in (params[:1], params):
+            give_gradients(model, 1)
+            if spread.last:
+                for p in missing:
+                    p.grad = None
+            optimizer.step()
+        found[make.__name__] = [float(optimizer.state[p]["step"]) for p in params]
+    return found
 
 
 def work(rank: int, folder: str) -> None:
@@ -371,7 +392,10 @@ def work(rank: int, folder: str) -> None:
     method = f"file://{folder}/meeting"
     dist.init_process_group("gloo", method, timedelta(seconds=40), rank=rank, world_size=PROCESSES)
     spread = Spread(init_device_mesh("cpu", (PROCESSES,)))
-    everything = {**SCENARIOS, **{f.__name__: f for f in (kinds, refusals, uneven_gradients)}}
+    everything = {
+        **SCENARIOS,
+        **{f.__name__: f for f in (kinds, versions, refusals, uneven_gradients)},
+    }
     found = {name: run(spread) for name, run in everything.items()}
     torch.save(found, Path(folder) / f"{rank}.pt")
     dist.destroy_process_group()
