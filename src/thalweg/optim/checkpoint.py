@@ -128,6 +128,6 @@ def _value(rule: Rule, name: str, p: Tensor, value: Any, where: str) -> Tensor:
             f"{where} has shape {tuple(value.shape)}; its parameter has {tuple(p.shape)}. The "
             "checkpoint belongs to another model, or its parameters come in another order."
         )
-    check_placed_alike(value, p, where, pending=True)
+    check_placed_alike(value, p, where)
     copy = torch.empty_like(p, dtype=torch.promote_types(value.dtype, p.dtype), requires_grad=False)
     return copy.copy_(value)

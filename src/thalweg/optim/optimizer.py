@@ -23,6 +23,9 @@ class Optimizer(Driver):
     Hyperparameters are the rule's, by name, and may differ between parameter groups. A real
     ``torch.optim.Optimizer``: groups, closures, hooks, schedulers and checkpoints work as there.
 
+    Parameters may be spread over processes (DTensor, ``fully_shard``). Sums over elements are then
+    over whole tensors: every process must take every step, and a gradient is None in all or none.
+
     *nonfinite* says what to do about NaN or infinite gradients: ``propagate`` them as torch does,
     ``skip`` the step and count it in ``skipped_steps``, or ``raise`` before anything is updated.
 
