@@ -1,6 +1,6 @@
 """Rules as data: expressions, the operations they are made of, and the printers that read them."""
 
-from thalweg.algebra.evaluate import PLACE, evaluate
+from thalweg.algebra.evaluate import ELEMENTS, PLACE, evaluate
 from thalweg.algebra.expr import Expr, constant, node, symbol
 from thalweg.algebra.latex import equations, initial_values, latex
 from thalweg.algebra.operations import (
@@ -40,10 +40,11 @@ from thalweg.algebra.signature import (
 from thalweg.algebra.trace import Traced, call, expand, trace, trace_with, traced
 
 __all__ = [
-    "OPERATIONS", "PLACE", "Expr", "Hyperparameter", "Range", "Rank", "Signature", "Traced",
-    "call", "clip", "constant", "cos", "ema", "equations", "evaluate", "exp", "expand",
-    "expression", "first_gradient", "floor", "from_hyper", "from_input", "global_norm",
-    "initial_values", "latex", "levels", "log", "maximum", "mean_tensor", "minimum", "node",
-    "norm", "normal", "parse", "ranks", "scalar", "sign", "single", "source", "sqrt",
-    "sum_launch", "sum_tensor", "symbol", "trace", "trace_with", "traced", "unit_mean", "where",
+    "ELEMENTS", "OPERATIONS", "PLACE", "Expr", "Hyperparameter", "Range", "Rank", "Signature",
+    "Traced", "call", "clip", "constant", "cos", "ema", "equations", "evaluate", "exp",
+    "expand", "expression", "first_gradient", "floor", "from_hyper", "from_input",
+    "global_norm", "initial_values", "latex", "levels", "log", "maximum", "mean_tensor",
+    "minimum", "node", "norm", "normal", "parse", "ranks", "scalar", "sign", "single", "source",
+    "sqrt", "sum_launch", "sum_tensor", "symbol", "trace", "trace_with", "traced", "unit_mean",
+    "where",
 ]  # fmt: skip

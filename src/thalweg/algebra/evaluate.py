@@ -3,12 +3,14 @@
 The arguments are a table, one row per parameter, because some nodes sum over every row.
 """
 
+import math
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 from thalweg.algebra import noise
 from thalweg.algebra.expr import Expr, postorder, symbol
-from thalweg.algebra.operations import apply, library_of
+from thalweg.algebra.operations import REDUCTIONS, apply, library_of
 from thalweg.algebra.rank import Rank, ranks
 
 Row = dict[Expr, Any]
@@ -16,20 +18,32 @@ Row = dict[Expr, Any]
 PLACE = symbol("place", "parameter")
 """Stands in a row for the index of its parameter, on which noise depends; 0 where it is absent."""
 
+ELEMENTS = symbol("place", "elements")
+"""Stands in a row for the indices of its elements in the parameter, where it holds but a part."""
 
-def evaluate(roots: tuple[Expr, ...], rows: list[Row]) -> list[tuple]:
+Completion = Callable[[list], list]
+
+
+def evaluate(
+    roots: tuple[Expr, ...], rows: list[Row], complete: Completion | None = None
+) -> list[tuple]:
     """Return the values of *roots* for each row, a mapping from symbols to values.
 
     Values may be numbers, NumPy arrays or torch tensors; whatever they support (autograd,
     ``torch.func.vmap``) the result supports.
+
+    Where rows hold parts of parameters, *complete* takes the sum over each row's elements and
+    returns the sum over each whole parameter. It is called once for every sum, even for no rows.
     """
     order = postorder(roots)
-    if any(current.op == "sum_launch" for current in order):
-        return _together(roots, order, rows)
-    return [_together(roots, order, [row])[0] for row in rows]
+    if complete is not None or any(current.op == "sum_launch" for current in order):
+        return _together(roots, order, rows, complete or list)
+    return [_together(roots, order, [row], list)[0] for row in rows]
 
 
-def _together(roots: tuple[Expr, ...], order: list[Expr], rows: list[Row]) -> list[tuple]:
+def _together(
+    roots: tuple[Expr, ...], order: list[Expr], rows: list[Row], complete: Completion
+) -> list[tuple]:
     known = [dict(row) for row in rows]
     rank = ranks(roots)
     models = [_model(row) for row in rows]
@@ -38,6 +52,12 @@ def _together(roots: tuple[Expr, ...], order: list[Expr], rows: list[Row]) -> li
     for current in order:
         precise = current.op in ("where", "normal") and rank[current] == Rank.ELEMENT
         values = _values(current, known, models if precise else [None] * len(rows))
+        if current.op == "mean_tensor" and complete is not list:
+            values = _means([row[current.args[0]] for row in known], complete)
+        elif current.op in REDUCTIONS:
+            values = complete(values)
+        if current.op == "sum_launch":
+            values = _totals(values)
         for row, value in zip(known, values, strict=True):
             row[current] = value
         _forget(current, uses, known)
@@ -68,10 +88,29 @@ def _values(current: Expr, known: list[Row], models: list[Any]) -> list[Any]:
         return [row[current] for row in known]
     if current.op == "constant":
         return [current.payload] * len(known)
-    values = [_apply(current, row, model) for row, model in zip(known, models, strict=True)]
-    if current.op == "sum_launch":
-        return [sum(values[1:], start=values[0])] * len(values)
-    return values
+    return [_apply(current, row, model) for row, model in zip(known, models, strict=True)]
+
+
+def _means(parts: list[Any], complete: Completion) -> list[Any]:
+    """Return the mean over each whole parameter, of which only parts are at hand."""
+    sums = complete([apply("sum_tensor", part) for part in parts])
+    counts = complete([float(math.prod(part.shape)) for part in parts])
+    return [total / count for total, count in zip(sums, counts, strict=True)]
+
+
+def _totals(values: list[Any]) -> list[Any]:
+    """Return the sum of *values* in place of each, on the device where that one was."""
+    if not values:
+        return []
+    total = values[0]
+    for value in values[1:]:
+        total = total + _beside(value, total)
+    return [_beside(total, value) for value in values]
+
+
+def _beside(value: Any, model: Any) -> Any:
+    """Return *value* on the device of *model*; only torch's tensors move."""
+    return value.to(model.device) if hasattr(value, "to") else value
 
 
 def _apply(current: Expr, row: Row, model: Any) -> Any:
@@ -79,7 +118,7 @@ def _apply(current: Expr, row: Row, model: Any) -> Any:
     args = [row[arg] for arg in current.args]
     library = library_of(model)
     if current.op == "normal" and library is not None:
-        return noise.draw((*args, row.get(PLACE, 0)), model, library)
+        return noise.draw((*args, row.get(PLACE, 0)), model, library, row.get(ELEMENTS))
     if library is not None:
         args[1:] = [_as_precise(value, model) for value in args[1:]]
     return apply(current.op, *args)

@@ -48,15 +48,17 @@ def _byte_pairs(word: Any) -> Any:
     return (word & PAIRS) + ((word >> 8) & PAIRS)
 
 
-def draw(place: tuple[Any, Any, int], model: Any, library: Any) -> Any:
+def draw(place: tuple[Any, Any, int], model: Any, library: Any, elements: Any = None) -> Any:
     """Return noise of the shape and dtype of the array *model*, of module *library*.
 
-    *place* is the seed, the step and the index of the parameter.
+    *place* is the seed, the step and the index of the parameter. *elements* are the indices of
+    the elements in the parameter, where *model* is only a part of it.
     """
     seed, t, parameter = place
-    count = math.prod(model.shape)
     device = {"device": model.device} if library.__name__ == "torch" else {}
-    elements = library.arange(count, dtype=library.int64, **device).reshape(model.shape)
+    if elements is None:
+        count = math.prod(model.shape)
+        elements = library.arange(count, dtype=library.int64, **device).reshape(model.shape)
     sums = byte_sums(key(_whole(seed), _whole(t), parameter), elements)
     exact = sums.to(model.dtype) if hasattr(sums, "to") else sums.astype(model.dtype)
     return (exact - MEAN) * SCALE

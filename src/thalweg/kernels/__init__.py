@@ -1,6 +1,7 @@
 """Runs rules: a plan lowered once, and the engines that carry it out."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from thalweg.kernels.cpu import kernel_source
@@ -22,7 +23,18 @@ def launches(rule: "Rule", rows: "Sequence[Row]") -> "list[Launch]":
     (a global norm) and one compiled launch cannot hold them all, the eager engine takes them all.
     Rows with sparse gradients have launches that touch only what these name. Raises BadType where
     the rule cannot be run on a part of a parameter.
+    Of distributed parameters the part that this process holds is updated.
     """
+    from thalweg.kernels.shard import shard_of
+    from thalweg.kernels.shard_launch import ShardLaunch
+
+    if any(shard_of(row.parameter) for row in rows):
+        return [ShardLaunch(rows, partial(_engines, rule))]
+    return _engines(rule, rows)
+
+
+def _engines(rule: "Rule", rows: "Sequence[Row]") -> "list[Launch]":
+    """Return the engines for rows of plain tensors."""
     from thalweg.kernels.eager import EagerLaunch
     from thalweg.kernels.plan import lower
 
@@ -47,4 +59,7 @@ def _engine(plan: "Plan", row: "Row") -> "tuple[type[Launch], torch.dtype | None
         compiled &= p.is_contiguous()
         return (SparseCpuLaunch, p.dtype) if compiled else (SparseEagerLaunch, None)
     compiled &= p.is_contiguous() or not plan.draws_noise
+    if row.shard is not None:
+        plan.check_shard(row.shard)
+        compiled &= not (plan.sums or plan.draws_noise)
     return (CpuLaunch, p.dtype) if compiled else (EagerLaunch, None)

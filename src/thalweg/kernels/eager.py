@@ -5,14 +5,16 @@ parameters, state wider than its parameter, and updates through which to differe
 """
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from thalweg.algebra import PLACE, Expr, evaluate, symbol
+from thalweg.algebra import ELEMENTS, PLACE, Expr, evaluate, symbol
 from thalweg.errors import BadValue
 from thalweg.kernels.plan import Plan
+from thalweg.kernels.shard import completed
 from thalweg.kernels.table import LayoutChanged, Row
 
 
@@ -29,6 +31,7 @@ class EagerLaunch:
         self._roots = _results(plan)
         self._active: list[tuple[Row, Tensor]] = []
         self._hypers: Sequence[Sequence[Any]] = ()
+        self._completes = bool(plan.sums) and any(row.shard for row in self.rows)
 
     def set_hypers(self, hypers: Sequence[Sequence[Any]]) -> None:
         """Set the hyperparameters: for each group a list in the order of the rule."""
@@ -49,18 +52,19 @@ class EagerLaunch:
     def run(self) -> None:
         """Update the rows whose gradients were taken."""
         active, self._active = self._active, []
-        batches = [active] if self.plan.reads_every_row else [[each] for each in active]
-        for batch in filter(None, batches):
+        together = self.plan.reads_every_row or self._completes
+        for batch in [active] if together else [[each] for each in active]:
             self.update(batch)
 
     def update(self, batch: Sequence[tuple[Row, Tensor]]) -> None:
         """Update rows together, each with the gradient that stands beside it."""
         rows = [row for row, _ in batch]
+        complete = partial(completed, self.rows, rows) if self._completes else None
         with torch.set_grad_enabled(self.differentiable):
             for row in rows:
                 row.step.add_(1)
             table = [self._symbols(row, g, self._hypers[row.group]) for row, g in batch]
-            for row, values in zip(rows, evaluate(self._roots, table), strict=True):
+            for row, values in zip(rows, evaluate(self._roots, table, complete), strict=True):
                 _write(row, values)
 
     def _symbols(self, row: Row, g: Tensor, hypers: Sequence[Any]) -> dict:
@@ -80,6 +84,7 @@ class EagerLaunch:
             **{symbol("hyper", n): self._number(v) for n, v in zip(names, hypers, strict=True)},
             symbol("clock", "t"): float(row.step),
             PLACE: row.index,
+            **self._elements(row),
         }
 
     def _number(self, value: Any) -> Any:
@@ -87,6 +92,13 @@ class EagerLaunch:
         if self.differentiable and isinstance(value, Tensor):
             return value.to("cpu", torch.float64, copy=True).reshape(())
         return float(value)
+
+    def _elements(self, row: Row) -> dict:
+        """Return where in the whole parameter the elements of a part lie, if noise asks for it."""
+        if row.shard is None or not self.plan.draws_noise:
+            return {}
+        inner = _real(row.parameter).shape[row.parameter.ndim :]
+        return {ELEMENTS: row.shard.elements(inner).to(row.parameter.device)}
 
 
 def check_writable(tensors: Iterable[Tensor]) -> None:

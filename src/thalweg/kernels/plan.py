@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cache, partial, reduce
+from typing import TYPE_CHECKING
 
 from thalweg.algebra import Expr, Rank, constant, levels, node, ranks
 from thalweg.algebra.expr import postorder, rewritten
@@ -10,6 +11,9 @@ from thalweg.algebra.operations import REDUCTIONS
 from thalweg.algebra.signature import Scalar
 from thalweg.errors import BadType
 from thalweg.rules import Rule
+
+if TYPE_CHECKING:
+    from thalweg.kernels.shard import Shard
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,15 @@ class Plan:
     def draws_noise(self) -> bool:
         """Whether values depend on the place of each element, in the order of its indices."""
         return any(each.op == "noise_key" for stage in self.stages for each in stage)
+
+    def check_shard(self, shard: "Shard") -> None:
+        """Refuse means over units of which every process holds only a part."""
+        if self.needs_shapes and shard.cuts_units():
+            raise BadType(
+                f"{self.rule.name} takes means over the units of a layer, and these are spread "
+                f"over processes: the parameter is placed {shard.placements}. Shard it along its "
+                "first dimension, Shard(0), or leave the transform out."
+            )
 
     def check_sparse(self) -> None:
         """Refuse to be run on some rows of a parameter where that is not a part of the whole."""

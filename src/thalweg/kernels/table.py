@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from thalweg.errors import BadType, BadValue
+from thalweg.kernels.shard import Shard
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,7 @@ class Row:
     ``slots`` are element state tensors of the parameter's shape and ``scalars`` single numbers, in
     the order of the plan. ``step`` is a float32 tensor that counts the updates made. ``group`` is
     the index of the row's hyperparameters, ``index`` the parameter's among all of its optimizer.
+    Where the tensors are the local part of distributed ones, ``shard`` says which.
     """
 
     parameter: Tensor
@@ -25,6 +27,7 @@ class Row:
     step: Tensor
     group: int
     index: int = 0
+    shard: Shard | None = None
 
     def check_state(self) -> None:
         """Refuse state that is not shaped like the parameter."""

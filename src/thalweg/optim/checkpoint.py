@@ -10,6 +10,7 @@ from torch import Tensor
 
 from thalweg.algebra.signature import Scalar
 from thalweg.errors import BadType, BadValue
+from thalweg.kernels.shard import check_placed_alike
 from thalweg.rules import Rule
 
 if TYPE_CHECKING:
@@ -136,5 +137,6 @@ def _value(rule: Rule, name: str, p: Tensor, value: Any, where: str) -> Tensor:
             f"{where} has shape {tuple(value.shape)}; its parameter has {tuple(p.shape)}. The "
             "checkpoint belongs to another model, or its parameters come in another order."
         )
+    check_placed_alike(value, p, where)
     copy = torch.empty_like(p, dtype=torch.promote_types(value.dtype, p.dtype), requires_grad=False)
     return copy.copy_(value.to_dense() if value.is_sparse else value)

@@ -18,10 +18,12 @@ from thalweg.algebra.signature import Scalar
 from thalweg.errors import BadType, BadValue
 from thalweg.kernels.eager import check_writable
 from thalweg.kernels.plan import lower
+from thalweg.kernels.shard import anywhere, check_placed_alike, local, shard_of
 from thalweg.kernels.table import LayoutChanged, Row
 from thalweg.optim import checkpoint
 from thalweg.optim.parameters import checked_parameters, materialized, tensors_in
 from thalweg.optim.state import unwatched, watched
+from thalweg.optim.untraced import untraced
 from thalweg.optim.work import Kind, Work
 from thalweg.rules import Rule
 from thalweg.rules.functional import begin
@@ -197,6 +199,7 @@ class Driver(torch.optim.Optimizer, ABC):
                     stacklevel=5,
                 )
 
+    @untraced
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Make one update; returns what *closure*, which re-evaluates the model, returned."""
         if (
@@ -245,8 +248,9 @@ class Driver(torch.optim.Optimizer, ABC):
 
     def _finite(self) -> bool:
         """Apply the policy for gradients that are not finite; true where the step may go on."""
-        params = chain.from_iterable(group["params"] for group in self.param_groups)
-        bad = [k for k, p in enumerate(params) if p.grad is not None and not _all_finite(p.grad)]
+        params = list(chain.from_iterable(group["params"] for group in self.param_groups))
+        found = [p.grad is not None and not _all_finite(p.grad) for p in params]
+        bad = [k for k, each in enumerate(anywhere(found, params)) if each]
         if bad and self.nonfinite == "raise":
             raise BadValue(
                 f"the gradients of parameters {', '.join(map(str, bad[:8]))} (counted over all "
@@ -285,9 +289,13 @@ class Driver(torch.optim.Optimizer, ABC):
         for (rule, _), group in zip(kinds, self.param_groups, strict=True):
             slots = [k for k, v in rule.signature.slots.items() if not isinstance(v, Scalar)]
             for p in (each for each in group["params"] if each.grad is not None):
-                kept = map(self.state.get(p, {}).get, slots)
-                row = Row(p, tuple(v for v in kept if v is not None), (), p, 0)
+                state = self.state.get(p, {})
+                kept = {name: state[name] for name in slots if state.get(name) is not None}
+                row = Row(p, tuple(kept.values()), (), p, 0)
                 row.check_gradient(p.grad)
+                check_placed_alike(p.grad, p, "the gradient", pending=True)
+                for name, value in kept.items():
+                    check_placed_alike(value, p, f"the state {name!r}")
                 if row.names_rows:
                     lower(rule).check_sparse()
 
@@ -384,5 +392,6 @@ def _hook_result(changed: Any) -> tuple[tuple, dict]:
 
 
 def _all_finite(g: Tensor) -> bool:
+    g = local(g) if shard_of(g) else g
     values = g.detach().coalesce()._values() if g.is_sparse else g
     return bool(torch.isfinite(values).all())

@@ -30,6 +30,9 @@ class Optimizer(Driver):
     A sparse gradient, as ``nn.Embedding(sparse=True)`` makes it, updates the rows it names and
     leaves all others, and their state, as they are; rules that sum over elements refuse it.
 
+    Parameters may be spread over processes (DTensor, ``fully_shard``). Sums over elements are then
+    over whole tensors: every process must take every step, and a gradient is None in all or none.
+
     *nonfinite* says what to do about NaN or infinite gradients: ``propagate`` them as torch does,
     ``skip`` the step and count it in ``skipped_steps``, or ``raise`` before anything is updated.
     *differentiable* lets autograd record the steps, as in `thalweg.optim.driver.Driver`.

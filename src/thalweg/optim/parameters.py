@@ -6,6 +6,7 @@ from typing import Any
 from torch import Tensor
 
 from thalweg.errors import BadType, BadValue
+from thalweg.kernels.shard import refuse_pending
 
 
 def materialized(params: Any) -> Any:
@@ -69,6 +70,7 @@ def checked_parameters(group: Mapping[str, Any]) -> list:
                 f"params[{position}] (shape {tuple(p.shape)}) is computed from other tensors, so "
                 "its gradient is not kept. Pass what it is computed from, or a detached copy."
             )
+        refuse_pending(p)
         if id(p) in seen:
             raise BadValue(
                 f"params[{position}] (shape {tuple(p.shape)}) is in the list twice, so it would be "
