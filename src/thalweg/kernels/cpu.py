@@ -132,7 +132,9 @@ def _write(path: Path, text: str) -> None:
     os.replace(part.name, path)
 
 
-def control_block(code: Compiled, arrays: Sequence[np.ndarray], rows: int, chunks: int):
+def control_block(
+    code: Compiled, arrays: Sequence[np.ndarray], rows: int, chunks: int
+) -> np.ndarray:
     """Return the control block of one launch on one thread.
 
     *arrays* are the table, the gradients' addresses, the hyperparameters, room for the host values
