@@ -141,7 +141,9 @@ def converts_float16() -> bool:
     return bool(llvmlite.binding.get_host_cpu_features().get("f16c"))
 
 
-def control_block(code: Compiled, arrays: Sequence[np.ndarray], rows: int, chunks: int):
+def control_block(
+    code: Compiled, arrays: Sequence[np.ndarray], rows: int, chunks: int
+) -> np.ndarray:
     """Return the control block of one launch on one thread.
 
     *arrays* are the table, the gradients' addresses, the hyperparameters, room for the host values
