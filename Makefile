@@ -26,7 +26,9 @@ format: $(VENV)/.installed-test
 
 bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/step.py
+	$(BIN)/python benchmarks/rules.py
 	$(BIN)/python benchmarks/sparse.py
+	$(BIN)/python benchmarks/limit.py
 
 docs: $(VENV)/.installed-test
 	$(BIN)/python -m docs.parity

@@ -1,6 +1,7 @@
 """Asks whether memory is what holds a large step back: Adamax against torch's fused Adam.
 
-    python benchmarks/limit.py
+    python benchmarks/limit.py            the table
+    python benchmarks/limit.py --write    also put it into benchmarks/README.md
 
 Adam and AdaMax read four arrays and write three, so on 64 M elements they move the same bytes
 through memory, whatever they compute. Shown for several ways to walk through them: the time of
@@ -16,7 +17,7 @@ import tempfile
 import time
 
 import torch
-from step import parameters
+from step import parameters, write
 
 CHUNKS = (2048, 8192, 16384, 65536, 262144)
 HUGE_PAGES = 14  # MADV_HUGEPAGE
@@ -69,14 +70,22 @@ def measure(chunk: int, huge: bool) -> str:
 
 
 def main() -> None:
-    print("| elements a thread claims | pages | AdaMax, ms | torch's fused Adam / AdaMax |")
-    print("|---:|---|---:|---:|", flush=True)
+    lines = [
+        "| elements a thread claims | pages | AdaMax, ms | torch's fused Adam / AdaMax |",
+        "|---:|---|---:|---:|",
+    ]
+    print(*lines, sep="\n", flush=True)
     for chunk, huge in [*((chunk, False) for chunk in CHUNKS), (16384, True)]:
         with tempfile.TemporaryDirectory() as cache:
-            subprocess.run(
+            done = subprocess.run(
                 [sys.executable, __file__, str(chunk), "huge" if huge else "usual"],
-                env={**os.environ, "THALWEG_CACHE": cache}, check=True,
+                env={**os.environ, "THALWEG_CACHE": cache}, check=True, text=True,
+                stdout=subprocess.PIPE,
             )  # fmt: skip
+        lines.append(done.stdout.strip())
+        print(lines[-1], flush=True)
+    if "--write" in sys.argv:
+        write({"limit": lines})
 
 
 if __name__ == "__main__":

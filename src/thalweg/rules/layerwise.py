@@ -3,7 +3,7 @@
 from thalweg.algebra import norm, where
 from thalweg.rules.adam import adam
 from thalweg.rules.chain import chain
-from thalweg.rules.ranges import Decay, Momentum, MomentumRate, Positive
+from thalweg.rules.ranges import Decay, LayerRate, Momentum, Positive
 from thalweg.rules.rule import rule
 from thalweg.rules.transforms import decay, trust_ratio
 
@@ -19,7 +19,7 @@ from thalweg.rules.transforms import decay, trust_ratio
 )
 def lars(
     g, p, momentum_buffer=0, *,
-    lr: MomentumRate = 0.1, momentum: Momentum = 0.9, weight_decay: Decay = 0.0,
+    lr: LayerRate = 0.1, momentum: Momentum = 0.9, weight_decay: Decay = 0.0,
     trust_coefficient: Positive = 1e-3,
 ):  # fmt: skip
     """Momentum in which each tensor moves by a set share of its own norm."""

@@ -13,6 +13,7 @@ GradientRate = Annotated[float, _rate(3e-3, 3.0)]
 MomentumRate = Annotated[float, _rate(1e-3, 1.0)]
 AdaptiveRate = Annotated[float, _rate(1e-4, 1e-1)]
 SignRate = Annotated[float, _rate(1e-5, 1e-2)]
+LayerRate = Annotated[float, _rate(1e-1, 100.0)]
 RatioRate = Annotated[float, _rate(1e-2, 10.0)]
 
 Beta = Annotated[float, Range(0.0, 1.0, open_high=True, search=(0.5, 0.999), scale="log1m")]
