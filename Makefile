@@ -28,6 +28,7 @@ bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/step.py
 
 docs: $(VENV)/.installed-test
+	$(BIN)/python -m docs.chapters
 	$(BIN)/python -m docs.parity
 	$(BIN)/python -m docs.picture
 

@@ -25,7 +25,7 @@ def equations(rule: Any) -> list[str]:
     text = _Text(rule.signature, found.outputs, found.names)
     before, after = text.around_the_step()
     lines = [r"g_t &= \nabla f(\theta_{t-1})", *map(text.line, before)]
-    lines.append(rf"\theta_t &= \theta_{{t-1}} - {text.operand(found.outputs[0], PRODUCT)}")
+    lines.append(rf"\theta_t &= {text.right_of_the_parameter()}")
     return [*lines, *map(text.line, after), *text.lines_of_kept_values()]
 
 
@@ -56,6 +56,7 @@ class _Text:
         self.new = dict(zip(signature.slots, outputs[1:], strict=True))
         taken = symbols(signature)
         self._name_symbols(signature, taken)
+        self.step = outputs[0]
         self.new_parameter = node("sub", symbol("input", "p"), outputs[0])
         self.table[self.new_parameter] = r"\theta_t"
         named = self._worth_a_line(outputs, names, set(taken) - set(self.new))
@@ -100,6 +101,12 @@ class _Text:
         """Return the lines that come before the new parameter is known, and those that use it."""
         after = [each for each in self.lines if self.new_parameter in set(postorder((each,)))]
         return [each for each in self.lines if each not in set(after)], after
+
+    def right_of_the_parameter(self) -> str:
+        """Return what the new parameter is: it less the step, or what the step leads to."""
+        if self._open(self.step, "sub") and self.step.args[0] is symbol("input", "p"):
+            return self.operand(self.step.args[1], 0)
+        return rf"\theta_{{t-1}} - {self.operand(self.step, PRODUCT)}"
 
     def lines_of_kept_values(self) -> list[str]:
         """Return a line for each slot that keeps a value which goes by another symbol."""
@@ -161,7 +168,7 @@ class _Text:
     def _choices(
         self, value: Expr, given: tuple[Expr, ...] = ()
     ) -> list[tuple[tuple[Expr, ...], Expr]]:
-        """Return the values of nested choices with their conditions; the first that applies holds."""
+        """Return the values of nested choices with their conditions; the first to apply holds."""
         if not self._open(value, "where"):
             return [(given, value)]
         condition, chosen, other = value.args

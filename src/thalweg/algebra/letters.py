@@ -11,7 +11,7 @@ _FIELD = {
     "lr": r"\eta", "base_lr": r"\eta_{\mathrm{base}}", "max_lr": r"\eta_{\max}",
     "lr_decay": r"\gamma", "eps": r"\epsilon", "momentum": r"\mu", "dampening": r"\tau",
     "weight_decay": r"\lambda", "momentum_decay": r"\psi", "rho_inf": r"\rho_{\infty}",
-    "etaminus": r"\eta^{-}", "etaplus": r"\eta^{+}", "step": r"\Delta",
+    "etaminus": r"\eta^{-}", "etaplus": r"\eta^{+}", "step": r"\Delta", "p_new": r"\theta'",
     "step_size_min": r"s_{\min}", "step_size_max": r"s_{\max}", "trust_coefficient": r"\kappa",
     "decay_steps": "T", "periods": "n", "noise_eta": r"\eta_{\mathrm{noise}}",
     "noise_gamma": r"\gamma_{\mathrm{noise}}", "ema_decay": r"\beta_{\mathrm{ema}}",
