@@ -319,22 +319,28 @@ def rule_section(rule: Rule, chapter: str) -> str:
 
 def variant_section(variant: Rule, rule: Rule) -> str:
     """Return what is different about a variant of *rule*."""
-    bullets = variant.differences if variant.differences != rule.differences else ()
+    twin = twin_of(variant, rule)
+    bullets = variant.differences if variant.differences != (twin or rule).differences else ()
     set_otherwise = hyperparameters(new_in(variant, rule))
-    equal = f"The formula of {rule.name}, with other defaults." if same(variant, rule) else ""
     return joined(
         f"### {variant.name}",
-        equal or variant.summary,
-        "" if equal else formula(variant),
+        f"The formula of {link(twin, home(rule))}, with other defaults." if twin else "",
+        "" if twin else joined(variant.summary, formula(variant)),
         usage(variant),
         "\n".join(f"- {sentence}" for sentence in bullets),
         set_otherwise and f"Beside what {rule.name} has, or with another default:",
         set_otherwise,
         unfolded(
-            "the source" if equal else f"the source, and {kernel_title(variant)}",
-            joined(python(source_of(variant)), "" if equal else kernel(variant)),
+            "the source" if twin else f"the source, and {kernel_title(variant)}",
+            joined(python(source_of(variant)), "" if twin else kernel(variant)),
         ),
     )
+
+
+def twin_of(variant: Rule, rule: Rule) -> Rule | None:
+    """Return the rule, or the variant shown before, that is the same but for its defaults."""
+    shown = [rule, *variants_of(rule)]
+    return next((each for each in shown[: shown.index(variant)] if same(each, variant)), None)
 
 
 PLACES = {
