@@ -31,6 +31,7 @@ bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/limit.py
 
 docs: $(VENV)/.installed-test
+	$(BIN)/python -m docs.chapters
 	$(BIN)/python -m docs.parity
 	$(BIN)/python -m docs.picture
 

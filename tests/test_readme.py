@@ -15,12 +15,13 @@ import pytest
 
 from thalweg import cli, rules
 from thalweg.algebra import latex
+from thalweg.algebra.signature import RESERVED
 from thalweg.kernels import kernel_source
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
-PAGES += sorted((ROOT / "docs").glob("*.md"))
+PAGES += sorted((ROOT / "docs").rglob("*.md"))
 QUICK = {"thalweg rules adam"}
 
 
@@ -113,6 +114,22 @@ def test_the_checks_shown_in_the_docs_hold() -> None:
         assert checks
         for check in checks:
             test(check)
+
+
+WRITING = (ROOT / "docs/writing-rules.md").read_text(encoding="utf-8")
+
+
+def test_the_rules_shown_in_the_docs_run(capsys: pytest.CaptureFixture[str]) -> None:
+    """The one refusal among them prints what the page shows."""
+    names: dict[str, Any] = {}
+    for number, block in enumerate(blocks("python", WRITING), 1):
+        exec(compile(block, f"writing-rules.md, python block {number}", "exec"), names)
+    (shown,) = blocks("text", WRITING)
+    assert " ".join(shown.split()) == capsys.readouterr().out.strip()
+
+
+def test_the_names_a_rule_cannot_use_are_all_listed() -> None:
+    assert all(f"`{name}`" in WRITING for name in RESERVED)
 
 
 def relative_links(page: Path) -> list[str]:

@@ -1,25 +1,13 @@
 """Prints a rule as the equations of a paper, with the author's variable names."""
 
-import math
 from typing import Any
 
-from thalweg.algebra.expr import Expr, node, postorder, symbol
+from thalweg.algebra.expr import Expr, constant, node, postorder, symbol
+from thalweg.algebra.letters import letter, number, word
 from thalweg.algebra.operations import ATOM, COMPARISON, OPERATIONS, POWER, PRODUCT, SUM
 from thalweg.algebra.python import Written, name_nodes, write
-from thalweg.algebra.rank import ranks
 from thalweg.algebra.signature import FromHyper, FromInput, Number, Scalar, Signature
 from thalweg.algebra.trace import symbols, traced
-
-_GREEK = frozenset(
-    {"alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "kappa", "lambda", "mu",
-     "nu", "xi", "rho", "sigma", "tau", "phi", "chi", "psi", "omega"}
-)  # fmt: skip
-_FIELD = {
-    "lr": r"\eta", "eps": r"\epsilon", "momentum": r"\mu", "dampening": r"\tau",
-    "weight_decay": r"\lambda", "momentum_decay": r"\psi", "rho_inf": r"\rho_\infty",
-    "etaminus": r"\eta^{-}", "etaplus": r"\eta^{+}",
-}  # fmt: skip
-_ACCENTS = {"hat": r"\hat", "bar": r"\bar", "tilde": r"\tilde"}
 
 
 def latex(rule: Any) -> str:
@@ -37,20 +25,16 @@ def equations(rule: Any) -> list[str]:
     text = _Text(rule.signature, found.outputs, found.names)
     before, after = text.around_the_step()
     lines = [r"g_t &= \nabla f(\theta_{t-1})", *map(text.line, before)]
-    lines.append(rf"\theta_t &= \theta_{{t-1}} - {text.operand(found.outputs[0], PRODUCT)}")
-    return [*lines, *map(text.line, after)]
+    lines.append(rf"\theta_t &= {text.right_of_the_parameter()}")
+    return [*lines, *map(text.line, after), *text.lines_of_kept_values()]
 
 
 def initial_values(rule: Any) -> list[str]:
     """Return how each state slot begins, as LaTeX; a slot that needs no beginning is left out."""
     found = traced(rule)
     text = _Text(rule.signature, found.outputs, found.names)
-    shown = []
-    for slot, initial in rule.signature.slots.items():
-        value = _initial(initial)
-        if value is not None:
-            shown.append(f"{text.letters[slot]}_0 = {value}")
-    return shown
+    values = {slot: _initial(each) for slot, each in rule.signature.slots.items()}
+    return [f"{text.slot(slot, '0')} = {value}" for slot, value in values.items() if value]
 
 
 def _initial(initial: Any) -> str | None:
@@ -67,48 +51,74 @@ class _Text:
     def __init__(
         self, signature: Signature, outputs: tuple[Expr, ...], names: dict[Expr, str]
     ) -> None:
-        self.ranks = ranks(outputs)
         self.table: dict[Expr, str] = {symbol("clock", "t"): "t"}
-        self.letters: dict[str, str] = {}
+        self.owners: dict[str, str] = {}
+        self.new = dict(zip(signature.slots, outputs[1:], strict=True))
         taken = symbols(signature)
-        self._name_state(signature, outputs, names)
         self._name_symbols(signature, taken)
+        self.step = outputs[0]
         self.new_parameter = node("sub", symbol("input", "p"), outputs[0])
         self.table[self.new_parameter] = r"\theta_t"
-        self.lines = {
-            current: self._indexed(current, text)
-            for current, text in self._worth_a_line(outputs, names, taken).items()
-        }
+        named = self._worth_a_line(outputs, names, set(taken) - set(self.new))
+        self.names = self._name_slots(named)
+        for slot in self.new:
+            self.table[taken[slot]] = self.slot(slot, "t-1")
+        self.lines = {current: self._indexed(current, name) for current, name in named.items()}
 
-    def _name_state(self, signature, outputs, names) -> None:
-        for slot, new in zip(signature.slots, outputs[1:], strict=True):
-            self.letters[slot] = letter(names.get(new, slot))
+    def _symbol(self, name: str, time: str = "") -> str:
+        """Return the symbol of a name, or the name as it is if the symbol is another's."""
+        found = letter(name, time)
+        return found if self.owners.setdefault(found, name) == name else word(name, time)
 
     def _name_symbols(self, signature: Signature, taken: dict[str, Expr]) -> None:
         for name in signature.inputs:
             self.table[taken[name]] = {"g": "g_t", "p": r"\theta_{t-1}"}.get(name, letter(name))
-        for slot in signature.slots:
-            self.table[taken[slot]] = f"{self.letters[slot]}_{{t-1}}"
         for name in (*signature.hyperparameters, *signature.shared):
-            self.table[taken[name]] = letter(name)
+            self.table[taken[name]] = self._symbol(name)
 
-    def _worth_a_line(self, outputs, names, taken) -> dict[Expr, str]:
-        slots = dict(zip(outputs[1:], self.letters, strict=True))
-        kept = {current: names.get(current) for current in (*names, *outputs[1:])}
-        named = name_nodes(outputs, {c: n or slots[c] for c, n in kept.items()}, set(taken))
-        return {c: n for c, n in named.items() if c in kept and c not in self.table}
+    def _worth_a_line(
+        self, outputs: tuple[Expr, ...], names: dict[Expr, str], taken: set[str]
+    ) -> dict[Expr, str]:
+        wanted = {new: slot for slot, new in self.new.items() if new.args} | names
+        if outputs[0].op == "where":
+            wanted.setdefault(outputs[0], "step")
+        wanted.pop(self.new_parameter, None)
+        return {c: n for c, n in name_nodes(outputs, wanted, taken).items() if c in wanted}
+
+    def _name_slots(self, named: dict[Expr, str]) -> dict[str, str]:
+        """Return for each slot the name of its new value, or its own if that one is taken."""
+        names: dict[str, str] = {}
+        for slot, new in self.new.items():
+            name = named.get(new, slot)
+            names[slot] = slot if name in names.values() else name
+        return names
+
+    def slot(self, slot: str, time: str) -> str:
+        """Return the symbol of a state slot at a time."""
+        return self._symbol(self.names[slot], time)
 
     def around_the_step(self) -> tuple[list[Expr], list[Expr]]:
         """Return the lines that come before the new parameter is known, and those that use it."""
         after = [each for each in self.lines if self.new_parameter in set(postorder((each,)))]
         return [each for each in self.lines if each not in set(after)], after
 
+    def right_of_the_parameter(self) -> str:
+        """Return what the new parameter is: it less the step, or what the step leads to."""
+        if self._open(self.step, "sub") and self.step.args[0] is symbol("input", "p"):
+            return self.operand(self.step.args[1], 0)
+        return rf"\theta_{{t-1}} - {self.operand(self.step, PRODUCT)}"
+
+    def lines_of_kept_values(self) -> list[str]:
+        """Return a line for each slot that keeps a value which goes by another symbol."""
+        kept = {self.slot(slot, "t"): self.operand(new, 0) for slot, new in self.new.items()}
+        return [f"{left} &= {right}" for left, right in kept.items() if left != right]
+
     def _indexed(self, current: Expr, name: str) -> str:
         if all(each.op == "constant" or each.payload[0] == "hyper" for each in _leaves(current)):
-            return letter(name)
+            return self._symbol(name)
         if name.endswith("_next"):
-            return f"{letter(name.removesuffix('_next'))}_{{t+1}}"
-        return f"{letter(name)}_t"
+            return self._symbol(name.removesuffix("_next"), "t+1")
+        return self._symbol(name.removesuffix("_t"), "t")
 
     def line(self, current: Expr) -> str:
         """Return ``name &= right-hand side``; later lines refer to the name."""
@@ -118,8 +128,60 @@ class _Text:
 
     def operand(self, current: Expr, least: int) -> str:
         """Return *current* written out, in parentheses if it binds looser than *least*."""
-        text, binds = write(current, self.table.get, _leaf, _compose)
-        return text if binds >= least else rf"\left({text}\right)"
+        return _grouped(write(current, self.table.get, _leaf, self._compose), least)
+
+    def _compose(self, current: Expr, args: list[Written]) -> Written:
+        if current.op == "where":
+            return self._cases(current), COMPARISON
+        if current.op == "sqrt" and self._is_norm(current):
+            (total,) = current.args
+            over = _NORMS[total.op]
+            inside = self.operand(total.args[0].args[0], 0)
+            return rf"\left\lVert {inside} \right\rVert{over}", ATOM
+        if current.op == "div" and self._is_scaled(current.args[0]):
+            scale, rest = current.args[0].args
+            fraction = OPERATIONS["div"].latex.format(self.operand(rest, 0), args[1][0])
+            return rf"{self.operand(scale, PRODUCT)}\,{fraction}", PRODUCT
+        return _compose(current, args)
+
+    def _open(self, current: Expr, op: str) -> bool:
+        return current.op == op and current not in self.table
+
+    def _is_norm(self, root: Expr) -> bool:
+        (total,) = root.args
+        if total.op not in _NORMS or total in self.table:
+            return False
+        (squares,) = total.args
+        return squares.op == "mul" and squares.args[0] is squares.args[1]
+
+    def _is_scaled(self, numerator: Expr) -> bool:
+        """Tell whether a numerator is itself a fraction times something."""
+        return self._open(numerator, "mul") and self._open(numerator.args[0], "div")
+
+    def _cases(self, current: Expr) -> str:
+        rows = self._choices(current)
+        while len(rows) > 2 and rows[-2][1] is rows[-1][1]:
+            del rows[-2]
+        texts = [self._case(*row, first=row is rows[0]) for row in rows]
+        return OPERATIONS["where"].latex.format(" \\\\ ".join(texts))
+
+    def _choices(
+        self, value: Expr, given: tuple[Expr, ...] = ()
+    ) -> list[tuple[tuple[Expr, ...], Expr]]:
+        """Return the values of nested choices with their conditions; the first to apply holds."""
+        if not self._open(value, "where"):
+            return [(given, value)]
+        condition, chosen, other = value.args
+        return [*self._choices(chosen, (*given, condition)), *self._choices(other, given)]
+
+    def _case(self, given: tuple[Expr, ...], value: Expr, first: bool) -> str:
+        conditions = r" \text{ and } ".join(self.operand(each, 0) for each in given)
+        when = rf"\text{{{'if' if first else 'else if'} }} {conditions}" if given else _OTHERWISE
+        return f"{self.operand(value, 0)} & {when}"
+
+
+_NORMS = {"sum_tensor": "", "sum_launch": r"_{\text{all}}"}
+_OTHERWISE = r"\text{otherwise}"
 
 
 def _leaves(root: Expr) -> list[Expr]:
@@ -133,55 +195,29 @@ def _leaf(current: Expr) -> Written:
     return text, SUM if text.startswith("-") else ATOM
 
 
-def number(value: float) -> str:
-    """Return a number as a paper prints it: 1, 0.999, 10^{-8}."""
-    if value == math.pi:
-        return r"\pi"
-    text = f"{value:.12g}"
-    if "e" in text:
-        mantissa, exponent = text.split("e")
-        power = f"10^{{{int(exponent)}}}"
-        return power if mantissa == "1" else rf"{mantissa} \cdot {power}"
-    return text.replace("inf", r"\infty").replace("nan", r"\mathrm{NaN}")
-
-
-def letter(name: str) -> str:
-    r"""Return a variable's name as a symbol: beta1 → \beta_1, v_hat → \hat{v}, lr → \eta."""
-    if name in _FIELD:
-        return _FIELD[name]
-    stem, _, accent = name.rpartition("_")
-    if accent in _ACCENTS:
-        return f"{_ACCENTS[accent]}{{{letter(stem)}}}"
-    if accent == "prime":
-        return f"{letter(stem)}'"
-    if stem and len(stem) == 1:
-        return rf"{stem}^{{\mathrm{{{accent}}}}}"
-    base = name.rstrip("0123456789")
-    digits = name[len(base) :]
-    symbol_ = rf"\{base}" if base in _GREEK else base
-    if len(base) > 1 and base not in _GREEK:
-        symbol_ = rf"\mathrm{{{base.replace('_', chr(92) + '_')}}}"
-    return f"{symbol_}_{digits}" if digits else symbol_
+_FIRST_UPDATE = node("le", symbol("clock", "t"), constant(1))
 
 
 def _compose(current: Expr, args: list[Written]) -> Written:
+    if current is _FIRST_UPDATE:
+        return "t = 1", COMPARISON
     if current.op == "mul" and current.args[0] is current.args[1]:
         return f"{_base(args[0])}^2", POWER
     operation = OPERATIONS[current.op]
     texts = [text for text, _ in args]
     if current.op == "pow":
         texts[0] = _base(args[0])
-    elif current.op in ("mul", "mod"):
-        texts = [_grouped(args[0], PRODUCT), _grouped(args[1], PRODUCT)]
-        if current.op == "mul" and texts[1][0].isdigit():
+    elif current.op == "mul":
+        texts = [_grouped(args[0], PRODUCT), _second(args[1], PRODUCT)]
+        if texts[1][0].isdigit():
             return rf"{texts[0]} \cdot {texts[1]}", PRODUCT
-    elif current.op == "sub":
-        texts[1] = _grouped(args[1], PRODUCT)
+    elif current.op == "mod":
+        texts = [_grouped(args[0], POWER), _grouped(args[1], POWER)]
+    elif current.op in ("add", "sub"):
+        texts[1] = _second(args[1], SUM if current.op == "add" else PRODUCT)
     elif current.op == "neg" or current.op.startswith("sum_"):
         texts[0] = _grouped(args[0], PRODUCT)
-    binds = {"single": args[0][1], "where": COMPARISON, "div": POWER}.get(
-        current.op, operation.binds
-    )
+    binds = {"single": args[0][1], "div": POWER}.get(current.op, operation.binds)
     return operation.latex.format(*texts), binds
 
 
@@ -189,6 +225,11 @@ def _base(arg: Written) -> str:
     """Return what an exponent may stand on: no second superscript, no loose sum."""
     text = _grouped(arg, ATOM)
     return f"{{{text}}}" if "^" in text or "'" in text else text
+
+
+def _second(arg: Written, least: int) -> str:
+    """Return a right operand; one that begins with a minus is set apart from the sign before it."""
+    return _grouped(arg, ATOM if arg[0].startswith("-") else least)
 
 
 def _grouped(arg: Written, least: int) -> str:

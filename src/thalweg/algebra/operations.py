@@ -158,8 +158,6 @@ def _needs_driver(*_: Any) -> float:
     raise BadType("normal noise is keyed by step and position: only an engine can draw it.")
 
 
-_CASES = r"\begin{{cases}} {1} & \text{{if }} {0} \\ {2} & \text{{otherwise}} \end{{cases}}"
-
 _ROWS = (
     _operator("add", "+", "{0} + {1}", SUM, operator.add),
     _operator("sub", "-", "{0} - {1}", SUM, operator.sub),
@@ -175,13 +173,13 @@ _ROWS = (
     _function("floor", r"\left\lfloor {0} \right\rfloor", lambda a: float(math.floor(a)),
               kernel="np.floor({0})"),
     _function("abs", r"\left|{0}\right|", abs, kernel="abs({0})"),
-    _function("sign", r"\operatorname{{sign}}\left({0}\right)", _sign, _sign_array,
+    _function("sign", r"\mathrm{{sign}}\left({0}\right)", _sign, _sign_array,
               "select({0} > {T}(0), {T}(1), select({0} < {T}(0), {T}(-1), {T}(0)))"),
     _function("maximum", r"\max\left({0}, {1}\right)", _maximum,
               kernel="select(({0} >= {1}) | ({0} != {0}), {0}, {1})", arity=2),
     _function("minimum", r"\min\left({0}, {1}\right)", _minimum,
               kernel="select(({0} <= {1}) | ({0} != {0}), {0}, {1})", arity=2),
-    _function("clip", r"\operatorname{{clip}}\left({0}, {1}, {2}\right)", _clip, _clip_array,
+    _function("clip", r"\mathrm{{clip}}\left({0}, {1}, {2}\right)", _clip, _clip_array,
               arity=3),
     _operator("lt", "<", "{0} < {1}", COMPARISON, operator.lt),
     _operator("le", "<=", r"{0} \le {1}", COMPARISON, operator.le),
@@ -189,21 +187,23 @@ _ROWS = (
     _operator("ge", ">=", r"{0} \ge {1}", COMPARISON, operator.ge),
     _operator("eq", "==", "{0} = {1}", COMPARISON, operator.eq),
     _operator("ne", "!=", r"{0} \ne {1}", COMPARISON, operator.ne),
-    _function("where", _CASES, _where, _where_array, "select({0}, {1}, {2})", arity=3),
+    _function("where", r"\begin{{cases}} {0} \end{{cases}}", _where, _where_array,
+              "select({0}, {1}, {2})", arity=3),
     _function("single", "{0}", _single, _single_array, "{T}(float32({0}))"),
     _function("sum_tensor", r"\textstyle\sum_{{\text{{tensor}}}} {0}", _needs_elements, _total,
               binds=SUM),
     _function("sum_launch", r"\textstyle\sum_{{\text{{all}}}} {0}", _needs_elements, _total,
               binds=SUM),
-    _function("mean_tensor", r"\operatorname{{mean}}\left({0}\right)", _needs_elements, _mean),
-    _function("unit_mean", r"\operatorname{{mean}}_{{\text{{unit}}}}\left({0}\right)",
+    _function("mean_tensor", r"\mathrm{{mean}}\left({0}\right)", _needs_elements, _mean),
+    _function("unit_mean", r"\mathrm{{mean}}_{{\text{{unit}}}}\left({0}\right)",
               _needs_elements, _unit_mean),
-    _function("noise_key", r"\operatorname{{key}}\left({0}, {1}\right)", _needs_driver,
+    _function("noise_key", r"\mathrm{{key}}\left({0}, {1}\right)", _needs_driver,
               _needs_driver,
               "noise_key({0}, {1}, load_int64(line, INDEX))", arity=2),
     _function("noise_at", r"\mathcal{{N}}_{{{0}}}", _needs_driver, _needs_driver,
               "({T}(byte_sum({0}, first + i)) - {T}(NOISE_MEAN)) * {T}(NOISE_SCALE)"),
-    _function("normal", r"\mathcal{{N}}_{{{0},{1}}}", _needs_driver, _needs_driver, arity=2),
+    _function("normal", r"\mathcal{{N}}_{{{0},{1}}}\left(0, 1\right)", _needs_driver, _needs_driver,
+              arity=2),
 )  # fmt: skip
 
 OPERATIONS: dict[str, Operation] = {row.name: row for row in _ROWS}

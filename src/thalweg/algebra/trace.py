@@ -137,13 +137,18 @@ def _interned(outputs: tuple[Expr, ...]) -> tuple[Expr, ...]:
 
 @contextmanager
 def _watching_names(names: dict[Expr, str], files: set[str]) -> Iterator[None]:
-    """Collect the local variable names of every function in *files* that returns."""
+    """Collect the local variable names of every function in *files* that returns.
+
+    What a function is given keeps the name it had where it was made, if it had one there.
+    """
 
     def watch(frame, event, _):
-        if event == "return" and frame.f_code.co_filename in files:
+        code = frame.f_code
+        if event == "return" and code.co_filename in files:
+            given = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
             for name, value in frame.f_locals.items():
                 if isinstance(value, Expr) and value.args and name.isidentifier():
-                    names[value] = name
+                    names[value] = names.get(value, name) if name in given else name
 
     if sys.getprofile() is not None:
         yield  # a profiler is running; names only make prints more readable
