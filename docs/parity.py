@@ -298,7 +298,7 @@ def decaying_sign(key: str, equations: Equations, word: str) -> Meaning:
 
 HALVED = {"lr": halved}
 DECAYING = {"lr": RATE, "weight_decay": DECAY}
-SCHEDULED = {"lr": halved, "base_lr": RATE}
+SCHEDULED = {"lr": halved, "base_lr": RATE, "weight_decay": 0.01}
 DOZAT = partial(said_by.nadam_throughout, number=np.float32)
 KERAS_NADAM = partial(said_by.nadam_every_step, number=np.float32)
 MEANINGS = (

@@ -106,7 +106,7 @@ class MomentumPaper(Oracle):
 class SgdwPaper(MomentumPaper):
     """Loshchilov & Hutter 2017, Algorithm 1: decay scaled by the schedule's multiplier alone."""
 
-    weight_decay = 1e-2
+    weight_decay = 1e-5
     base_lr = 1e-3
 
     def update(self, g: Array) -> Any:
@@ -483,7 +483,7 @@ class Adamw(Adam):
 class AdamwPaper(Adam):
     """Loshchilov & Hutter 2017, Algorithm 2: decay scaled by the schedule's multiplier alone."""
 
-    weight_decay = 1e-2
+    weight_decay = 1e-5
     base_lr = 1e-3
 
     def update(self, g: Array) -> Any:

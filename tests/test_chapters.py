@@ -14,7 +14,17 @@ import pytest
 from thalweg import optim
 from thalweg.algebra import evaluate, initial_values, latex, symbol, trace
 from thalweg.algebra.letters import letter
-from thalweg.rules import catalogue, chain, find, l2_decay, sgd, transform, transforms, variants
+from thalweg.rules import (
+    catalogue,
+    chain,
+    decay_by_schedule,
+    find,
+    l2_decay,
+    sgd,
+    transform,
+    transforms,
+    variants,
+)
 
 DOCS = Path(__file__).parents[1] / "docs"
 chapters = SimpleNamespace(**runpy.run_path(str(DOCS / "chapters.py")))
@@ -219,7 +229,7 @@ STEPS: list[tuple[str, str, Callable[[], float], float]] = [
      lambda: moved_by_lars(0.5), 0.01),
     ("lars", "takes the plain rate", lambda: moved_by_lars(0.0) / 30**0.5, 10),
     ("decay_by_schedule", "0.01 means a hundred updates to forget",
-     lambda: left_after(chain(sgd, transforms["decay_by_schedule"]), 100), 1 / e),
+     lambda: left_after(chain(sgd, decay_by_schedule), 100, weight_decay=0.01), 1 / e),
 ]  # fmt: skip
 
 

@@ -287,14 +287,14 @@ def torch_lamb(
 
 
 def torch_adamw_paper(
-    params: list[torch.Tensor], weight_decay: float = 1e-2, base_lr: float = 1e-3, **hyper: Any
+    params: list[torch.Tensor], weight_decay: float = 1e-5, base_lr: float = 1e-3, **hyper: Any
 ) -> torch.optim.Optimizer:
     """torch's AdamW, whose decay at the base rate is the one asked for."""
     return torch.optim.AdamW(params, weight_decay=weight_decay / base_lr, **hyper)
 
 
 def torch_sgdw_paper(
-    params: list[torch.Tensor], weight_decay: float = 1e-2, base_lr: float = 1e-3, **hyper: Any
+    params: list[torch.Tensor], weight_decay: float = 1e-5, base_lr: float = 1e-3, **hyper: Any
 ) -> torch.optim.Optimizer:
     """torch's SGD with the rate in its buffer, and with parameters that shrink before the step."""
 

@@ -46,7 +46,7 @@ def decay(step, p, *, lr, weight_decay: Decay = 1e-2):
 
 
 @transform("decay by the schedule", paper="Loshchilov & Hutter 2019", arxiv="1711.05101")
-def decay_by_schedule(step, p, *, lr, base_lr: PositiveRate = 1e-3, weight_decay: Decay = 1e-2):
+def decay_by_schedule(step, p, *, lr, base_lr: PositiveRate = 1e-3, weight_decay: Decay = 1e-5):
     """Shrink the parameter by the schedule's multiplier lr / base_lr alone, as the paper does."""
     return step + lr / base_lr * weight_decay * p
 
