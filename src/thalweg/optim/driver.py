@@ -23,10 +23,12 @@ from thalweg.kernels.table import LayoutChanged, Row
 from thalweg.optim import checkpoint
 from thalweg.optim.parameters import checked_parameters, materialized, tensors_in
 from thalweg.optim.state import unwatched, watched
+from thalweg.optim.timetable import UPDATES, Entry, check_whole_run, found_in, with_numbers
 from thalweg.optim.untraced import untraced
 from thalweg.optim.work import Kind, Work
 from thalweg.rules import Rule
 from thalweg.rules.functional import begin
+from thalweg.schedules import Schedule
 
 Group = dict[str, Any]
 
@@ -107,19 +109,25 @@ class Driver(torch.optim.Optimizer, ABC):
         self.nonfinite = nonfinite
         self.skipped_steps = 0
         self._work: Work | None = None
+        self._timetable: list[Entry] = []
         differentiable = {"differentiable": defaults.get("differentiable", False)}
         super().__init__(materialized(params), {**defaults, **differentiable})
         self.state = watched(self.state)
 
     def add_param_group(self, param_group: Group) -> None:
         """Add a group of parameters; refused with nothing changed if anything in it is illegal."""
-        defaults = self.defaults
+        defaults, entries = self.defaults, []
         if isinstance(param_group, dict):
             settings = {**defaults, **param_group}
+            self._check_schedules(settings)
+            entries = found_in(settings, len(self.param_groups))
+            settings = with_numbers(settings)
             settings["params"] = checked_parameters(settings)
             self._check_unshared(settings)
             self._check_group(settings)
-            param_group = {**param_group, "params": settings["params"]}
+            counted = {UPDATES: 0} if entries else {}
+            param_group = {**counted, **param_group, "params": settings["params"]}
+            param_group |= {entry.key: settings[entry.key] for entry in entries}
             self.defaults = {**defaults, "differentiable": settings["differentiable"]}
         try:
             super().add_param_group(
@@ -127,7 +135,19 @@ class Driver(torch.optim.Optimizer, ABC):
             )  # which asks the defaults whether leaves are needed
         finally:
             self.defaults = defaults
+        self._timetable += entries
         self._work = None
+
+    def _check_schedules(self, group: Group) -> None:
+        numbers = with_numbers(group)
+        for name, hyper in self.rule_of(numbers).hyperparameters.items():
+            value = self._value(group, name) if self._holds(group, name) else None
+            if isinstance(value, Schedule):
+                check_whole_run(value, hyper, type(self).__name__, name)
+
+    def _holds(self, group: Group, name: str) -> bool:
+        key, index = self.places.get(name, (name, None))
+        return index is None or (isinstance(group[key], (tuple, list)) and index < len(group[key]))
 
     def _check_unshared(self, group: Group) -> None:
         homes = {id(p): k for k, each in enumerate(self.param_groups) for p in each["params"]}
@@ -210,6 +230,9 @@ class Driver(torch.optim.Optimizer, ABC):
         loss = None if closure is None else _evaluated(closure)
         if self.nonfinite != "propagate" and not self._finite():
             return loss
+        timetable = self._timetable
+        for entry in timetable:
+            entry.write(self.param_groups[entry.group])
         work = self._work
         if work is None or not work.holds(self):
             work = self._work = self._arranged()
@@ -222,11 +245,18 @@ class Driver(torch.optim.Optimizer, ABC):
             complete = min([launch.take() for launch in work.launches], default=True)
         for launch in work.launches:
             launch.run()
+        if timetable:
+            self._count_update()
         params = work.params
         _mark_changed(params if complete else [p for p in params if p.grad is not None])
         return loss
 
     step.hooked = True  # type: ignore[attr-defined]  # the hooks torch would wrap around it run here
+
+    def _count_update(self) -> None:
+        """Advance the groups whose hyperparameters follow schedules."""
+        for number in {entry.group for entry in self._timetable}:
+            self.param_groups[number][UPDATES] += 1
 
     def _observed_step(self, args: tuple, kwargs: dict) -> Any:
         """Make one update inside a profiler range, with hooks before and after."""
@@ -346,6 +376,8 @@ class Driver(torch.optim.Optimizer, ABC):
         super().__setstate__({**state, "state": watched(state["state"])})
         for group in self.param_groups:
             group.setdefault("differentiable", False)
+        for entry in self.__dict__.setdefault("_timetable", []):
+            entry.adopt(self.param_groups[entry.group])
         self._work = None
 
     def state_dict(self) -> dict[str, Any]:
@@ -358,6 +390,7 @@ class Driver(torch.optim.Optimizer, ABC):
             **super().__getstate__(),
             "state": {key: unwatched(value) for key, value in self.state.items()},
             "nonfinite": self.nonfinite,
+            "_timetable": self._timetable,
             "skipped_steps": self.skipped_steps,
         }
 

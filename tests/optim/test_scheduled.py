@@ -1,0 +1,149 @@
+"""Schedules in place of numbers: as if somebody had set the number before every update."""
+
+import copy
+import pickle
+from typing import Any
+
+import pytest
+import torch
+
+import thalweg
+from thalweg import optim
+from thalweg.errors import BadValue
+from thalweg.schedules import constant, cosine, linear, warm_restarts, warmup
+
+LR = cosine(3e-2, steps=20).after(warmup(5))
+DECAY = linear(0.1, 0.0, steps=20)
+
+
+def leaf() -> torch.nn.Parameter:
+    return torch.nn.Parameter(torch.linspace(-1, 1, 5))
+
+
+def train(optimizer: Any, p: torch.nn.Parameter, updates: range, hand: Any = None) -> None:
+    for k in updates:
+        if hand:
+            optimizer.param_groups[0].update(hand(k))
+        p.grad = torch.sin(p.detach() * k + 1)
+        optimizer.step()
+
+
+def by_hand(updates: int) -> torch.Tensor:
+    p = leaf()
+    optimizer = optim.AdamW([p], lr=1.0)
+    train(optimizer, p, range(updates), lambda k: {"lr": LR(k), "weight_decay": DECAY(k)})
+    return p.detach()
+
+
+def scheduled() -> tuple[Any, torch.nn.Parameter]:
+    p = leaf()
+    return optim.AdamW([p], lr=LR, weight_decay=DECAY), p
+
+
+def test_a_schedule_is_the_number_set_before_every_update() -> None:
+    optimizer, p = scheduled()
+    train(optimizer, p, range(30))
+    assert torch.equal(p.detach(), by_hand(30))
+
+
+def test_the_group_shows_the_number_that_the_last_update_used() -> None:
+    optimizer, p = scheduled()
+    assert optimizer.param_groups[0]["lr"] == LR(0)
+    train(optimizer, p, range(7))
+    assert optimizer.param_groups[0]["lr"] == LR(6)
+    assert optimizer.param_groups[0]["weight_decay"] == DECAY(6)
+
+
+@pytest.mark.parametrize("interrupted", [1, 6, 25])
+def test_a_resumed_run_equals_the_straight_one(interrupted: int) -> None:
+    first, p = scheduled()
+    train(first, p, range(interrupted))
+    second, q = scheduled()
+    q.data.copy_(p.data)
+    second.load_state_dict(copy.deepcopy(first.state_dict()))
+    train(second, q, range(interrupted, 30))
+    assert torch.equal(q.detach(), by_hand(30))
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda each: pickle.loads(pickle.dumps(each))])
+def test_a_copy_goes_on_where_the_original_stands(copied: Any) -> None:
+    optimizer, p = scheduled()
+    train(optimizer, p, range(8))
+    other = copied(optimizer)
+    (q,) = other.param_groups[0]["params"]
+    train(optimizer, p, range(8, 20))
+    train(other, q, range(8, 20))
+    assert torch.equal(p, q)
+
+
+def test_groups_have_schedules_of_their_own() -> None:
+    p, q = leaf(), leaf()
+    groups = [{"params": [p], "lr": linear(1.0, 0.0, steps=3)}, {"params": [q]}]
+    optimizer = thalweg.Optimizer(groups, "sgd", lr=0.5)
+    for _ in range(2):
+        p.grad = q.grad = torch.ones(5)
+        optimizer.step()
+    torch.testing.assert_close(p.detach(), leaf().detach() - 1.5)
+    torch.testing.assert_close(q.detach(), leaf().detach() - 1.0)
+
+
+def test_one_number_of_a_pair_may_follow_a_schedule() -> None:
+    p = leaf()
+    optimizer = optim.Adam([p], betas=(linear(0.9, 0.5, steps=3), 0.999))
+    train(optimizer, p, range(2))
+    assert optimizer.param_groups[0]["betas"] == (0.7, 0.999)
+
+
+def test_a_skipped_update_uses_up_nothing() -> None:
+    p = leaf()
+    optimizer = thalweg.Optimizer([p], "sgd", lr=linear(1.0, 0.0, steps=3), nonfinite="skip")
+    p.grad = torch.full((5,), float("nan"))
+    optimizer.step()
+    train(optimizer, p, range(1))
+    assert optimizer.param_groups[0]["lr"] == 1.0
+
+
+def test_torchs_checkpoints_of_plain_numbers_are_not_touched() -> None:
+    optimizer = optim.AdamW([leaf()])
+    assert "updates" not in optimizer.state_dict()["param_groups"][0]
+
+
+def test_torchs_schedulers_work_on_plain_numbers_beside_a_schedule() -> None:
+    p = leaf()
+    optimizer = optim.AdamW([p], lr=0.1, weight_decay=DECAY)
+    scheduler = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.5)
+    for k in range(3):
+        train(optimizer, p, range(k, k + 1))
+        scheduler.step()
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.0125)
+    assert optimizer.param_groups[0]["weight_decay"] == DECAY(2)
+
+
+def test_a_scheduled_number_set_by_hand_is_refused_and_not_lost() -> None:
+    optimizer, p = scheduled()
+    train(optimizer, p, range(2))
+    optimizer.param_groups[0]["lr"] = 0.5
+    before = p.detach().clone()
+    with pytest.raises(BadValue, match=r"lr follows a schedule, but was set to 0\.5"):
+        optimizer.step()
+    assert torch.equal(p.detach(), before)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"lr": linear(0.1, -0.1, steps=10)}, r"lr=-0\.1 is outside .* at update 9"),
+        ({"betas": (linear(0.9, 1.0, steps=5), 0.999)}, r"=1\.0 is outside .* at update 4"),
+        ({"lr": constant(-1)}, r"lr=-1\.0 is outside .* at update 0"),
+    ],
+)
+def test_a_schedule_that_leaves_the_legal_range_is_refused_at_once(wrong: Any, words: str) -> None:
+    with pytest.raises(BadValue, match=words):
+        optim.AdamW([leaf()], **wrong)
+
+
+def test_a_schedule_without_end_may_be_used() -> None:
+    p = leaf()
+    optimizer = optim.SGD([p], lr=warm_restarts(0.1, first=2))
+    train(optimizer, p, range(3))
+    assert optimizer.param_groups[0]["lr"] == 0.1
