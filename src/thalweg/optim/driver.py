@@ -86,7 +86,7 @@ class Driver(torch.optim.Optimizer, ABC):
 
     def kind_of(self, group: Group) -> Kind:
         """Return the group's rule, and whether its steps are differentiable."""
-        return self.rule_of(group), bool(group["differentiable"])
+        return self.rule_of(group), bool(group.get("differentiable"))
 
     def values_of(self, group: Group) -> list[Any]:
         """Return the group's hyperparameters in the order of its rule.
@@ -107,8 +107,7 @@ class Driver(torch.optim.Optimizer, ABC):
         self.nonfinite = nonfinite
         self.skipped_steps = 0
         self._work: Work | None = None
-        differentiable = {"differentiable": defaults.get("differentiable", False)}
-        super().__init__(materialized(params), {**defaults, **differentiable})
+        super().__init__(materialized(params), defaults)
         self.state = watched(self.state)
 
     def add_param_group(self, param_group: Group) -> None:
@@ -120,7 +119,8 @@ class Driver(torch.optim.Optimizer, ABC):
             self._check_unshared(settings)
             self._check_group(settings)
             param_group = {**param_group, "params": settings["params"]}
-            self.defaults = {**defaults, "differentiable": settings["differentiable"]}
+            differentiable = settings.get("differentiable", False)
+            self.defaults = {**defaults, "differentiable": differentiable}
         try:
             super().add_param_group(
                 param_group
@@ -344,8 +344,6 @@ class Driver(torch.optim.Optimizer, ABC):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__({**state, "state": watched(state["state"])})
-        for group in self.param_groups:
-            group.setdefault("differentiable", False)
         self._work = None
 
     def state_dict(self) -> dict[str, Any]:
