@@ -119,8 +119,8 @@ class Driver(torch.optim.Optimizer, ABC):
             self._check_unshared(settings)
             self._check_group(settings)
             param_group = {**param_group, "params": settings["params"]}
-            differentiable = settings.get("differentiable", False)
-            self.defaults = {**defaults, "differentiable": differentiable}
+            asked = {key: settings[key] for key in ("differentiable",) if key in settings}
+            self.defaults = {**defaults, **asked}
         try:
             super().add_param_group(
                 param_group
