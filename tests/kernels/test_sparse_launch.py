@@ -217,7 +217,7 @@ def test_a_gradient_wider_than_its_parameter_is_taken(engine):
 LAYOUTS = {
     "float32": (lambda p: p.float(), SparseCpuLaunch),
     "float64": (lambda p: p, SparseCpuLaunch),
-    "bfloat16": (lambda p: p.bfloat16(), SparseEagerLaunch),
+    "bfloat16": (lambda p: p.bfloat16(), SparseCpuLaunch),
     "complex": (lambda p: torch.complex(p, -p), SparseEagerLaunch),
     "transposed": (lambda p: p.t().contiguous().t(), SparseEagerLaunch),
     "strided": (lambda p: p.repeat(1, 2)[:, ::2], SparseEagerLaunch),

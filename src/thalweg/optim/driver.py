@@ -88,7 +88,7 @@ class Driver(torch.optim.Optimizer, ABC):
 
     def kind_of(self, group: Group) -> Kind:
         """Return the group's rule, and whether its steps are differentiable."""
-        return self.rule_of(group), bool(group["differentiable"])
+        return self.rule_of(group), bool(group.get("differentiable"))
 
     def values_of(self, group: Group) -> list[Any]:
         """Return the group's hyperparameters in the order of its rule.
@@ -110,8 +110,7 @@ class Driver(torch.optim.Optimizer, ABC):
         self.skipped_steps = 0
         self._work: Work | None = None
         self._timetable: list[Entry] = []
-        differentiable = {"differentiable": defaults.get("differentiable", False)}
-        super().__init__(materialized(params), {**defaults, **differentiable})
+        super().__init__(materialized(params), defaults)
         self.state = watched(self.state)
 
     def add_param_group(self, param_group: Group) -> None:
@@ -128,7 +127,8 @@ class Driver(torch.optim.Optimizer, ABC):
             counted = {UPDATES: 0} if entries else {}
             param_group = {**counted, **param_group, "params": settings["params"]}
             param_group |= {entry.key: settings[entry.key] for entry in entries}
-            self.defaults = {**defaults, "differentiable": settings["differentiable"]}
+            asked = {key: settings[key] for key in ("differentiable",) if key in settings}
+            self.defaults = {**defaults, **asked}
         try:
             super().add_param_group(
                 param_group
@@ -374,8 +374,6 @@ class Driver(torch.optim.Optimizer, ABC):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__({**state, "state": watched(state["state"])})
-        for group in self.param_groups:
-            group.setdefault("differentiable", False)
         for entry in self.__dict__.setdefault("_timetable", []):
             entry.adopt(self.param_groups[entry.group])
         self._work = None

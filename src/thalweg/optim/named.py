@@ -183,8 +183,6 @@ class SparseAdam(Named):
     def state_dict(self) -> dict[str, Any]:
         """Return state and groups as torch's SparseAdam has them, where a step is no tensor."""
         found = super().state_dict()
-        for group in found["param_groups"]:
-            del group["differentiable"]
         for entry in found["state"].values():
             if isinstance(entry, dict) and "step" in entry:
                 entry["step"] = int(entry["step"])
