@@ -84,7 +84,8 @@ class Driver(torch.optim.Optimizer, ABC):
 
     def settings_read(self) -> list[str]:
         """Return the keys of a group on which its rule and hyperparameters depend."""
-        return [key for key in self.defaults if key not in UNREAD]
+        shared = set.intersection(*(set(group) for group in self.param_groups))
+        return [key for key in self.defaults if key in shared and key not in UNREAD]
 
     def kind_of(self, group: Group) -> Kind:
         """Return the group's rule, and whether its steps are differentiable."""
