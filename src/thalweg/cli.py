@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from thalweg import __version__, problems, report, rules
+from thalweg import __version__, problems, report, rules, schedules
 from thalweg.errors import ThalwegError
 
 if TYPE_CHECKING:
@@ -162,6 +162,12 @@ def _show(plan: Plan, finished: list[Run], place: Path) -> None:
     result = conclude(plan, finished)
     screen.print(report.summary(result))
     screen.print(f"Page: {report.page(result, place)}", highlight=False, soft_wrap=True)
+
+
+@app.command("schedules")
+def show_schedules() -> None:
+    """List the schedules: how each is called, what it does, and its paper."""
+    screen.print(report.schedule_listing(schedules.catalogue.values()))
 
 
 @app.command("rules")

@@ -5,7 +5,9 @@ import math
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
+from thalweg.cli import app
 from thalweg.errors import BadType, BadValue, UnknownName
 from thalweg.schedules import (
     Schedule,
@@ -154,3 +156,11 @@ def test_products_are_of_values_at_the_same_update() -> None:
 def test_what_cannot_be_used_is_refused(make, error, words) -> None:
     with pytest.raises(error, match=words):
         make()
+
+
+def test_the_command_lists_every_kind_and_how_it_is_called() -> None:
+    shown = CliRunner().invoke(app, ["schedules"])
+    assert shown.exit_code == 0
+    for kind in catalogue.values():
+        assert kind.name in shown.output
+    assert "cosine(value, *, steps, floor=0.0)" in shown.output

@@ -31,6 +31,7 @@ from thalweg.rules.functional import begin
 from thalweg.schedules import Schedule
 
 Group = dict[str, Any]
+Number = float | Tensor | Schedule
 
 _global_pre = torch_optimizer._global_optimizer_pre_hooks
 _global_post = torch_optimizer._global_optimizer_post_hooks

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from thalweg.errors import BadValue
-from thalweg.optim.driver import Driver, Group
+from thalweg.optim.driver import Driver, Group, Number
 from thalweg.rules import Rule, chain, find
 from thalweg.rules.transforms import ascend, decay, l2_decay
 
@@ -41,8 +41,8 @@ class SGD(Named):
     shows_step = False
 
     def __init__(
-        self, params: Any, lr: Any = 1e-3, momentum: float = 0, dampening: float = 0,
-        weight_decay: Any = 0, nesterov: bool = False, *, maximize: bool = False,
+        self, params: Any, lr: Number = 1e-3, momentum: Number = 0, dampening: Number = 0,
+        weight_decay: Number = 0, nesterov: bool = False, *, maximize: bool = False,
         foreach: bool | None = None, differentiable: bool = False, fused: bool | None = None,
     ) -> None:  # fmt: skip
         super().__init__(params, settings(locals()))
@@ -65,8 +65,8 @@ class Adagrad(Named):
     """Adagrad; like torch's, it makes the state of every parameter at once."""
 
     def __init__(
-        self, params: Any, lr: Any = 1e-2, lr_decay: float = 0, weight_decay: float = 0,
-        initial_accumulator_value: float = 0, eps: float = 1e-10, foreach: bool | None = None, *,
+        self, params: Any, lr: Number = 1e-2, lr_decay: Number = 0, weight_decay: Number = 0,
+        initial_accumulator_value: Number = 0, eps: Number = 1e-10, foreach: bool | None = None, *,
         maximize: bool = False, differentiable: bool = False, fused: bool | None = None,
     ) -> None:  # fmt: skip
         super().__init__(params, settings(locals()))
@@ -88,8 +88,8 @@ class Adadelta(Named):
     """Adadelta, whose step the paper's way has no learning rate; lr = 1 leaves it so."""
 
     def __init__(
-        self, params: Any, lr: Any = 1.0, rho: float = 0.9, eps: float = 1e-6,
-        weight_decay: float = 0, foreach: bool | None = None, *, capturable: bool = False,
+        self, params: Any, lr: Number = 1.0, rho: Number = 0.9, eps: Number = 1e-6,
+        weight_decay: Number = 0, foreach: bool | None = None, *, capturable: bool = False,
         maximize: bool = False, differentiable: bool = False,
     ) -> None:  # fmt: skip
         super().__init__(params, settings(locals()))
@@ -103,8 +103,8 @@ class RMSprop(Named):
     """RMSprop, centered and with momentum if asked for."""
 
     def __init__(
-        self, params: Any, lr: Any = 1e-2, alpha: float = 0.99, eps: float = 1e-8,
-        weight_decay: float = 0, momentum: float = 0, centered: bool = False,
+        self, params: Any, lr: Number = 1e-2, alpha: Number = 0.99, eps: Number = 1e-8,
+        weight_decay: Number = 0, momentum: Number = 0, centered: bool = False,
         capturable: bool = False, foreach: bool | None = None, maximize: bool = False,
         differentiable: bool = False,
     ) -> None:  # fmt: skip
@@ -126,8 +126,8 @@ class Adam(Named):
     places = BETAS
 
     def __init__(
-        self, params: Any, lr: Any = 1e-3, betas: tuple[Any, Any] = (0.9, 0.999),
-        eps: float = 1e-8, weight_decay: float = 0, amsgrad: bool = False, *,
+        self, params: Any, lr: Number = 1e-3, betas: tuple[Number, Number] = (0.9, 0.999),
+        eps: Number = 1e-8, weight_decay: Number = 0, amsgrad: bool = False, *,
         foreach: bool | None = None, maximize: bool = False, capturable: bool = False,
         differentiable: bool = False, fused: bool | None = None,
         decoupled_weight_decay: bool = False,
@@ -147,8 +147,8 @@ class AdamW(Named):
     places = BETAS
 
     def __init__(
-        self, params: Any, lr: Any = 1e-3, betas: tuple[Any, Any] = (0.9, 0.999),
-        eps: float = 1e-8, weight_decay: float = 1e-2, amsgrad: bool = False, *,
+        self, params: Any, lr: Number = 1e-3, betas: tuple[Number, Number] = (0.9, 0.999),
+        eps: Number = 1e-8, weight_decay: Number = 1e-2, amsgrad: bool = False, *,
         maximize: bool = False, foreach: bool | None = None, capturable: bool = False,
         differentiable: bool = False, fused: bool | None = None,
     ) -> None:  # fmt: skip
@@ -171,8 +171,8 @@ class SparseAdam(Named):
     places = BETAS
 
     def __init__(
-        self, params: Any, lr: Any = 1e-3, betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8, maximize: bool = False,
+        self, params: Any, lr: Number = 1e-3, betas: tuple[Number, Number] = (0.9, 0.999),
+        eps: Number = 1e-8, maximize: bool = False,
     ) -> None:  # fmt: skip
         super().__init__(params, settings(locals()))
 
@@ -195,8 +195,8 @@ class Adamax(Named):
     places = BETAS
 
     def __init__(
-        self, params: Any, lr: Any = 2e-3, betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8, weight_decay: float = 0, foreach: bool | None = None, *,
+        self, params: Any, lr: Number = 2e-3, betas: tuple[Number, Number] = (0.9, 0.999),
+        eps: Number = 1e-8, weight_decay: Number = 0, foreach: bool | None = None, *,
         maximize: bool = False, differentiable: bool = False, capturable: bool = False,
     ) -> None:  # fmt: skip
         super().__init__(params, settings(locals()))
@@ -212,8 +212,8 @@ class NAdam(Named):
     places = BETAS
 
     def __init__(
-        self, params: Any, lr: Any = 2e-3, betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8, weight_decay: float = 0, momentum_decay: float = 4e-3,
+        self, params: Any, lr: Number = 2e-3, betas: tuple[Number, Number] = (0.9, 0.999),
+        eps: Number = 1e-8, weight_decay: Number = 0, momentum_decay: Number = 4e-3,
         decoupled_weight_decay: bool = False, *, foreach: bool | None = None,
         maximize: bool = False, capturable: bool = False, differentiable: bool = False,
     ) -> None:  # fmt: skip
@@ -230,8 +230,8 @@ class RAdam(Named):
     places = BETAS
 
     def __init__(
-        self, params: Any, lr: Any = 1e-3, betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8, weight_decay: float = 0, decoupled_weight_decay: bool = False, *,
+        self, params: Any, lr: Number = 1e-3, betas: tuple[Number, Number] = (0.9, 0.999),
+        eps: Number = 1e-8, weight_decay: Number = 0, decoupled_weight_decay: bool = False, *,
         foreach: bool | None = None, maximize: bool = False, capturable: bool = False,
         differentiable: bool = False,
     ) -> None:  # fmt: skip
@@ -251,8 +251,8 @@ class Rprop(Named):
     }  # fmt: skip
 
     def __init__(
-        self, params: Any, lr: Any = 1e-2, etas: tuple[float, float] = (0.5, 1.2),
-        step_sizes: tuple[float, float] = (1e-6, 50), *, capturable: bool = False,
+        self, params: Any, lr: Number = 1e-2, etas: tuple[Number, Number] = (0.5, 1.2),
+        step_sizes: tuple[Number, Number] = (1e-6, 50), *, capturable: bool = False,
         foreach: bool | None = None, maximize: bool = False, differentiable: bool = False,
     ) -> None:  # fmt: skip
         super().__init__(params, settings(locals()))

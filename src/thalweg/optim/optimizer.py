@@ -7,6 +7,7 @@ from thalweg.algebra import source
 from thalweg.errors import BadType, UnknownName, nearest
 from thalweg.kernels.plan import lower
 from thalweg.optim.driver import Driver, Group
+from thalweg.optim.timetable import with_numbers
 from thalweg.rules import Rule, catalogue, find, transforms
 
 _SETTABLE: set[str] = {
@@ -20,7 +21,8 @@ class Optimizer(Driver):
 
     ``Optimizer(model.parameters(), chain(clip_by_global_norm, adam, decay), lr=3e-4)``
 
-    Hyperparameters are the rule's, by name, and may differ between parameter groups. A real
+    Hyperparameters are the rule's, by name, and may differ between parameter groups. Each is a
+    number or a schedule, such as ``lr=cosine(3e-4, steps=10_000).after(warmup(500))``. A real
     ``torch.optim.Optimizer``: groups, closures, hooks, schedulers and checkpoints work as there.
 
     *like* asks for another convention by the same name, torch's being the default:
@@ -54,7 +56,7 @@ class Optimizer(Driver):
                 f"rule is {type(rule).__name__} ({rule!r}); expected a Rule, a chain of rules and "
                 "transforms, or a name such as 'adam'."
             )
-        settings = self.rule.settings(**hyper)
+        settings = {**self.rule.settings(**with_numbers(hyper)), **hyper}
         lower(self.rule)
         super().__init__(params, {**settings, "differentiable": differentiable}, nonfinite)
 

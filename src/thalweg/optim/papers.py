@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 from thalweg.errors import BadValue, UnknownName, nearest
-from thalweg.optim.driver import Group
+from thalweg.optim.driver import Group, Number
 from thalweg.optim.named import BETAS, Named, decay_kind, settings, with_switches
 from thalweg.rules import Rule
 
@@ -13,8 +13,8 @@ class SGDW(Named):
     """Gradient descent with momentum and decoupled weight decay."""
 
     def __init__(
-        self, params: Any, lr: Any = 1e-3, momentum: float = 0.9, weight_decay: Any = 1e-2,
-        dampening: float = 0, *, maximize: bool = False, differentiable: bool = False,
+        self, params: Any, lr: Number = 1e-3, momentum: Number = 0.9, weight_decay: Number = 1e-2,
+        dampening: Number = 0, *, maximize: bool = False, differentiable: bool = False,
     ) -> None:  # fmt: skip
         super().__init__(params, settings(locals()))
 
@@ -62,7 +62,7 @@ class PowerSign(Signed):
     """PowerSign: the step is multiplied by alpha where gradient and momentum agree in sign."""
 
     def __init__(
-        self, params: Any, lr: Any = 0.1, beta: float = 0.9, alpha: float = math.e,
+        self, params: Any, lr: Number = 0.1, beta: Number = 0.9, alpha: Number = math.e,
         decay: str = "none", decay_steps: float | None = None, periods: float | None = None, *,
         maximize: bool = False, differentiable: bool = False,
     ) -> None:  # fmt: skip
@@ -73,7 +73,7 @@ class AddSign(Signed):
     """AddSign: the step is doubled where gradient and momentum agree in sign, else cancelled."""
 
     def __init__(
-        self, params: Any, lr: Any = 0.1, beta: float = 0.9, alpha: float = 1,
+        self, params: Any, lr: Number = 0.1, beta: Number = 0.9, alpha: Number = 1,
         decay: str = "none", decay_steps: float | None = None, periods: float | None = None, *,
         maximize: bool = False, differentiable: bool = False,
     ) -> None:  # fmt: skip
@@ -86,8 +86,8 @@ class Lion(Named):
     places = BETAS
 
     def __init__(
-        self, params: Any, lr: Any = 1e-4, betas: tuple[float, float] = (0.9, 0.99),
-        weight_decay: float = 0, *, maximize: bool = False, differentiable: bool = False,
+        self, params: Any, lr: Number = 1e-4, betas: tuple[Number, Number] = (0.9, 0.99),
+        weight_decay: Number = 0, *, maximize: bool = False, differentiable: bool = False,
     ) -> None:  # fmt: skip
         super().__init__(params, settings(locals()))
 
@@ -102,8 +102,8 @@ class Yogi(Named):
     places = BETAS
 
     def __init__(
-        self, params: Any, lr: Any = 1e-2, betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-3, weight_decay: float = 0, initial_accumulator_value: float = 1e-6, *,
+        self, params: Any, lr: Number = 1e-2, betas: tuple[Number, Number] = (0.9, 0.999),
+        eps: Number = 1e-3, weight_decay: Number = 0, initial_accumulator_value: Number = 1e-6, *,
         maximize: bool = False, differentiable: bool = False,
     ) -> None:  # fmt: skip
         super().__init__(params, settings(locals()))
@@ -119,8 +119,8 @@ class AdaBelief(Named):
     places = BETAS
 
     def __init__(
-        self, params: Any, lr: Any = 1e-3, betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8, weight_decay: float = 0, decoupled_weight_decay: bool = False, *,
+        self, params: Any, lr: Number = 1e-3, betas: tuple[Number, Number] = (0.9, 0.999),
+        eps: Number = 1e-8, weight_decay: Number = 0, decoupled_weight_decay: bool = False, *,
         maximize: bool = False, differentiable: bool = False,
     ) -> None:  # fmt: skip
         super().__init__(params, settings(locals()))
@@ -134,8 +134,8 @@ class LARS(Named):
     """LARS: momentum in which each tensor moves by a set share of its own norm."""
 
     def __init__(
-        self, params: Any, lr: Any = 0.1, momentum: float = 0.9, weight_decay: float = 0,
-        trust_coefficient: float = 1e-3, *, maximize: bool = False, differentiable: bool = False,
+        self, params: Any, lr: Number = 0.1, momentum: Number = 0.9, weight_decay: Number = 0,
+        trust_coefficient: Number = 1e-3, *, maximize: bool = False, differentiable: bool = False,
     ) -> None:  # fmt: skip
         super().__init__(params, settings(locals()))
 
@@ -150,8 +150,8 @@ class LAMB(Named):
     places = BETAS
 
     def __init__(
-        self, params: Any, lr: Any = 1e-3, betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-6, weight_decay: float = 1e-2, *, maximize: bool = False,
+        self, params: Any, lr: Number = 1e-3, betas: tuple[Number, Number] = (0.9, 0.999),
+        eps: Number = 1e-6, weight_decay: Number = 1e-2, *, maximize: bool = False,
         differentiable: bool = False,
     ) -> None:  # fmt: skip
         super().__init__(params, settings(locals()))

@@ -15,6 +15,7 @@ from rich.tree import Tree
 if TYPE_CHECKING:
     from thalweg.algebra import Hyperparameter
     from thalweg.rules import Rule
+    from thalweg.schedules import Kind
 
 _COMMANDS = {
     "thalweg race": "every rule on handwritten digits: a table and a page, in under a minute",
@@ -55,6 +56,17 @@ def listing(rules: Iterable[Rule]) -> RenderableType:
         drawn.add_row(rule.key, Text.assemble((rule.name, "bold"), f"  {rule.summary}"))
         drawn.add_row("", Text(_origin(rule), style="dim"))
     return Group(drawn, "", "thalweg rules KEY shows one of them in full.")
+
+
+def schedule_listing(kinds: Iterable[Kind]) -> RenderableType:
+    """Return the kinds of schedules one below the other: call, what it does, and its paper."""
+    drawn = Table.grid(padding=(0, 2))
+    for kind in kinds:
+        drawn.add_row(Text(kind.signature, style="cyan"))
+        drawn.add_row(Padding(Text(kind.summary), (0, 0, 0, 2)))
+        if kind.source:
+            drawn.add_row(Padding(Text(kind.source, style="dim"), (0, 0, 0, 2)))
+    return drawn
 
 
 def family_tree(rules: Iterable[Rule]) -> RenderableType:

@@ -93,7 +93,9 @@ def _cycle(k, first, factor):
 def warm_restarts(k, value, *, first, factor=2.0, floor=0.0):
     """Fall along half a cosine again and again, each cycle longer by a factor than the last."""
     if factor < 1:
-        raise BadValue(f"warm_restarts: factor={factor!r}; cycles cannot get shorter, so at least 1.")
+        raise BadValue(
+            f"warm_restarts: factor={factor!r}; cycles cannot get shorter, so at least 1."
+        )
     done, length = _cycle(k, first, factor)
     return floor + 0.5 * (value - floor) * (1 + cos(pi * (done / length)))
 

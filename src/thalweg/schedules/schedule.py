@@ -82,7 +82,7 @@ def join(first: Schedule, *others: Schedule) -> Schedule:
         begins = joined.horizon
         (later,) = substitute((other.value,), {K: K - begins})
         horizon = None if other.horizon is None else begins + other.horizon
-        joined = Schedule(where(K < begins, joined.value, later), horizon)
+        joined = Schedule(where(begins > K, joined.value, later), horizon)
     return joined
 
 
