@@ -54,6 +54,10 @@ def measure(chunk: int, huge: bool) -> str:
                 state[slot] = on_huge_pages(state[slot], state[slot])
     ours.step()
     theirs.step()
+    if huge:
+        for state in theirs.state.values():
+            for slot in ("exp_avg", "exp_avg_sq"):
+                state[slot] = on_huge_pages(state[slot], state[slot])
     times, ratios = [], []
     for _ in range(ROUNDS):
         start = time.perf_counter()

@@ -90,16 +90,14 @@ def foreach_lamb(params: list) -> Callable[[], None]:
         torch._foreach_lerp_(m, gs, 0.1)
         torch._foreach_mul_(v, 0.999)
         torch._foreach_addcmul_(v, gs, gs, 0.001)
-        root = torch._foreach_sqrt(torch._foreach_div(v, 1 - 0.999**t))
+        root = torch._foreach_div(v, 1 - 0.999**t)
+        torch._foreach_sqrt_(root)
         torch._foreach_add_(root, 1e-6)
-        update = torch._foreach_div(torch._foreach_div(m, 1 - 0.9**t), root)
+        update = torch._foreach_div(m, 1 - 0.9**t)
+        torch._foreach_div_(update, root)
         torch._foreach_add_(update, params, alpha=1e-2)
-        lengths, strides = torch._foreach_norm(params), torch._foreach_norm(update)
-        ratios = [
-            torch.where((w > 0) & (u > 0), w / u, 1.0)
-            for w, u in zip(lengths, strides, strict=True)
-        ]
-        torch._foreach_mul_(update, ratios)
+        w, u = (torch.stack(torch._foreach_norm(each)) for each in (params, update))
+        torch._foreach_mul_(update, list(torch.where((w > 0) & (u > 0), w / u, 1.0)))
         torch._foreach_add_(params, update, alpha=-1e-3)
 
     return step

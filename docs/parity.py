@@ -446,6 +446,10 @@ MEANINGS = (
         settings=DECAYING,
     ),
     Meaning(
+        "adamw_optax", partial(by_torch, make=torch.optim.AdamW, weight_decay=1e-4),
+        "optax, `adamw`, by torch's", "weight_decay = 1e-4, not 1e-2",
+    ),
+    Meaning(
         "adamw_paper", said_by.adamw, f"{LOSHCHILOV}, Algorithm 2",
         "weight_decay times lr / base_lr instead of lr; lr halved half-way", SCHEDULED,
     ),

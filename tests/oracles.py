@@ -480,6 +480,12 @@ class Adamw(Adam):
         return super().update(g) + self.lr * self.weight_decay * self.p
 
 
+class AdamwOptax(Adamw):
+    """The same with optax's default decay."""
+
+    weight_decay = 1e-4
+
+
 class AdamwPaper(Adam):
     """Loshchilov & Hutter 2017, Algorithm 2: decay scaled by the schedule's multiplier alone."""
 
@@ -806,6 +812,7 @@ ORACLES: dict[str, type[Oracle]] = {
     "rmsprop_keras": RmspropKeras,
     "sgdw_paper": SgdwPaper,
     "adamw_paper": AdamwPaper,
+    "adamw_optax": AdamwOptax,
 }
 
 

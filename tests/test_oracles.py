@@ -348,6 +348,7 @@ TORCH: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "rmsprop_keras": partial(torch_rmsprop_paper, eps=1e-7),
     "sgdw_paper": torch_sgdw_paper,
     "adamw_paper": torch_adamw_paper,
+    "adamw_optax": partial(torch.optim.AdamW, weight_decay=1e-4),
 }
 
 
@@ -565,6 +566,7 @@ SETTINGS: dict[str, list[Hyper]] = {
     "momentum_paper": [{"lr": 0.1, "momentum": 0.5}],
     "sgdw_paper": [{"lr": 0.1, "base_lr": 0.2}],
     "adamw_paper": [{"lr": 0.1, "base_lr": 0.2}],
+    "adamw_optax": [{"lr": 0.1, "weight_decay": 0.5}],
     "adagrad_keras": [{"lr": 0.5}],
     "rmsprop_keras": [{"lr": 0.1}],
     "nesterov_keras": [{"lr": 0.1, "momentum": 0.5}],

@@ -2,7 +2,7 @@
 
 import pytest
 
-from thalweg.algebra import constant, sqrt, symbol, where
+from thalweg.algebra import constant, sqrt, sum_tensor, symbol, where
 from thalweg.algebra.simplify import simplified
 
 x, y, t = symbol("input", "g"), symbol("hyper", "lr"), symbol("clock", "t")
@@ -26,3 +26,7 @@ def test_a_law_leads_to_the_shorter_form(longer, shorter):
 @pytest.mark.parametrize("kept", [x + y, x - y, y * x, x / y, x**y, 0 ** (x + 1), x * 2])
 def test_what_no_law_covers_stays(kept):
     assert simplified((kept,))[0] is kept
+
+
+def test_a_sum_over_elements_is_not_folded():
+    assert simplified((sum_tensor(x * 0),))[0] is sum_tensor(constant(0))

@@ -2,6 +2,7 @@
 
 import inspect
 import math
+import pickle
 from typing import Any
 
 import pytest
@@ -11,16 +12,18 @@ import thalweg
 from thalweg import optim
 from thalweg.errors import BadType, BadValue, UnknownName
 from thalweg.rules import chain, decay, find
+from thalweg.schedules import linear
 from thalweg.testing import check_optimizer
 
-PAPERS: dict[str, tuple[str, dict[str, Any]]] = {
-    "PowerSign": ("powersign", {}),
-    "AddSign": ("addsign", {}),
-    "Lion": ("lion", {}),
-    "Yogi": ("yogi", {}),
-    "AdaBelief": ("adabelief", {}),
-    "LARS": ("lars", {}),
-    "LAMB": ("lamb", {}),
+PAPERS = {
+    "PowerSign": "powersign",
+    "AddSign": "addsign",
+    "Lion": "lion",
+    "Yogi": "yogi",
+    "AdaBelief": "adabelief",
+    "LARS": "lars",
+    "LAMB": "lamb",
+    "SGDW": "sgdw",
 }
 
 
@@ -46,9 +49,9 @@ def moved(optimizer: torch.optim.Optimizer, steps: int = 6) -> list[torch.Tensor
 
 @pytest.mark.parametrize("name", PAPERS)
 def test_a_class_runs_the_rule_of_its_name_with_the_same_defaults(name: str) -> None:
-    key, settings = PAPERS[name]
+    key = PAPERS[name]
     ours = moved(getattr(optim, name)(model()))
-    plain = moved(thalweg.Optimizer(model(), key, **settings))
+    plain = moved(thalweg.Optimizer(model(), key))
     assert all(torch.equal(a, b) for a, b in zip(ours, plain, strict=True))
 
 
@@ -127,3 +130,50 @@ def _checks() -> list[Any]:
 @pytest.mark.parametrize("check", _checks())
 def test_optimizer_contract(check: Any) -> None:
     check()
+
+
+def test_a_class_of_ones_own_may_wrap_the_signs() -> None:
+    class Mine(optim.PowerSign):
+        pass
+
+    moved(Mine(model()))
+
+
+@pytest.mark.parametrize("rule", ["adamw_paper", "sgdw_paper"])
+def test_decay_by_the_schedule_is_measured_from_the_rate_given(rule: str) -> None:
+    optimizer = thalweg.Optimizer(model(), rule, lr=0.1, weight_decay=0.01)
+    assert optimizer.param_groups[0]["base_lr"] == 0.1
+    falling = thalweg.Optimizer(model(), rule, lr=linear(0.0, 0.2, steps=5))
+    assert falling.param_groups[0]["base_lr"] == 0.2
+    chosen = thalweg.Optimizer(model(), rule, lr=0.1, base_lr=0.3)
+    assert chosen.param_groups[0]["base_lr"] == 0.3
+
+
+def test_centring_refuses_complex_parameters() -> None:
+    p = torch.nn.Parameter(torch.ones(2, 3, dtype=torch.complex64))
+    with pytest.raises(BadType, match="means over the units of a layer"):
+        thalweg.Optimizer([p], chain(thalweg.rules.centre, find("sgd")))
+
+
+def test_a_sparse_gradient_cannot_be_differentiated_through() -> None:
+    p = torch.ones(4, 2, requires_grad=True)
+    q = p.clone()
+    optimizer = optim.Adam([q], differentiable=True)
+    q.grad = torch.ones(4, 2).to_sparse(1)
+    with pytest.raises(BadType, match="differentiable=True takes dense gradients"):
+        optimizer.step()
+
+
+def test_a_checkpoint_does_not_decide_whether_steps_are_differentiable() -> None:
+    plain = optim.Adam(model())
+    moved(plain)
+    recorded = optim.Adam([p.detach().clone() for p in model()], differentiable=True)
+    recorded.load_state_dict(plain.state_dict())
+    assert recorded.param_groups[0]["differentiable"] is True
+    plain.load_state_dict(recorded.state_dict())
+    assert plain.param_groups[0]["differentiable"] is False
+
+
+@pytest.mark.parametrize("name", ["adamw", "lamb", "nadam_keras"])
+def test_a_rule_of_the_registry_is_itself_after_pickling(name: str) -> None:
+    assert pickle.loads(pickle.dumps(find(name))) is find(name)

@@ -7,7 +7,7 @@ whether two rules are one algorithm once some of their numbers are fixed.
 from collections.abc import Callable
 
 from thalweg.algebra.expr import CONDITIONS, Expr, constant, node, postorder, substitute, symbol
-from thalweg.algebra.operations import OPERATIONS, apply
+from thalweg.algebra.operations import OPERATIONS, REDUCTIONS, apply
 
 _CLOCK = symbol("clock", "t")
 _ZERO, _ONE = constant(0.0), constant(1.0)
@@ -30,7 +30,7 @@ def simplified(roots: tuple[Expr, ...]) -> tuple[Expr, ...]:
 
 def _simpler(op: str, args: tuple[Expr, ...]) -> Expr:
     numbers = [arg.payload for arg in args if arg.op == "constant"]
-    if len(numbers) == len(args) and op not in CONDITIONS:
+    if len(numbers) == len(args) and op not in (*CONDITIONS, *REDUCTIONS, "unit_mean", "normal"):
         return constant(apply(op, *numbers))
     law = _LAWS.get(op)
     return law(*args) if law else node(op, *args)

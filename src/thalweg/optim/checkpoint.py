@@ -79,7 +79,7 @@ def _group(driver: "Driver", own: Group, saved: Group) -> Group:
                 f"{type(driver).__name__}: the checkpoint was saved with {key}={saved[key]!r}, "
                 f"another rule than {key}={own[key]!r}. Build the optimizer that was saved."
             )
-    kept = {key: _copied(value) for key, value in saved.items() if key != "params"}
+    kept = {k: _copied(v) for k, v in saved.items() if k not in ("params", "differentiable")}
     defaults = {key: value for key, value in own.items() if key != "params"}
     return {**defaults, **kept, "params": own["params"]}
 

@@ -141,6 +141,8 @@ class Driver(torch.optim.Optimizer, ABC):
         self._work = None
 
     def _check_schedules(self, group: Group) -> None:
+        if not found_in(group, 0):
+            return
         numbers = with_numbers(group)
         for name, hyper in self.rule_of(numbers).hyperparameters.items():
             value = self._value(group, name) if self._holds(group, name) else None
@@ -180,6 +182,11 @@ class Driver(torch.optim.Optimizer, ABC):
                 f"{rule.name} looks at the sign of the gradient, and complex numbers have none. "
                 "Train the real and imaginary parts as two real parameters, or choose a rule "
                 "without signs, such as adam."
+            )
+        if "unit_mean" in operations and any(p.is_complex() for p in params):
+            raise BadType(
+                f"{rule.name} takes means over the units of a layer, which are not defined here "
+                "for complex numbers. Leave the transform out, or train real parameters."
             )
         empty = [k for k, p in enumerate(params) if not is_lazy(p) and p.numel() == 0]
         if empty and operations & {"sum_tensor", "mean_tensor"}:
@@ -318,7 +325,7 @@ class Driver(torch.optim.Optimizer, ABC):
 
     def _check_fit(self, kinds: list[Kind]) -> None:
         """Refuse gradients and state that do not fit, before state is begun for any parameter."""
-        for (rule, _), group in zip(kinds, self.param_groups, strict=True):
+        for (rule, differentiable), group in zip(kinds, self.param_groups, strict=True):
             slots = [k for k, v in rule.signature.slots.items() if not isinstance(v, Scalar)]
             for p in (each for each in group["params"] if each.grad is not None):
                 state = self.state.get(p, {})
@@ -330,6 +337,7 @@ class Driver(torch.optim.Optimizer, ABC):
                     check_placed_alike(value, p, f"the state {name!r}")
                 if row.names_rows:
                     lower(rule).check_sparse()
+                    _check_recordable(differentiable, shard_of(p) is not None)
 
     def _row(self, rule: Rule, p: Tensor, number: int, place: int) -> Row:
         """Return the row of parameter *p*, of group *number* and the *place*-th of all."""
@@ -403,6 +411,15 @@ def _begin(initial: Any, p: Tensor, settings: Mapping[str, Any]) -> Any:
     if p.is_complex() and not isinstance(initial, Scalar):
         return torch.view_as_complex(begin(initial, torch.view_as_real(p), settings)).clone()
     return begin(initial, p, settings)
+
+
+def _check_recordable(differentiable: bool, spread: bool) -> None:
+    """Refuse sparse gradients where whole tensors are needed."""
+    if differentiable or spread:
+        raise BadType(
+            f"{'differentiable=True' if differentiable else 'a parameter spread over processes'} "
+            "takes dense gradients, and this one is sparse. Use nn.Embedding(sparse=False)."
+        )
 
 
 def _number(value: Any) -> Any:

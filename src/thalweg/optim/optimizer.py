@@ -7,13 +7,18 @@ from thalweg.algebra import source
 from thalweg.errors import BadType, UnknownName, nearest
 from thalweg.kernels.plan import lower
 from thalweg.optim.driver import Driver, Group
-from thalweg.optim.timetable import with_numbers
-from thalweg.rules import Rule, catalogue, find, transforms
+from thalweg.optim.timetable import largest, with_numbers
+from thalweg.rules import Rule, catalogue, find, transforms, variants
 
 _SETTABLE: set[str] = {
-    "betas", *(name for each in catalogue.values() for name in each.hyperparameters),
+    "betas", "etas", "step_sizes", "maximize", "nesterov", "amsgrad", "centered", "decay",
+    "decoupled_weight_decay", "like", "nonfinite", "rule",
+    *(name for each in {**catalogue, **variants}.values() for name in each.hyperparameters),
     *(name for each in transforms.values() for name in each.signature.hyperparameters),
 }  # fmt: skip
+
+_PEAKS = {"base_lr", "max_lr"}
+"""What decays measure lr by; unless given it is the lr, or the highest that its schedule goes."""
 
 
 class Optimizer(Driver):
@@ -57,6 +62,7 @@ class Optimizer(Driver):
                 "transforms, or a name such as 'adam'."
             )
         settings = {**self.rule.settings(**with_numbers(hyper)), **hyper}
+        settings |= {name: largest(settings["lr"]) for name in _PEAKS & set(settings) - set(hyper)}
         lower(self.rule)
         super().__init__(params, {**settings, "differentiable": differentiable}, nonfinite)
 

@@ -34,6 +34,8 @@ class Signed(Named):
     the restarts; unless given it is the rule's own: half a wave, or one period.
     """
 
+    family: str
+
     def _check_group(self, group: Group) -> None:
         name, decay = type(self).__name__, group["decay"]
         if decay not in DECAYS:
@@ -55,11 +57,13 @@ class Signed(Named):
     def rule_of(self, group: Group) -> Rule:
         """Return the variant that decays as the group asks."""
         variant = "" if group["decay"] == "none" else f"_{group['decay']}"
-        return with_switches(f"{type(self).__name__.lower()}{variant}", "none", group["maximize"])
+        return with_switches(f"{self.family}{variant}", "none", group["maximize"])
 
 
 class PowerSign(Signed):
     """PowerSign: the step is multiplied by alpha where gradient and momentum agree in sign."""
+
+    family = "powersign"
 
     def __init__(
         self, params: Any, lr: Number = 0.1, beta: Number = 0.9, alpha: Number = math.e,
@@ -71,6 +75,8 @@ class PowerSign(Signed):
 
 class AddSign(Signed):
     """AddSign: the step is doubled where gradient and momentum agree in sign, else cancelled."""
+
+    family = "addsign"
 
     def __init__(
         self, params: Any, lr: Number = 0.1, beta: Number = 0.9, alpha: Number = 1,

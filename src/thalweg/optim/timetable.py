@@ -59,12 +59,14 @@ def with_numbers(settings: Mapping[str, Any]) -> Group:
     return numbers
 
 
-def check_whole_run(schedule: Schedule, hyper: Hyperparameter, owner: str, label: str) -> None:
-    """Refuse a schedule that leaves the legal range at some update of its horizon.
+def largest(value: Any) -> Any:
+    """Return the highest number of a schedule, and any other value as it is."""
+    return float(np.max(_run(value))) if isinstance(value, Schedule) else value
 
-    Of one without a horizon the first 100,000 updates are looked at.
-    """
-    values = _over(schedule, schedule.horizon or 100_000)
+
+def check_whole_run(schedule: Schedule, hyper: Hyperparameter, owner: str, label: str) -> None:
+    """Refuse a schedule that leaves the legal range at some update of its run."""
+    values = _run(schedule)
     for index in {0, int(np.argmin(values)), int(np.argmax(values)), *_not_finite(values)}:
         try:
             hyper.check(float(values[index]), owner, label)
@@ -72,8 +74,9 @@ def check_whole_run(schedule: Schedule, hyper: Hyperparameter, owner: str, label
             raise BadValue(f"{error} That is what its schedule is at update {index}.") from None
 
 
-def _over(schedule: Schedule, count: int) -> np.ndarray:
-    """Return the values at the first *count* updates."""
+def _run(schedule: Schedule) -> np.ndarray:
+    """Return a schedule's values up to its horizon; without one, those of 100,000 updates."""
+    count = schedule.horizon or 100_000
     return np.broadcast_to(schedule(np.arange(count, dtype=float)), (count,))
 
 

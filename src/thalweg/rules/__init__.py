@@ -43,7 +43,7 @@ from thalweg.rules.conventions import (
     nadam_keras,
     rmsprop_keras,
 )
-from thalweg.rules.decoupled import adamw, adamw_paper, sgdw, sgdw_paper
+from thalweg.rules.decoupled import adamw, adamw_optax, adamw_paper, sgdw, sgdw_paper
 from thalweg.rules.layerwise import lamb, lars
 from thalweg.rules.momentum import momentum, momentum_paper, nesterov, nesterov_keras, sgd
 from thalweg.rules.rule import Rule, rule
@@ -95,7 +95,7 @@ variants: dict[str, Rule] = {
         amsgrad_optax, amsgrad_keras, adamax_paper, adamax_keras, nadam_paper, nadam_optax,
         nadam_keras, radam_paper, radam_optax, yogi_optax, powersign_linear, powersign_cosine,
         powersign_restart, addsign_linear, addsign_cosine, addsign_restart, sgdw_paper,
-        adamw_paper,
+        adamw_optax, adamw_paper,
     )
 }  # fmt: skip
 """Named variants, which structural switches and conventions (*like*) choose between."""
@@ -129,7 +129,7 @@ __all__ = [
     "CONVENTIONS", "Rule", "Transform", "adabelief", "adadelta", "adadelta_keras",
     "adadelta_paper", "adagrad", "adagrad_keras", "adagrad_optax", "adam", "adam_eps_inside",
     "adam_keras", "adam_uncorrected", "adamax", "adamax_keras", "adamax_paper", "adamw",
-    "adamw_paper", "add_noise", "addsign", "addsign_cosine", "addsign_linear",
+    "adamw_optax", "adamw_paper", "add_noise", "addsign", "addsign_cosine", "addsign_linear",
     "addsign_restart", "amsgrad", "amsgrad_keras", "amsgrad_optax", "amsgrad_paper", "ascend",
     "catalogue", "caution", "centre", "chain", "clip_by_global_norm", "clip_by_value",
     "convention", "corrected_decay", "decay", "decay_by_schedule", "ema_average", "find",

@@ -22,7 +22,7 @@ from thalweg.rules.adam import (
 )
 from thalweg.rules.adaptive import adadelta, adagrad, adagrad_optax, rmsprop, rmsprop_paper
 from thalweg.rules.chain import chain
-from thalweg.rules.decoupled import adamw, adamw_paper, sgdw, sgdw_paper
+from thalweg.rules.decoupled import adamw, adamw_optax, adamw_paper, sgdw, sgdw_paper
 from thalweg.rules.momentum import momentum, momentum_paper, nesterov, nesterov_keras
 from thalweg.rules.rule import Rule
 
@@ -53,8 +53,8 @@ CONVENTIONS: dict[str, dict[str, Rule]] = {
     "adamax": {"torch": adamax, "optax": adamax, "paper": adamax_paper, "keras": adamax_keras},
     "nadam": {"torch": nadam, "paper": nadam_paper, "optax": nadam_optax, "keras": nadam_keras},
     "radam": {"torch": radam, "paper": radam_paper, "optax": radam_optax},
-    "sgdw": {"torch": sgdw, "optax": sgdw, "paper": sgdw_paper},
-    "adamw": {"torch": adamw, "optax": adamw, "paper": adamw_paper},
+    "sgdw": {"torch": sgdw, "paper": sgdw_paper},
+    "adamw": {"torch": adamw, "optax": adamw_optax, "paper": adamw_paper},
     "yogi": {"paper": yogi, "optax": yogi_optax},
 }  # fmt: skip
 """For each rule whose name means several things: whose convention is which rule."""

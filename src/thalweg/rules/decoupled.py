@@ -22,6 +22,12 @@ adamw = chain(
     summary="Adam with decoupled weight decay.", differences=_DIFFERENCES,
 )  # fmt: skip
 
+adamw_optax = chain(
+    adamw, key="adamw_optax", name="AdamW, optax's defaults", paper=_PAPER, arxiv="1711.05101",
+    summary="AdamW with a hundredth of torch's default decay.", differences=_DIFFERENCES,
+    defaults={"weight_decay": 1e-4},
+)  # fmt: skip
+
 _SCHEDULED = (
     "The decay is scaled by the schedule's multiplier lr / base_lr alone, as in the paper, so that "
     "weight_decay is a share of the parameter per update at the base rate.",

@@ -135,6 +135,8 @@ class Rule:
         return self
 
     def __reduce__(self) -> Any:
+        if _is_registered(self):
+            return _find, (self.key,)
         if self.pieces:
             about = {each: getattr(self, each) for each in ("key", *_ABOUT)}
             return _chain_again, (self.pieces, about, self.settings())
@@ -150,6 +152,18 @@ _ABOUT = ("name", "paper", "arxiv", "summary", "differences")
 
 def _look_up(module: str, key: str) -> Any:
     return getattr(importlib.import_module(module), key)
+
+
+def _is_registered(rule: "Rule") -> bool:
+    from thalweg.rules import catalogue, variants
+
+    return {**catalogue, **variants}.get(rule.key) is rule
+
+
+def _find(key: str) -> "Rule":
+    from thalweg.rules import find
+
+    return find(key)
 
 
 def _chain_again(pieces: tuple, about: dict[str, Any], defaults: dict[str, float]) -> "Rule":
