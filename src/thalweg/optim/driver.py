@@ -1,6 +1,5 @@
 """What every thalweg optimizer is: a torch optimizer whose step is a launch of its rule."""
 
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from itertools import chain, count
@@ -9,7 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd.graph import increment_version
-from torch.nn.parameter import is_lazy
 from torch.optim import optimizer as torch_optimizer
 
 from thalweg.algebra import symbol
@@ -21,7 +19,15 @@ from thalweg.kernels.plan import lower
 from thalweg.kernels.shard import anywhere, check_placed_alike, local, shard_of
 from thalweg.kernels.table import LayoutChanged, Row
 from thalweg.optim import checkpoint
-from thalweg.optim.parameters import checked_parameters, materialized, tensors_in
+from thalweg.optim.parameters import (
+    check_dense_where_needed,
+    check_suited,
+    check_unshared,
+    checked_parameters,
+    materialized,
+    tensors_in,
+    warn_of_vanishing_eps,
+)
 from thalweg.optim.state import unwatched, watched
 from thalweg.optim.timetable import UPDATES, Entry, check_whole_run, found_in, with_numbers
 from thalweg.optim.untraced import untraced
@@ -124,17 +130,15 @@ class Driver(torch.optim.Optimizer, ABC):
             entries = found_in(settings, len(self.param_groups))
             settings = with_numbers(settings)
             settings["params"] = checked_parameters(settings)
-            self._check_unshared(settings)
+            check_unshared(self.param_groups, settings)
             self._check_group(settings)
             counted = {UPDATES: 0} if entries else {}
             param_group = {**counted, **param_group, "params": settings["params"]}
             param_group |= {entry.key: settings[entry.key] for entry in entries}
             asked = {key: settings[key] for key in ("differentiable",) if key in settings}
             self.defaults = {**defaults, **asked}
-        try:
-            super().add_param_group(
-                param_group
-            )  # which asks the defaults whether leaves are needed
+        try:  # torch asks the defaults whether parameters may be computed from others
+            super().add_param_group(param_group)
         finally:
             self.defaults = defaults
         self._timetable += entries
@@ -153,15 +157,6 @@ class Driver(torch.optim.Optimizer, ABC):
         key, index = self.places.get(name, (name, None))
         return index is None or (isinstance(group[key], (tuple, list)) and index < len(group[key]))
 
-    def _check_unshared(self, group: Group) -> None:
-        homes = {id(p): k for k, each in enumerate(self.param_groups) for p in each["params"]}
-        for position, p in enumerate(tensors_in(group["params"])):
-            if id(p) in homes:
-                raise BadValue(
-                    f"params[{position}] (shape {tuple(p.shape)}) is already in group "
-                    f"{homes[id(p)]}, so it would be updated twice per step. Pass it in one group."
-                )
-
     def _check_group(self, group: Group) -> None:
         owner = type(self).__name__
         for name, hyper in self.rule_of(group).hyperparameters.items():
@@ -171,29 +166,8 @@ class Driver(torch.optim.Optimizer, ABC):
         if group.get("differentiable"):
             check_writable(tensors_in(group["params"]))
         if "eps" in group:
-            self._warn_of_vanishing_eps(group)
-        self._check_numbers(self.rule_of(group), tensors_in(group["params"]))
-
-    def _check_numbers(self, rule: Rule, params: list[Tensor]) -> None:
-        """Refuse parameters that have no signs or no norm where *rule* asks for them."""
-        operations = {each.op for each in postorder(rule.outputs)}
-        if "sign" in operations and any(p.is_complex() for p in params):
-            raise BadType(
-                f"{rule.name} looks at the sign of the gradient, and complex numbers have none. "
-                "Train the real and imaginary parts as two real parameters, or choose a rule "
-                "without signs, such as adam."
-            )
-        if "unit_mean" in operations and any(p.is_complex() for p in params):
-            raise BadType(
-                f"{rule.name} takes means over the units of a layer, which are not defined here "
-                "for complex numbers. Leave the transform out, or train real parameters."
-            )
-        empty = [k for k, p in enumerate(params) if not is_lazy(p) and p.numel() == 0]
-        if empty and operations & {"sum_tensor", "mean_tensor"}:
-            raise BadValue(
-                f"params[{empty[0]}] has no elements, and {rule.name} takes the norm or mean of "
-                "each tensor. Leave it out."
-            )
+            warn_of_vanishing_eps(owner, group)
+        check_suited(tensors_in(group["params"]), self.rule_of(group))
 
     def _number(self, group: Group, name: str, label: str) -> Any:
         try:
@@ -215,18 +189,6 @@ class Driver(torch.optim.Optimizer, ABC):
                 "expected one number."
             )
         return _number(value)
-
-    def _warn_of_vanishing_eps(self, group: Group) -> None:
-        eps = float(_number(group["eps"]))
-        kinds = {each.dtype for each in tensors_in(group["params"])}
-        for kind in sorted(filter(lambda each: each.is_floating_point, kinds), key=str):
-            if eps > 0 and float(torch.tensor(eps, dtype=kind)) == 0:
-                warnings.warn(
-                    f"{type(self).__name__}: eps={eps:g} is zero in {kind}, the dtype of some "
-                    "parameters and their state, so it cannot guard a division there. Use "
-                    f"eps >= {torch.finfo(kind).tiny:.0e} or keep parameters in float32.",
-                    stacklevel=5,
-                )
 
     @untraced
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -337,7 +299,7 @@ class Driver(torch.optim.Optimizer, ABC):
                     check_placed_alike(value, p, f"the state {name!r}")
                 if row.names_rows:
                     lower(rule).check_sparse()
-                    _check_recordable(differentiable, shard_of(p) is not None)
+                    check_dense_where_needed(differentiable, shard_of(p) is not None)
 
     def _row(self, rule: Rule, p: Tensor, number: int, place: int) -> Row:
         """Return the row of parameter *p*, of group *number* and the *place*-th of all."""
@@ -411,15 +373,6 @@ def _begin(initial: Any, p: Tensor, settings: Mapping[str, Any]) -> Any:
     if p.is_complex() and not isinstance(initial, Scalar):
         return torch.view_as_complex(begin(initial, torch.view_as_real(p), settings)).clone()
     return begin(initial, p, settings)
-
-
-def _check_recordable(differentiable: bool, spread: bool) -> None:
-    """Refuse sparse gradients where whole tensors are needed."""
-    if differentiable or spread:
-        raise BadType(
-            f"{'differentiable=True' if differentiable else 'a parameter spread over processes'} "
-            "takes dense gradients, and this one is sparse. Use nn.Embedding(sparse=False)."
-        )
 
 
 def _number(value: Any) -> Any:

@@ -1,12 +1,19 @@
 """Refuses parameter lists that cannot be trained, before anything is made of them."""
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
+from torch.nn.parameter import is_lazy
 
+from thalweg.algebra.expr import postorder
 from thalweg.errors import BadType, BadValue
 from thalweg.kernels.shard import refuse_pending
+from thalweg.rules import Rule
+
+Group = dict[str, Any]
 
 
 def materialized(params: Any) -> Any:
@@ -78,3 +85,59 @@ def checked_parameters(group: Mapping[str, Any]) -> list:
             )
         seen.add(id(p))
     return entries
+
+
+def check_unshared(groups: list[Group], group: Group) -> None:
+    """Refuse a parameter of *group* that one of *groups* has already."""
+    homes = {id(p): k for k, each in enumerate(groups) for p in each["params"]}
+    for position, p in enumerate(tensors_in(group["params"])):
+        if id(p) in homes:
+            raise BadValue(
+                f"params[{position}] (shape {tuple(p.shape)}) is already in group "
+                f"{homes[id(p)]}, so it would be updated twice per step. Pass it in one group."
+            )
+
+
+def check_suited(params: list[Tensor], rule: Rule) -> None:
+    """Refuse parameters that have no signs or no norm where *rule* asks for them."""
+    operations = {each.op for each in postorder(rule.outputs)}
+    if "sign" in operations and any(p.is_complex() for p in params):
+        raise BadType(
+            f"{rule.name} looks at the sign of the gradient, and complex numbers have none. "
+            "Train the real and imaginary parts as two real parameters, or choose a rule "
+            "without signs, such as adam."
+        )
+    if "unit_mean" in operations and any(p.is_complex() for p in params):
+        raise BadType(
+            f"{rule.name} takes means over the units of a layer, which are not defined here "
+            "for complex numbers. Leave the transform out, or train real parameters."
+        )
+    empty = [k for k, p in enumerate(params) if not is_lazy(p) and p.numel() == 0]
+    if empty and operations & {"sum_tensor", "mean_tensor"}:
+        raise BadValue(
+            f"params[{empty[0]}] has no elements, and {rule.name} takes the norm or mean of "
+            "each tensor. Leave it out."
+        )
+
+
+def check_dense_where_needed(differentiable: bool, spread: bool) -> None:
+    """Refuse sparse gradients where whole tensors are needed."""
+    if differentiable or spread:
+        raise BadType(
+            f"{'differentiable=True' if differentiable else 'a parameter spread over processes'} "
+            "takes dense gradients, and this one is sparse. Use nn.Embedding(sparse=False)."
+        )
+
+
+def warn_of_vanishing_eps(owner: str, group: Group) -> None:
+    """Warn where the eps of *group* is zero in the dtype of some of its parameters."""
+    eps = float(group["eps"].detach() if isinstance(group["eps"], Tensor) else group["eps"])
+    kinds = {each.dtype for each in tensors_in(group["params"])}
+    for kind in sorted(filter(lambda each: each.is_floating_point, kinds), key=str):
+        if eps > 0 and float(torch.tensor(eps, dtype=kind)) == 0:
+            warnings.warn(
+                f"{owner}: eps={eps:g} is zero in {kind}, the dtype of some "
+                "parameters and their state, so it cannot guard a division there. Use "
+                f"eps >= {torch.finfo(kind).tiny:.0e} or keep parameters in float32.",
+                stacklevel=6,
+            )
