@@ -25,7 +25,7 @@ from twins import (
 import thalweg
 from thalweg import optim
 from thalweg.errors import BadType, BadValue
-from thalweg.rules import adam, clip_by_value, ema_average
+from thalweg.rules import adam, chain, clip_by_value, decay, ema_average, find
 
 STATEFUL = [case for case in CASES if case[1].get("maximize") is not True]
 
@@ -412,3 +412,13 @@ def test_a_running_product_in_float64_stays_so_when_loaded() -> None:
     found = [entry["mu_product"] for entry in optimizer.state.values()]
     assert found
     assert all(torch.equal(each, precise) and each.dtype == torch.float64 for each in found)
+
+
+def test_a_chain_with_other_defaults_is_the_same_rule_to_a_checkpoint() -> None:
+    p = leaf(torch.ones(3))
+    saved = thalweg.Optimizer([p], chain(find("adam"), decay, defaults={"lr": 0.05}))
+    p.grad = torch.ones(3)
+    saved.step()
+    other = thalweg.Optimizer([leaf(torch.ones(3))], chain(find("adam"), decay))
+    other.load_state_dict(saved.state_dict())
+    assert other.param_groups[0]["lr"] == 0.05

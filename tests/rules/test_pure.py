@@ -84,3 +84,10 @@ def test_a_rule_called_directly_gives_step_and_state():
 def test_bad_input_is_refused_with_what_to_do(error, call, words):
     with pytest.raises(error, match=words):
         call(np.ones(2))
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.complex64])
+def test_update_takes_real_numbers_only(kind):
+    p = np.ones(3, kind)
+    with pytest.raises(BadType, match="real floating-point numbers"):
+        adam.update(p, p, adam.init(np.ones(3)), t=1)

@@ -4,9 +4,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import oracles
-from thalweg.algebra import noise
+import thalweg
+from thalweg.algebra import clip, noise
+from thalweg.errors import BadValue
 from thalweg.rules import (
     Transform,
     adam,
@@ -25,6 +28,7 @@ from thalweg.rules import (
     momentum,
     polyak_average,
     sgd,
+    transform,
     transforms,
     trust_ratio,
 )
@@ -146,3 +150,42 @@ def test_caution_and_trust_ratio_join_any_rule():
 def test_every_transform_is_tested_here():
     others = {"caution", "add_noise", "polyak_average", "ema_average", "clip_by_global_norm"}
     assert {each.key for each in EXPECTED} | others == set(transforms)
+
+
+@transform("box")
+def box(p_new, *, bound: float = 0.3):
+    """Keep every parameter between minus and plus bound."""
+    return clip(p_new, -bound, bound)
+
+
+@transform("half")
+def half(p_new):
+    """Halve every parameter after the step."""
+    return p_new / 2
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_new_parameter_is_exactly_what_its_transform_returns(dtype):
+    p = torch.nn.Parameter(
+        torch.randn(1000, dtype=dtype, generator=torch.Generator().manual_seed(0))
+    )
+    p.grad = torch.full_like(p, 1e8)
+    thalweg.Optimizer([p], chain(sgd, box), lr=1.0).step()
+    assert torch.equal(p.detach(), torch.full_like(p, -0.3))
+    moved, _ = chain(sgd, box, half).update(np.array([1e8]), np.array([0.0]), {}, t=1)
+    assert moved.tolist() == [0.15]
+
+
+@pytest.mark.parametrize("wrong", [{"average_start": 2.5}, {"average_start": -1}])
+def test_an_average_starts_at_a_whole_update(wrong):
+    with pytest.raises(BadValue, match="whole"):
+        chain(sgd, polyak_average).settings(**wrong)
+
+
+def test_noise_of_two_keys_never_runs_side_by_side():
+    """Not the same numbers at a distance either: keys set the stride as well as the start."""
+    n = 100_000
+    a, b = (noise.draw(place, np.zeros(n), np) for place in ((0, 78, 0), (0, 156, 1)))
+    for s in (1, 56_612, 12_345):
+        assert abs(np.corrcoef(a[: n - s], b[s:])[0, 1]) < 0.02
+        assert abs(np.corrcoef(b[: n - s], a[s:])[0, 1]) < 0.02

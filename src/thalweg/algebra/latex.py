@@ -57,8 +57,9 @@ class _Text:
         taken = symbols(signature)
         self._name_symbols(signature, taken)
         self.step = outputs[0]
-        self.new_parameter = node("sub", symbol("input", "p"), outputs[0])
-        self.table[self.new_parameter] = r"\theta_t"
+        self.arrives = self._open(self.step, "sub") and self.step.args[0] is taken.get("p")
+        p = symbol("input", "p")
+        self.new_parameter = self.step.args[1] if self.arrives else node("sub", p, self.step)
         named = self._worth_a_line(outputs, names, set(taken) - set(self.new))
         self.names = self._name_slots(named)
         for slot in self.new:
@@ -104,9 +105,12 @@ class _Text:
 
     def right_of_the_parameter(self) -> str:
         """Return what the new parameter is: it less the step, or what the step leads to."""
-        if self._open(self.step, "sub") and self.step.args[0] is symbol("input", "p"):
-            return self.operand(self.step.args[1], 0)
-        return rf"\theta_{{t-1}} - {self.operand(self.step, PRODUCT)}"
+        if self.arrives:
+            text = self.operand(self.new_parameter, 0)
+        else:
+            text = rf"\theta_{{t-1}} - {self.operand(self.step, PRODUCT)}"
+        self.table[self.new_parameter] = r"\theta_t"
+        return text
 
     def lines_of_kept_values(self) -> list[str]:
         """Return a line for each slot that keeps a value which goes by another symbol."""

@@ -11,8 +11,6 @@ import math
 from typing import Any
 
 MASK = 0xFFFFFFFF
-GOLDEN = 0x9E3779B1
-"""An odd number that spreads consecutive indices over all 32 bits."""
 ROUNDS = ((16, 0x7FEB352D), (15, 0x846CA68B))
 """Shifts and multipliers of a 32-bit mixer, followed by one last shift by 16."""
 SECOND = 0x85EBCA6B
@@ -37,8 +35,12 @@ def key(seed: Any, t: Any, parameter: int) -> Any:
 
 
 def byte_sums(row_key: Any, elements: Any) -> Any:
-    """Return for each element index the sum of eight random bytes."""
-    first = mixed((elements * GOLDEN + row_key) & MASK)
+    """Return for each element index the sum of eight random bytes.
+
+    The key sets the stride from element to element as well as the start, so that two keys do not
+    walk through the same numbers at a distance.
+    """
+    first = mixed((elements * (row_key | 1) + row_key) & MASK)
     second = mixed((first + SECOND) & MASK)
     pairs = _byte_pairs(first) + _byte_pairs(second)
     return (pairs & 0xFFFF) + (pairs >> 16)

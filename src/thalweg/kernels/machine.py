@@ -181,7 +181,7 @@ def byte_sum(typing_context, key, element):
 
     def generate(context, builder, signature, args):
         key, element = (builder.trunc(each, _HALF) for each in args)
-        spread = builder.mul(element, _HALF(noise.GOLDEN))
+        spread = builder.mul(element, builder.or_(key, _HALF(1)))
         first = _mixed(builder, builder.add(spread, key))
         second = _mixed(builder, builder.add(first, _HALF(noise.SECOND)))
         both = builder.add(pairs(builder, first), pairs(builder, second))

@@ -84,7 +84,8 @@ class Optimizer(Driver):
 
     def state_dict_rule(self) -> str:
         """Return the name under which checkpoints know the rule."""
-        digest = hashlib.sha256(source(self.rule).encode()).hexdigest()[:12]
+        text = source(self.rule).partition("\n")[2], repr(self.rule.signature.slots)
+        digest = hashlib.sha256("".join(text).encode()).hexdigest()[:12]
         return f"{self.rule.key} {digest}"
 
     def state_dict(self) -> dict[str, Any]:

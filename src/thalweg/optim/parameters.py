@@ -136,8 +136,8 @@ def warn_of_vanishing_eps(owner: str, group: Group) -> None:
     for kind in sorted(filter(lambda each: each.is_floating_point, kinds), key=str):
         if eps > 0 and float(torch.tensor(eps, dtype=kind)) == 0:
             warnings.warn(
-                f"{owner}: eps={eps:g} is zero in {kind}, the dtype of some "
-                "parameters and their state, so it cannot guard a division there. Use "
+                f"{owner}: eps={eps:g} is zero in {kind}, the dtype of some parameters and their "
+                "state, and so are second moments of its size: steps can become very large. Use "
                 f"eps >= {torch.finfo(kind).tiny:.0e} or keep parameters in float32.",
                 stacklevel=6,
             )

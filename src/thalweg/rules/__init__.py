@@ -1,6 +1,6 @@
 """Update rules as pure functions, in chapters; importing them does not import torch."""
 
-from thalweg.errors import UnknownName, nearest
+from thalweg.errors import BadType, UnknownName, nearest
 from thalweg.rules.adam import (
     adabelief,
     adam,
@@ -118,6 +118,8 @@ def find(name: str, like: str | None = None) -> Rule:
     mean different rules by one name.
     """
     known = {**catalogue, **variants}
+    if not isinstance(name, str):
+        raise BadType(f"a rule's name is a text such as 'adam', not {type(name).__name__}.")
     if name not in known:
         raise UnknownName(
             f"there is no rule {name!r}.{nearest(name, known)} Known rules: {', '.join(known)}."

@@ -8,7 +8,7 @@ from typing import Any
 from thalweg.algebra import Expr, Hyperparameter, Signature, call, expand
 from thalweg.algebra.signature import Initial, check_beginnings
 from thalweg.errors import BadType, BadValue, UnknownName, nearest
-from thalweg.rules.rule import Rule
+from thalweg.rules.rule import Rule, reached
 from thalweg.rules.transform import SUBJECTS, Transform
 
 Piece = Rule | Transform
@@ -25,6 +25,8 @@ def chain(
     the parameter as it was before the step. Pieces that declare the same hyperparameter share it.
     *defaults* replaces the defaults of some hyperparameters.
     """
+    if not isinstance(defaults or {}, Mapping):
+        raise BadType(f"defaults is {type(defaults).__name__}; expected numbers by name, a dict.")
     flat = tuple(part for piece in pieces for part in _parts(piece))
     rules = [piece for piece in flat if isinstance(piece, Rule)]
     if len(rules) != 1:
@@ -133,7 +135,7 @@ def _compose(order: tuple[Piece, ...], **values: Any) -> tuple:
     flow = dict(values)
     for piece in order:
         if isinstance(piece, Transform) and piece.subject == "p_new":
-            flow["p_new"] = p - flow["step"]
+            flow["p_new"] = reached(p, flow["step"])
         result = _run(piece, flow)
         state.extend(result[1:])
         _advance(flow, piece, p, result[0])

@@ -65,7 +65,7 @@ def convention(name: str, like: str) -> Rule:
     known = CONVENTIONS.get(name)
     if known is None:
         raise UnknownName(
-            f"{name!r} has one form only, so there is none like {like!r}. Rules with several: "
+            f"{name!r} has one form only: leave like={like!r} out. Rules with several: "
             f"{', '.join(CONVENTIONS)}."
         )
     if like not in known:

@@ -7,7 +7,7 @@ from thalweg.algebra import PLACE, evaluate, symbol
 from thalweg.algebra.operations import library_of
 from thalweg.algebra.signature import FromHyper, FromInput, Initial, Scalar
 from thalweg.algebra.trace import symbols
-from thalweg.errors import BadValue
+from thalweg.errors import BadType, BadValue
 
 
 def init(rule: Any, params: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -46,6 +46,8 @@ def update(
     if isinstance(t, (int, float)) and t < 1:
         raise BadValue(f"{rule.name}: t={t!r}; the clock is 1 at the first update.")
     leaves, rebuild = _flatten(params)
+    for leaf in (*leaves, *_flatten(grads)[0]):
+        _check_real(rule, leaf)
     slots = rule.signature.slots
     columns = [_matched(params, grads, "grads")]
     columns += [_matched(params, _slot(rule, state, slot), slot) for slot in slots]
@@ -60,13 +62,23 @@ def update(
     rows = [shared | dict(zip(own, each, strict=True)) for each in zip(*columns, strict=True)]
     for index, (row, p) in enumerate(zip(rows, leaves, strict=True)):
         row |= {symbol("input", "p"): p, symbol("clock", "t"): _host(t), PLACE: index}
-    results = evaluate(rule.outputs, rows)
-    params = rebuild([_like(p, p - out[0]) for p, out in zip(leaves, results, strict=True)])
+    results = evaluate(rule.results, rows)
+    params = rebuild([_like(p, out[0]) for p, out in zip(leaves, results, strict=True)])
     new = zip(*(out[1:] for out in results), strict=True)
     return params, {
         slot: rebuild([_like(old, value) for old, value in zip(column, values, strict=True)])
         for slot, column, values in zip(slots, given, new, strict=True)
     }
+
+
+def _check_real(rule: Any, leaf: Any) -> None:
+    """Refuse arrays of whole or complex numbers, on which the same text means other things."""
+    kind = str(getattr(leaf, "dtype", "float"))
+    if "float" not in kind:
+        raise BadType(
+            f"{rule.name}: update takes real floating-point numbers, and was given {kind}. Convert "
+            "whole numbers to floats, and see complex ones as pairs (torch.view_as_real)."
+        )
 
 
 def _host(value: Any) -> Any:

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from thalweg.algebra import (
+    Expr,
     Hyperparameter,
     Signature,
     Traced,
@@ -88,8 +89,11 @@ class Rule:
 
     @property
     def results(self) -> tuple:
-        """The new parameter and the new state values as expressions."""
-        return symbol("input", "p") - self.outputs[0], *self.outputs[1:]
+        """The new parameter and the new state values as expressions.
+
+        A step written as ``p - x`` leads to x itself, without a rounding on the way.
+        """
+        return reached(symbol("input", "p"), self.outputs[0]), *self.outputs[1:]
 
     def settings(self, **hyper: Any) -> dict[str, Any]:
         """Return every hyperparameter's value: *hyper* where given, the default elsewhere.
@@ -145,6 +149,13 @@ class Rule:
         name = self.key if self.key.isidentifier() else "rule"
         about = {each: getattr(self, each) for each in _ABOUT}
         return _from_source, (source(self, name), self.hyperparameters, about)
+
+
+def reached(p: Any, step: Any) -> Any:
+    """Return where *step* leads from *p*: a step that is written as p - x leads to x itself."""
+    if isinstance(step, Expr) and step.op == "sub" and step.args[0] is p:
+        return step.args[1]
+    return p - step
 
 
 _ABOUT = ("name", "paper", "arxiv", "summary", "differences")

@@ -18,6 +18,7 @@ from thalweg.rules.ranges import (
     Beta,
     Decay,
     Fraction,
+    Index,
     NonNegative,
     Positive,
     PositiveRate,
@@ -120,7 +121,7 @@ def ema_average(p_new, average=from_input("p"), *, ema_decay: Beta = 0.999):
 
 @transform("Polyak averaging", paper="Polyak & Juditsky 1992, Acceleration of stochastic "
            "approximation by averaging")  # fmt: skip
-def polyak_average(p_new, average=from_input("p"), *, t, average_start: NonNegative = 0.0):
+def polyak_average(p_new, average=from_input("p"), *, t, average_start: Index = 0.0):
     """Keep the mean of all parameters after update average_start; the path is unchanged."""
     k = maximum(t - average_start, 1)
     theta_bar = where(k > 1, average + (p_new - average) / k, p_new)
