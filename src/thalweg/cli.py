@@ -71,16 +71,16 @@ def start(
         screen.print(report.card(__version__, rules.catalogue.values()))
 
 
-def _whole(low: int) -> Callable[[str], int]:
-    """Return a parser of whole numbers that refuses those below ``low``."""
+def _whole(low: int, high: int = 2**32 - 1) -> Callable[[str], int]:
+    """Return a parser of whole numbers from ``low`` to ``high``."""
 
     def parse(text: str) -> int:
         try:
             number = int(text)
         except ValueError:
             number = low - 1
-        if number < low:
-            raise typer.BadParameter(f"{text!r} is not a whole number of at least {low}.")
+        if not low <= number <= high:
+            raise typer.BadParameter(f"{text!r} is not a whole number from {low} to {high:,}.")
         return number
 
     return parse
@@ -94,7 +94,10 @@ def race(
         typer.Option("--rules", metavar="KEYS", help="Such as adam,sgd. Default: all rules."),
     ] = None,
     trials: Annotated[
-        int, typer.Option(metavar="N", parser=_whole(1), help="Learning rates tried for each rule.")
+        int,
+        typer.Option(
+            metavar="N", parser=_whole(1, 1000), help="Learning rates tried for each rule."
+        ),
     ] = 4,
     epochs: Annotated[
         int | None,
