@@ -66,6 +66,10 @@ def test_the_decay_of_signs_is_chosen_by_name(name: str, kind: str) -> None:
 def test_a_decay_of_signs_needs_a_horizon_and_a_known_name() -> None:
     with pytest.raises(BadValue, match="decay='linear' needs decay_steps"):
         optim.PowerSign(model(), decay="linear")
+    optimizer = optim.PowerSign(model())
+    optimizer.param_groups[0]["decay"] = "cosine"
+    with pytest.raises(BadValue, match="decay='cosine' needs decay_steps"):
+        optimizer.step()
     with pytest.raises(UnknownName, match=r"decay='cosin'\. Did you mean 'cosine'\?"):
         optim.AddSign(model(), decay="cosin", decay_steps=10)
 

@@ -43,16 +43,18 @@ class Signed(Named):
                 f"{name}: decay={decay!r}.{nearest(str(decay), DECAYS)} Expected one of "
                 f"{', '.join(DECAYS)}."
             )
-        if decay != "none" and group["decay_steps"] is None:
-            raise BadValue(
-                f"{name}: decay={decay!r} needs decay_steps, the number of updates it goes over."
-            )
         super()._check_group(group)
 
     def _value(self, group: Group, name: str) -> Any:
         if name == "periods" and group["periods"] is None:
             return self.rule_of(group).hyperparameters["periods"].default
-        return super()._value(group, name)
+        value = super()._value(group, name)
+        if value is None:
+            raise BadValue(
+                f"{type(self).__name__}: decay={group['decay']!r} needs {name}, the number of "
+                "updates it goes over."
+            )
+        return value
 
     def rule_of(self, group: Group) -> Rule:
         """Return the variant that decays as the group asks."""
