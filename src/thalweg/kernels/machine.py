@@ -67,11 +67,10 @@ def store_bfloat16(typing_context, address, index, value):
 
     def generate(context, builder, signature, args):
         bits = builder.bitcast(args[2], _HALF)
-        upper = builder.lshr(bits, _HALF(16))
-        tie = builder.add(builder.and_(upper, _HALF(1)), _HALF(0x7FFF))
-        nearest = builder.lshr(builder.add(bits, tie), _HALF(16))
+        last = builder.and_(builder.lshr(bits, _HALF(16)), _HALF(1))
+        nearest = builder.add(builder.add(bits, _HALF(0x7FFF)), last)
         is_nan = builder.fcmp_unordered("uno", args[2], args[2])
-        kept = builder.select(is_nan, builder.or_(upper, _HALF(0x40)), nearest)
+        kept = builder.lshr(builder.select(is_nan, _HALF(0x7FC00000), nearest), _HALF(16))
         place = _place(context, builder, types.int16, *args[:2])
         builder.store(builder.trunc(kept, ir.IntType(16)), place)
         return context.get_dummy_value()
