@@ -19,6 +19,9 @@ VERSION = 1
 PATIENCE = 60.0
 """Seconds for which a locked file is tried again before that becomes an error."""
 
+WAIT = 5.0
+"""Seconds for which SQLite itself waits for a lock before it reports one."""
+
 SCHEMA = (
     """
     CREATE TABLE IF NOT EXISTS runs (
@@ -183,7 +186,7 @@ def _connected(path: Path, creating: bool) -> sqlite3.Connection | None:
     """Open a file that is a record, or one that shall become one; None for one still empty."""
     connection = sqlite3.connect(
         f"{path.as_uri()}?{_mode(path, creating)}",
-        uri=True, timeout=5, isolation_level=None, check_same_thread=False,
+        uri=True, timeout=WAIT, isolation_level=None, check_same_thread=False,
     )  # fmt: skip
     try:
         if not _is_record(connection, path):
