@@ -26,8 +26,9 @@ LAYERS = (
     {"algebra"},
 )
 HEIGHT = {room: -row for row, rooms in enumerate(LAYERS) for room in rooms}
-ROOMS = {*HEIGHT, "errors", "testing"}
-WITHOUT_TORCH = ("algebra", "rules", "schedules", "record", "errors")
+FOR_ALL = {"errors", "files"}
+ROOMS = {*HEIGHT, *FOR_ALL, "testing"}
+WITHOUT_TORCH = ("algebra", "rules", "schedules", "record", *FOR_ALL)
 VAGUE = {"util", "utils", "utilities", "helper", "helpers", "manager", "managers", "misc", "common"}
 
 every_module = pytest.mark.parametrize(
@@ -106,10 +107,10 @@ def test_it_imports_only_from_below(path: Path) -> None:
     assert known <= ROOMS, "import a name from its own room, not through the package"
     if room == "__main__":
         assert known <= {"cli"}
-    elif room == "errors":
+    elif room in FOR_ALL:
         assert not known
     else:
-        assert all(HEIGHT.get(each, 1) < HEIGHT[room] for each in known - {"errors"}), known
+        assert all(HEIGHT.get(each, 1) < HEIGHT[room] for each in known - FOR_ALL), known
 
 
 @every_module
