@@ -130,7 +130,9 @@ def test_the_layers_that_think_do_not_import_torch(path: Path) -> None:
     assert room_of(path) not in WITHOUT_TORCH or "torch" not in tops
 
 
-@pytest.mark.parametrize("module", ["thalweg", "thalweg.algebra", "thalweg.rules"])
+@pytest.mark.parametrize(
+    "module", ["thalweg", "thalweg.algebra", "thalweg.record", "thalweg.rules"]
+)
 def test_importing_it_does_not_import_torch(module: str) -> None:
     code = f"import sys, {module}; print('torch' in sys.modules)"
     command = [sys.executable, "-c", code]

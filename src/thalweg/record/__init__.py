@@ -1,0 +1,7 @@
+"""What happened, append-only: runs, their settings, events and provenance in one SQLite file."""
+
+from thalweg.record.events import Event, numbers
+from thalweg.record.record import Record, RunSummary, open
+from thalweg.record.run import Run
+
+__all__ = ["Event", "Record", "Run", "RunSummary", "numbers", "open"]
