@@ -9,10 +9,12 @@ from thalweg.problems.checks import check_apart, check_data, check_model, check_
 from thalweg.problems.file import load_file
 from thalweg.problems.problem import Data, Loss, OwnGradient, Problem, Split
 from thalweg.problems.scaling import Scaling, fit_scaling
+from thalweg.problems.template import write_template
 
 __all__ = [
     "Data", "Loss", "OwnGradient", "Problem", "Scaling", "Split", "catalogue", "check_apart",
     "check_data", "check_model", "check_problem", "find", "fit_scaling", "load", "load_file",
+    "write_template",
 ]  # fmt: skip
 
 catalogue: dict[str, Callable[[], Problem]] = {"digits": digits.load, "mnist": mnist.load}

@@ -84,7 +84,7 @@ def check_batch_size(batch_size: int | str, train: Data) -> None:
         return
     if isinstance(batch_size, bool) or not isinstance(batch_size, int):
         raise BadType(f"batch size should be a whole number or 'all', got {batch_size!r}.")
-    size = _size(_dataset(train))
+    size = count(train)
     if batch_size < 1 or (size is not None and batch_size > size):
         bounds = "at least 1" if size is None else f"from 1 to {size:,}, the examples of train"
         raise BadValue(f"batch size should be {bounds}, or 'all'; got {batch_size:,}.")
@@ -125,6 +125,15 @@ def first_batch(data: Data, size: int = _PROBE, name: str = "train") -> tuple[Te
     return batch[0], batch[1]
 
 
+def count(data: Data) -> int | None:
+    """Return the number of examples of ``data``; None for an iterable that does not say."""
+    dataset = _dataset(data)
+    try:
+        return len(dataset.inputs if isinstance(dataset, Split) else dataset)
+    except TypeError:
+        return None
+
+
 def _dataset(data: Any) -> Any:
     """Return the Split or Dataset behind ``data``; a TensorDataset of two tensors is a Split."""
     from torch.utils.data import DataLoader, TensorDataset
@@ -134,15 +143,6 @@ def _dataset(data: Any) -> Any:
     if isinstance(data, TensorDataset) and len(data.tensors) == 2:
         return Split(*data.tensors)
     return data
-
-
-def _size(dataset: Any) -> int | None:
-    if isinstance(dataset, Split):
-        return len(dataset.inputs)
-    try:
-        return len(dataset)
-    except TypeError:
-        return None
 
 
 def _check_split(split: Split, name: str) -> None:
@@ -209,7 +209,7 @@ def _check_examples(dataset: Any, name: str) -> None:
             f"{name} should be a pair (inputs, targets), a torch Dataset or a DataLoader, got a "
             f"{type(dataset).__name__}."
         )
-    if _size(dataset) == 0:
+    if count(dataset) == 0:
         raise BadValue(f"{name} is empty; give it at least one example.")
     for part in first_batch(dataset, 1, name):
         if hasattr(part, "isfinite") and not part.isfinite().all():
@@ -234,7 +234,7 @@ def _examples(dataset: Any, count: int) -> Iterator[Any]:
     if isinstance(dataset, IterableDataset):
         yield from islice(iter(dataset), count)
     else:
-        yield from (dataset[index] for index in range(min(count, _size(dataset) or count)))
+        yield from (dataset[index] for index in range(min(count, count(dataset) or count)))
 
 
 def _same_arrays(first: Any, second: Any) -> bool:

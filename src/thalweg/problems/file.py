@@ -14,13 +14,15 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from thalweg.errors import BadFile, BadType, BadValue, ThalwegError
+from thalweg.problems.checks import check_batch_size, check_data, check_problem, count, first_batch
 from thalweg.problems.problem import Data, Loss, Problem, Split
 
 if TYPE_CHECKING:
     from torch import nn
 
 _NEEDED = ("model", "train")
-_DEFAULTS = {"valid": None, "test": None, "batch": 32, "epochs": 10}
+_DEFAULTS = {"valid": None, "test": None, "batch": None, "epochs": 10}
+_BATCH = 32
 _PARTS = {"train": "train", "validation": "valid", "test": "test"}
 _loaded: dict[str, Path] = {}
 
@@ -29,7 +31,7 @@ def load_file(path: str | os.PathLike[str]) -> Problem:
     """Run the Python file at ``path`` once and return the problem it describes, checked.
 
     The file defines ``model()``, which returns an untrained module, and ``train``; it may define
-    ``valid``, ``test``, ``loss``, ``batch`` (32) and ``epochs`` (10). Each set of data is a pair
+    ``valid``, ``test``, ``loss``, ``batch`` (32, or all of a smaller set) and ``epochs`` (10). Each set of data is a pair
     (inputs, targets) of tensors or arrays, a torch Dataset or a DataLoader. ``loss(output,
     targets)`` is the mean over the batch; the default is cross-entropy for whole-number targets and
     the mean squared error for others. The file's folder becomes importable.
@@ -59,7 +61,7 @@ def _execute(place: Path) -> ModuleType:
     if str(place.parent) not in sys.path:
         sys.path.insert(0, str(place.parent))
     sys.modules[place.stem] = module
-    with _blamed_on(place):
+    with _pointing_at(place):
         _run(module)
     _loaded[place.stem] = place
     return module
@@ -88,94 +90,83 @@ def _run(module: ModuleType) -> None:
 
 
 @contextmanager
-def _blamed_on(place: Path) -> Iterator[None]:
-    """Turn what the user's code raises into BadFile with the line of the file where it failed."""
+def _pointing_at(place: Path, name: str = "") -> Iterator[None]:
+    """Put the file and line in front of what goes wrong: where ``name`` is set, or where it failed.
+
+    Refusals of ours keep their type; whatever else the user's code raises becomes BadFile.
+    """
     try:
         yield
     except (Exception, SystemExit) as error:
-        reason = str(error) if isinstance(error, ThalwegError) else _words(error)
-        raise BadFile(f"{place}{_line_of(error, place)}: {reason}") from error
+        if str(error).startswith(str(place)):
+            raise
+        kind = type(error) if isinstance(error, BadType | BadValue) else BadFile
+        line = _line_that_sets(name, place) if name else _line_of(error.__cause__ or error, place)
+        where = f"{place}, line {line}" if line else str(place)
+        raise kind(f"{where}: {_words(error)}") from error
 
 
 def _words(error: BaseException) -> str:
+    if isinstance(error, ThalwegError):
+        return str(error)
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 
-def _line_of(error: BaseException, place: Path) -> str:
+def _line_of(error: BaseException, place: Path) -> int | None:
     if isinstance(error, SyntaxError) and error.filename == str(place):
-        return f", line {error.lineno}"
+        return error.lineno
     frames = traceback.extract_tb(error.__traceback__)
     lines = [frame.lineno for frame in frames if frame.filename == str(place)]
-    return f", line {lines[-1]}" if lines else ""
+    return lines[-1] if lines else None
+
+
+def _line_that_sets(name: str, place: Path) -> int | None:
+    for node in ast.walk(ast.parse(place.read_bytes())):
+        match node:
+            case ast.Name(id=found, ctx=ast.Store()) | ast.FunctionDef(name=found):
+                if found == name:
+                    return node.lineno
+    return None
 
 
 def _problem(place: Path, names: dict[str, Any]) -> Problem:
-    from thalweg.problems.checks import check_problem
-
     with _pointing_at(place, "model"):
-        _check_callable(names["model"])
-    data = {part: _data(place, name, names[name]) for part, name in _PARTS.items()}
+        _check_model(names["model"])
     with _pointing_at(place, "epochs"):
         _check_epochs(names["epochs"])
+    data = {part: _data(place, name, names[name]) for part, name in _PARTS.items()}
+    description = names["__doc__"] or f"The problem of {place.name}"
     problem = Problem(
         name=place.stem,
-        description=(names.get("__doc__") or f"The problem of {place.name}").strip().split("\n")[0],
+        description=description.strip().split("\n")[0],
         make_model=_maker(place, names["model"]),
-        train=data["train"],
-        validation=data["validation"],
-        test=data["test"],
         loss=_loss(place, names, data["train"]),
-        batch_size=names["batch"],
+        batch_size=_batch_size(names["batch"], data["train"]),
         epochs=names["epochs"],
         known={},
+        **data,
     )
+    with _pointing_at(place, "batch"):
+        check_batch_size(problem.batch_size, problem.train)
     with _pointing_at(place):
         check_problem(problem)
     return problem
 
 
-@contextmanager
-def _pointing_at(place: Path, name: str = "") -> Iterator[None]:
-    """Put the file, and the line where it sets ``name``, in front of what is wrong with a value."""
-    try:
-        yield
-    except (BadType, BadValue) as error:
-        raise type(error)(f"{place}{_line_that_sets(name, place)}: {error}") from error
-
-
-def _line_that_sets(name: str, place: Path) -> str:
-    for node in ast.walk(ast.parse(place.read_bytes())):
-        match node:
-            case ast.Name(id=found, ctx=ast.Store()) | ast.FunctionDef(name=found):
-                if found == name:
-                    return f", line {node.lineno}"
-    return ""
-
-
-def _data(place: Path, name: str, value: Any) -> Data | None:
-    from thalweg.problems.checks import check_data
-
+def _data(place: Path, name: str, value: Any) -> Any:
     if value is None and name != "train":
         return None
-    with _pointing_at(place, name), _blamed_on_user(place):
-        data = Split(*value) if isinstance(value, tuple | list) and len(value) == 2 else value
+    data = Split(*value) if isinstance(value, tuple | list) and len(value) == 2 else value
+    with _pointing_at(place, name):
         check_data(data, name)
     return data
 
 
-@contextmanager
-def _blamed_on_user(place: Path) -> Iterator[None]:
-    """Like _blamed_on, for code of the user's that our checks call; our own refusals pass."""
-    try:
-        yield
-    except ThalwegError:
-        raise
-    except Exception as error:
-        with _blamed_on(place):
-            raise error
+def _batch_size(given: Any, train: Data) -> Any:
+    return min(_BATCH, count(train) or _BATCH) if given is None else given
 
 
-def _check_callable(model: Any) -> None:
+def _check_model(model: Any) -> None:
     from torch import nn
 
     if isinstance(model, nn.Module) or not callable(model):
@@ -196,23 +187,21 @@ def _maker(place: Path, model: Callable[[], nn.Module]) -> Callable[[int], nn.Mo
     def make_model(seed: int) -> nn.Module:
         import torch
 
-        with torch.random.fork_rng(devices=[]), _blamed_on(place):
+        with torch.random.fork_rng(devices=[]), _pointing_at(place):
             torch.manual_seed(seed)
             made = model()
         if not isinstance(made, torch.nn.Module):
-            raise BadType(f"{place}: model() should return a module, got {made!r}.")
+            raise BadType(f"{place}: model() should return a module, got a {type(made).__name__}.")
         return made
 
     return make_model
 
 
-def _loss(place: Path, names: dict[str, Any], train: Data | None) -> Loss:
+def _loss(place: Path, names: dict[str, Any], train: Data) -> Loss:
     from torch.nn.functional import cross_entropy, mse_loss
-
-    from thalweg.problems.checks import first_batch
 
     if "loss" in names:
         return names["loss"]
-    with _blamed_on_user(place):
+    with _pointing_at(place):
         targets = first_batch(train, 1)[1]
     return mse_loss if targets.is_floating_point() else cross_entropy
