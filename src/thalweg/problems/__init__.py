@@ -5,15 +5,28 @@ from functools import partial
 
 from thalweg.errors import UnknownName, nearest
 from thalweg.problems import digits, mnist
-from thalweg.problems.checks import check_apart, check_data, check_model, check_problem
+from thalweg.problems.checks import check_apart, check_data, check_model, validate
 from thalweg.problems.file import load_file
 from thalweg.problems.problem import Data, Loss, OwnGradient, Problem, Split
 from thalweg.problems.scaling import Scaling, fit_scaling
 from thalweg.problems.template import write_template
 
 __all__ = [
-    "Data", "Loss", "OwnGradient", "Problem", "Scaling", "Split", "catalogue", "check_apart",
-    "check_data", "check_model", "check_problem", "find", "fit_scaling", "load", "load_file",
+    "Data",
+    "Loss",
+    "OwnGradient",
+    "Problem",
+    "Scaling",
+    "Split",
+    "catalogue",
+    "check_apart",
+    "check_data",
+    "check_model",
+    "find",
+    "fit_scaling",
+    "load",
+    "load_file",
+    "validate",
     "write_template",
 ]  # fmt: skip
 

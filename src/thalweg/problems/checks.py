@@ -21,7 +21,7 @@ _TOLERATED = 0.05
 _PROBE = 32
 
 
-def check_problem(problem: Problem) -> None:
+def validate(problem: Problem) -> None:
     """Refuse a problem that cannot be trained: all checks of this file, one forward pass.
 
     Raises BadValue or BadType, naming the part that is wrong.
@@ -226,15 +226,15 @@ def _collated(data: Any, dataset: Any, size: int) -> Any:
     return data.collate_fn(list(_examples(dataset, min(size, data.batch_size or size))))
 
 
-def _examples(dataset: Any, count: int) -> Iterator[Any]:
+def _examples(dataset: Any, wanted: int) -> Iterator[Any]:
     from itertools import islice
 
     from torch.utils.data import IterableDataset
 
     if isinstance(dataset, IterableDataset):
-        yield from islice(iter(dataset), count)
+        yield from islice(iter(dataset), wanted)
     else:
-        yield from (dataset[index] for index in range(min(count, count(dataset) or count)))
+        yield from (dataset[index] for index in range(min(wanted, count(dataset) or wanted)))
 
 
 def _same_arrays(first: Any, second: Any) -> bool:

@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from thalweg.errors import BadFile, BadType, BadValue, ThalwegError
-from thalweg.problems.checks import check_batch_size, check_data, check_problem, count, first_batch
+from thalweg.problems.checks import check_batch_size, check_data, count, first_batch, validate
 from thalweg.problems.problem import Data, Loss, Problem, Split
 
 if TYPE_CHECKING:
@@ -31,10 +31,11 @@ def load_file(path: str | os.PathLike[str]) -> Problem:
     """Run the Python file at ``path`` once and return the problem it describes, checked.
 
     The file defines ``model()``, which returns an untrained module, and ``train``; it may define
-    ``valid``, ``test``, ``loss``, ``batch`` (32, or all of a smaller set) and ``epochs`` (10). Each set of data is a pair
-    (inputs, targets) of tensors or arrays, a torch Dataset or a DataLoader. ``loss(output,
-    targets)`` is the mean over the batch; the default is cross-entropy for whole-number targets and
-    the mean squared error for others. The file's folder becomes importable.
+    ``valid``, ``test``, ``loss``, ``batch`` (32, or all of a smaller set) and ``epochs`` (10). Each
+    set of data is a pair (inputs, targets) of tensors or arrays, a torch Dataset or a DataLoader.
+    ``loss(output, targets)`` is the mean over the batch; the default is cross-entropy for
+    whole-number targets and the mean squared error for others. The file's folder becomes
+    importable.
 
     Raises BadFile where the file is missing, fails (with the line) or lacks a name, BadType or
     BadValue where what it defines cannot be trained.
@@ -149,7 +150,7 @@ def _problem(place: Path, names: dict[str, Any]) -> Problem:
     with _pointing_at(place, "batch"):
         check_batch_size(problem.batch_size, problem.train)
     with _pointing_at(place):
-        check_problem(problem)
+        validate(problem)
     return problem
 
 

@@ -24,9 +24,8 @@ def write_template(path: str | os.PathLike[str]) -> Path:
     except FileExistsError as error:
         raise BadFile(f"{place} exists already; name a file that does not.") from error
     except OSError as error:
-        raise BadFile(
-            f"{place} cannot be written: {error.strerror}. Name a file in a folder you can write to."
-        ) from error
+        remedy = "Name a file in a folder you can write to"
+        raise BadFile(f"{place} cannot be written: {error.strerror}. {remedy}.") from error
     return place
 
 
