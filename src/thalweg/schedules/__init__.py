@@ -21,6 +21,7 @@ from thalweg.schedules.kinds import (
     warmup_stable_decay,
 )
 from thalweg.schedules.schedule import Kind, Schedule, join, schedule
+from thalweg.schedules.spread import spread
 
 catalogue: dict[str, Kind] = {
     each.name: each
@@ -46,6 +47,6 @@ def find(name: str) -> Kind:
 __all__ = [
     "Kind", "Schedule", "catalogue", "constant", "cosine", "exp_range", "exponential", "find",
     "inverse_time", "join", "linear", "one_cycle", "piecewise", "polynomial", "schedule",
-    "snapshot_cosine", "step_decay", "triangular", "triangular2", "vaswani", "warm_restarts",
+    "snapshot_cosine", "spread", "step_decay", "triangular", "triangular2", "vaswani", "warm_restarts",
     "warmup", "warmup_stable_decay",
 ]  # fmt: skip
