@@ -19,7 +19,9 @@ _HOMES = {
     "transform": "thalweg.rules",
     "chain": "thalweg.rules",
 }
-_ROOMS = ("algebra", "kernels", "optim", "problems", "racing", "report", "rules", "testing")
+_ROOMS = (
+    "algebra", "kernels", "optim", "problems", "racing", "report", "rules", "schedules", "testing",
+)  # fmt: skip
 
 __all__ = [*_HOMES, *_ROOMS, "__version__"]
 

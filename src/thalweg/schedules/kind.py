@@ -10,6 +10,9 @@ from typing import Any
 
 from thalweg.algebra import Expr, Signature, Traced, constant, minimum, symbol, trace_with
 from thalweg.algebra.expr import substitute
+from thalweg.algebra.latex import formula
+from thalweg.algebra.letters import word
+from thalweg.algebra.python import assignments
 from thalweg.errors import BadType, BadValue, nearest
 from thalweg.schedules.evaluation import K
 from thalweg.schedules.schedule import Schedule
@@ -68,6 +71,17 @@ class Kind:
         symbols = _symbols({name: self.example.get(name) for name in self._parameters})
         files = {self.compute.__code__.co_filename}
         return trace_with(lambda _: (self._formula(symbols),), Signature((), {}, {}, False), files)
+
+    @property
+    def text(self) -> str:
+        """Its formula in the index k and its settings, as lines of Python."""
+        return assignments(f"{self.name}(k)", self.traced.outputs[0], self.traced.names)
+
+    @property
+    def latex(self) -> str:
+        """Its formula in the index k and its settings, as LaTeX lines."""
+        left = rf"{word(self.name)}\left(k\right)"
+        return formula(left, self.traced.outputs[0], self.traced.names)
 
     def _bound(self, args: tuple, settings: dict[str, Any]) -> dict[str, Any]:
         try:
