@@ -93,7 +93,7 @@ class Kind:
             raise BadType(f"{self.name}: {told} It is called as {self.signature}.") from None
         bound.apply_defaults()
         found = dict(list(bound.arguments.items())[1:])
-        return {name: _checked(self.name, name, value) for name, value in found.items()}
+        return {name: checked(self.name, name, value) for name, value in found.items()}
 
     @property
     def _parameters(self) -> dict[str, inspect.Parameter]:
@@ -136,9 +136,10 @@ def _pairs(symbols: Settings, given: Settings) -> list[tuple[Expr, Expr]]:
     return pairs
 
 
-def _checked(owner: str, name: str, value: Any) -> Any:
+def checked(owner: str, name: str, value: Any) -> Any:
+    """Return a setting as a number, or a list as a list of numbers; refuse what is none."""
     if isinstance(value, (list, tuple)):
-        return [_checked(owner, name, each) for each in value]
+        return [checked(owner, name, each) for each in value]
     if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
         raise BadType(f"{owner}: {name}={value!r}; expected a finite number.")
     number = float(value)

@@ -110,7 +110,7 @@ def warm_restarts(k, value, *, first, factor=2.0, floor=0.0):
 
 
 @schedule(
-    "Loshchilov & Hutter 2019, Decoupled weight decay regularization, appendix B.1",
+    "Loshchilov & Hutter 2019, Decoupled weight decay regularization: normalized weight decay",
     check=_lengthening, value=0.05, batch=128, examples=12_800, first=1,
 )  # fmt: skip
 def normalized_decay(k, value, *, batch, examples, first, factor=2.0):
