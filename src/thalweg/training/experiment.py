@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from pathlib import Path
 
 import torch
 from torch import nn
@@ -88,7 +87,7 @@ def _what(
     asked: Settings, folder: str | os.PathLike[str] | None, earlier: RunSummary | None
 ) -> tuple[Settings, str | os.PathLike[str]]:
     """Return the settings and the folder: those of the earlier run where there is one."""
-    before = earlier and Settings.recorded(earlier)
+    before = Settings.recorded(earlier) if earlier else None
     if earlier is None or before is None:
         return asked, folder or FOLDER
     return asked.resumed(before), folder or earlier.hyper["checkpoints"]

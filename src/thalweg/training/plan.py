@@ -1,4 +1,4 @@
-"""A problem with complete settings: all that can be refused is refused before anything is written."""
+"""A problem with complete settings: what can be refused is refused before anything is written."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Plan:
     def build(self, settings: Settings) -> tuple[nn.Module, Optimizer]:
         """Return the untrained model and its optimizer, for one learning rate."""
         model = self.problem.make_model(settings.seed or 0)
-        hyper = {**_of_transforms(settings), **(settings.hyper or {})}
+        hyper: dict[str, Any] = {**_of_transforms(settings), **(settings.hyper or {})}
         rate = self._rate(settings)
         return model, Optimizer(model.parameters(), _rule(settings), lr=rate, **hyper)
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 WIDEST_SEED = 2**32 - 1
 
 LONGER = "epochs"
-"""The event of a run that was resumed for more epochs than it began with; its step says how many."""
+"""The event of a run that was resumed for more epochs than it began with: its step counts them."""
 
 _ALWAYS = ("rule", "lr", "schedule", "epochs", "updates_per_epoch", "checkpoints")
 
@@ -127,7 +127,8 @@ class Settings:
         return replace(recorded, epochs=self.epochs or recorded.epochs)
 
     def _lengthens(self, name: str, recorded: Settings) -> bool:
-        return name == "epochs" and not _why(name, recorded) and self.epochs > recorded.epochs
+        longer = (self.epochs or 0) > (recorded.epochs or 0)
+        return name == "epochs" and longer and not _why(name, recorded)
 
 
 def _why(name: str, recorded: Settings) -> str:
