@@ -89,7 +89,7 @@ def spread(name: str, value: float, steps: int, warmup: int = 0) -> Schedule:
     schedule takes those that are left. Raises UnknownName, and BadValue for a kind that needs
     more than these numbers and for a run that is too short.
     """
-    make = _maker(name)
+    make = maker(name)
     for label, count, low in (("steps", steps, 1), ("warmup", warmup, 0)):
         if isinstance(count, bool) or not isinstance(count, int):
             raise BadType(f"{label}={count!r}; expected a whole number.")
@@ -106,11 +106,12 @@ def spread(name: str, value: float, steps: int, warmup: int = 0) -> Schedule:
 
 def depends_on_length(name: str) -> bool:
     """Say whether the schedule called *name* would be another one in a longer run."""
-    _maker(name)
+    maker(name)
     return name != "constant"
 
 
-def _maker(name: str) -> Maker:
+def maker(name: str) -> Maker:
+    """Return what makes the schedule called *name* of a value and a number of updates."""
     if name in _REFUSED:
         raise BadValue(
             f"the schedule {name!r} cannot be spread over a run by its name: {_REFUSED[name]}."

@@ -2,7 +2,7 @@
 
 from thalweg.training.checkpoints import Checkpoints
 from thalweg.training.evaluation import Evaluation, evaluate
-from thalweg.training.experiment import train_problem
+from thalweg.training.experiment import train_problem, unfinished
 from thalweg.training.fit import fit
 from thalweg.training.history import Epoch, Result
 from thalweg.training.interrupts import Interrupted
@@ -16,5 +16,5 @@ from thalweg.training.weights import save_weights
 __all__ = [
     "Checkpoints", "Epoch", "Evaluation", "InOrder", "Interrupted", "Listener", "Order", "Result",
     "Settings", "Shuffled", "Strategy", "Study", "Trained", "evaluate", "fit", "save_weights",
-    "train_problem",
+    "train_problem", "unfinished",
 ]  # fmt: skip

@@ -19,7 +19,7 @@ from thalweg.training import randomness
 from thalweg.training.checkpoints import Checkpoints
 from thalweg.training.evaluation import evaluate
 from thalweg.training.fit import fit
-from thalweg.training.notes import Listener, Overheard
+from thalweg.training.notes import Listener, Nobody, Overheard
 from thalweg.training.plan import Plan, planned
 from thalweg.training.settings import LONGER, Settings
 from thalweg.training.threads import threads
@@ -63,7 +63,7 @@ def train_problem(
     a signal stopped it and the checkpoint is written.
     """
     loaded = problems.load(problem) if isinstance(problem, str) else problem
-    book, listener = book or record.open(), listener or Listener()
+    book, listener = book or record.open(), listener or Nobody()
     earlier = unfinished(book, loaded.name) if resume else None
     if resume and earlier is None:
         listener.remarks(f"There is no unfinished training of {loaded.name}: a new one begins.")

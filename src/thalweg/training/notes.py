@@ -25,20 +25,28 @@ class Notes(Protocol):
         """Say how it ended."""
 
 
-class Listener:
-    """Hears what a training does; a subclass shows it to somebody."""
+class Listener(Protocol):
+    """Who hears what trainings do, in order to show it to somebody."""
 
     def begins(self, settings: Settings, updates: int | None) -> None:
-        """Hear that a run of so many updates begins, or goes on; None where nobody can know."""
+        """Hear that a run with so many updates an epoch begins, or goes on; None if unknown."""
+        return
 
     def hears(self, name: str, step: int, value: float | None, data: Any) -> None:
         """Hear an event as the record gets it."""
+        return
 
     def ends(self, trained: Trained) -> None:
         """Hear how a run went."""
+        return
 
     def remarks(self, text: str) -> None:
         """Hear what somebody should know, in a sentence."""
+        return
+
+
+class Nobody(Listener):
+    """Hears it all and does nothing."""
 
 
 class Overheard:
