@@ -135,8 +135,8 @@ class Driver(torch.optim.Optimizer, ABC):
             counted = {UPDATES: 0} if entries else {}
             param_group = {**counted, **param_group, "params": settings["params"]}
             param_group |= {entry.key: settings[entry.key] for entry in entries}
-            asked = {key: settings[key] for key in ("differentiable",) if key in settings}
-            self.defaults = {**defaults, **asked}
+            if "differentiable" in settings:
+                self.defaults = {**defaults, "differentiable": settings["differentiable"]}
         try:  # torch asks the defaults whether parameters may be computed from others
             super().add_param_group(param_group)
         finally:

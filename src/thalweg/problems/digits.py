@@ -1,7 +1,9 @@
 """1,797 handwritten digits of 8 x 8 pixels that ship with scikit-learn: a race in seconds."""
 
 from thalweg.problems.perceptron import known, perceptron
-from thalweg.problems.problem import Problem, as_split, hold_out, standardise
+from thalweg.problems.problem import Problem
+from thalweg.problems.scaling import standardise
+from thalweg.problems.splits import as_split, hold_out
 
 _WIDTHS = (64, 64, 10)
 _HELD_OUT = 360

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 
 from thalweg.errors import BadFile
 from thalweg.problems.perceptron import known, perceptron
-from thalweg.problems.problem import Problem, Split, as_split, hold_out, standardise
+from thalweg.problems.problem import Problem, Split
+from thalweg.problems.scaling import standardise
+from thalweg.problems.splits import as_split, hold_out
 
 if TYPE_CHECKING:
     import numpy as np
