@@ -4,9 +4,10 @@ from thalweg.report.catalogue import card, family_tree, listing, schedule_listin
 from thalweg.report.file import check_path
 from thalweg.report.page import page
 from thalweg.report.progress import follow
+from thalweg.report.runs import exported, run_comparison, run_listing
 from thalweg.report.table import summary, table
 
 __all__ = [
-    "card", "check_path", "family_tree", "follow", "listing", "page", "schedule_listing", "sheet",
-    "summary", "table",
+    "card", "check_path", "exported", "family_tree", "follow", "listing", "page", "run_comparison",
+    "run_listing", "schedule_listing", "sheet", "summary", "table",
 ]  # fmt: skip
