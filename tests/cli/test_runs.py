@@ -123,7 +123,7 @@ def test_more_runs_than_fit_side_by_side_go_on_below(thalweg, ids, tmp_path):
 def test_before_anything_is_recorded_it_says_so_and_makes_no_file(thalweg, tmp_path):
     code, out, _ = thalweg()
     assert code == 0
-    assert f"there are no runs in {tmp_path / 'thalweg.db'} yet" in out
+    assert f"No runs in {tmp_path / 'thalweg.db'} yet" in out
     assert list(tmp_path.iterdir()) == []
 
 
@@ -156,7 +156,7 @@ def test_an_export_without_ids_takes_all_runs_or_those_of_a_name(thalweg, ids):
         (["none"], "there is no run 'none'"),
         (["--record", "missing.db"], "there is no record 'missing.db'"),
         (["--record", "."], "not an ordinary file"),
-        (["--csv", "runs.csv"], "nothing to export"),
+        (["--csv", "runs.csv"], "there is nothing to export. No runs in"),
         (["--limit", "0"], "'0' is not a whole number"),
         (["none", "--name", "digits"], "leave it out where IDs are"),
     ],
@@ -172,4 +172,4 @@ def test_a_bad_request_is_refused_in_one_message(thalweg, arguments, message):
 def test_a_name_that_no_run_has_is_said(thalweg, ids):
     code, out, _ = thalweg("--name", "mnist")
     assert code == 0
-    assert "there are no runs of 'mnist'" in out
+    assert "No runs of 'mnist'" in out

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def show_runs(
     ids: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[ID]...", help="The beginning of an id is enough."),
+        typer.Argument(metavar="ID", help="The beginning of an id is enough."),
     ] = None,
     place: Annotated[
         Path | None,
@@ -69,7 +69,7 @@ def show_runs(
 def _known(book: Record, name: str | None) -> list[str]:
     found = [run.id for run in book.runs(name=name)]
     if not found:
-        raise BadValue(f"nothing to export: {_nothing(book, name)}")
+        raise BadValue(f"there is nothing to export. {_nothing(book, name)}")
     return found
 
 
@@ -97,8 +97,5 @@ def _list(book: Record, name: str | None, limit: int) -> None:
 
 def _nothing(book: Record, name: str | None) -> str:
     if name is not None and book.runs():
-        return f"there are no runs of {name!r} in {book.path}."
-    return (
-        f"there are no runs in {book.path} yet. A training records them; --record FILE looks "
-        "elsewhere."
-    )
+        return f"No runs of {name!r} in {book.path}."
+    return f"No runs in {book.path} yet. A training records them; --record FILE looks elsewhere."
