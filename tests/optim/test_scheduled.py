@@ -138,6 +138,19 @@ def test_a_scheduler_over_a_schedule_is_refused_before_it_first_interferes() -> 
     assert torch.equal(p.detach(), leaf().detach())
 
 
+def test_a_plateau_over_a_schedule_is_refused_when_it_first_interferes() -> None:
+    optimizer, p = scheduled()
+    plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, patience=0)
+    train(optimizer, p, range(5))
+    plateau.step(1.0)
+    train(optimizer, p, range(5, 6))
+    plateau.step(1.0)
+    before = p.detach().clone()
+    with pytest.raises(BadValue, match="lr follows a schedule, but was set to"):
+        optimizer.step()
+    assert torch.equal(p.detach(), before)
+
+
 def test_a_checkpoint_of_a_run_with_a_scheduler_may_go_on_with_a_schedule() -> None:
     p = leaf()
     before = optim.AdamW([p], lr=0.1)
