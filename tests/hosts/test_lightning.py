@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from surroundings import alone as alone
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, TensorDataset

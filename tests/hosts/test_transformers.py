@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from surroundings import alone as alone
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 

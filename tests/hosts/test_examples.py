@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from surroundings import alone as alone
 
 PAGE = (Path(__file__).parents[2] / "docs" / "hosts.md").read_text(encoding="utf-8")
 SECTIONS = dict(re.findall(r"^## (.*?)$\n(.*?)(?=^## |\Z)", PAGE, flags=re.DOTALL | re.MULTILINE))
