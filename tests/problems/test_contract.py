@@ -119,10 +119,8 @@ def test_the_contract_catches_a_problem_that_lies():
 
 
 def test_the_contract_catches_validation_inputs_scaled_by_themselves():
-    scaled = [
-        problems.fit_scaling(part.inputs)(part.inputs) for part in (_points(0), _points(1, 9))
-    ]
-    train, other = (part._replace(inputs=x) for part, x in zip((_points(0), _points(1)), scaled))
+    scale = problems.fit_scaling(_points(0).inputs)
+    train = _points(0)._replace(inputs=scale(_points(0).inputs))
     shifted = dataclasses.replace(_honest(), train=train, validation=_points(1, 9))
     assert _broken(check_problem(shifted)) == {"its inputs are scaled by the training set alone"}
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterator
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd.functional import hessian
 
 from thalweg.problems import Problem, Split, check_apart, validate
@@ -131,9 +131,7 @@ def its_budget_is_possible(problem: Problem) -> None:
     assert problem.batch_size == "all" or size is None or 1 <= problem.batch_size <= size
 
 
-def _write_gradient(
-    problem: Problem, model: torch.nn.Module, inputs: Tensor, targets: Tensor
-) -> None:
+def _write_gradient(problem: Problem, model: nn.Module, inputs: Tensor, targets: Tensor) -> None:
     own = getattr(problem.loss, "gradient", None)
     if own is not None:
         own(model, inputs, targets)
@@ -147,7 +145,7 @@ def _dense(grad: Tensor) -> Tensor:
 
 def _moments(split: Split) -> tuple[float, float]:
     inputs = torch.as_tensor(split.inputs).double()
-    return inputs.mean().item(), inputs.std().item()
+    return inputs.mean().item(), inputs.std(correction=0).item()
 
 
 def _near(found: tuple[float, float], expected: tuple[float, float], within: float) -> bool:
