@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 from urllib.error import URLError
 
 import numpy as np
@@ -112,7 +113,7 @@ def test_mnist_falls_back_to_openml_where_the_folder_lacks_it(data_folder, monke
     images = np.arange(70_000, dtype=np.float32)[:, None]
     answer = images, np.char.mod("%d", np.arange(70_000) % 10).astype(object)
     monkeypatch.setattr("sklearn.datasets.fetch_openml", lambda *args, **kwargs: answer)
-    loaded = problems.load("mnist")
+    loaded: Any = problems.load("mnist")
     sizes = [len(part.targets) for part in (loaded.train, loaded.validation, loaded.test)]
     assert sizes == [50_000, 10_000, 10_000]
     assert loaded.test.targets[:3].tolist() == [0, 1, 2]
@@ -161,7 +162,7 @@ def test_mnist_from_a_file_holds_out_ten_thousand_examples(monkeypatch):
     if not (folder / "mnist.npz").is_file():
         pytest.skip(f"needs mnist.npz in THALWEG_DATA or {_SHARED}")
     monkeypatch.setenv("THALWEG_DATA", str(folder))
-    loaded = mnist.load()
+    loaded: Any = mnist.load()
     sizes = [tuple(part.inputs.shape) for part in (loaded.train, loaded.validation, loaded.test)]
     assert sizes == [(50_000, 784), (10_000, 784), (10_000, 784)]
     assert loaded.train.inputs.std().item() == pytest.approx(1, abs=1e-4)

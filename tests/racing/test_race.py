@@ -6,7 +6,7 @@ from typing import Annotated
 
 import pytest
 import torch
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, mse_loss
 
 from thalweg import racing
 from thalweg.algebra import Range
@@ -18,6 +18,7 @@ from thalweg.racing.plan import grid
 from thalweg.rules import catalogue, find, rule
 
 _WIDTHS = (4, 8, 3)
+DROPOUT = torch.nn.Dropout(0.5)
 
 
 def _blobs(seed):
@@ -211,3 +212,47 @@ def test_values_that_make_no_race_are_refused_before_training(problem, arguments
 def test_values_of_the_wrong_type_are_refused(problem, arguments):
     with pytest.raises(BadType):
         race(problem, **arguments)
+
+
+def test_a_problem_without_a_validation_set_is_refused_before_training(problem):
+    alone = dataclasses.replace(problem, validation=None)
+    with pytest.raises(BadValue, match="a race needs validation as a pair.*'blobs' has NoneType"):
+        race(alone, ["sgd"])
+
+
+def test_targets_that_are_no_classes_have_no_accuracy(problem):
+    copies = [split._replace(targets=split.inputs) for split in (problem.train, problem.validation)]
+    autoencoder = dataclasses.replace(
+        problem,
+        make_model=perceptron(4, 2, 4),
+        train=copies[0],
+        validation=copies[1],
+        loss=mse_loss,
+        batch_size="all",
+    )
+    result = race(autoencoder, ["sgd"], trials=1, epochs=1)
+    assert math.isnan(result.board[0].best.accuracy)
+    assert result.board[0].best.loss < math.inf
+    assert result.header.batch_size == 48
+
+
+def test_a_loss_that_writes_gradients_itself_is_asked_for_them(problem):
+    class Fixed:
+        def __call__(self, output, targets):
+            return cross_entropy(output, targets)
+
+        def gradient(self, model, inputs, targets):
+            for parameter in model.parameters():
+                parameter.grad = torch.ones_like(parameter)
+            return torch.tensor(7.0)
+
+    run = race(dataclasses.replace(problem, loss=Fixed()), ["sgd"], trials=1).board[0].best
+    assert [epoch.train_loss for epoch in run.curve] == [7.0] * 3
+
+
+def test_dropout_is_the_same_for_every_run_of_a_seed(problem):
+    dropping = dataclasses.replace(
+        problem, make_model=lambda seed: torch.nn.Sequential(problem.make_model(seed), DROPOUT)
+    )
+    first, again = (race(dropping, ["sgd"], trials=1) for _ in range(2))
+    assert first.runs[0].curve == again.runs[0].curve

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 @app.command()
 def race(
-    problem: Annotated[str, typer.Argument(metavar="PROBLEM", help="digits or mnist.")] = "digits",
+    problem: Annotated[
+        str,
+        typer.Argument(metavar="PROBLEM", help="A name such as mnist, or a file: my_problem.py."),
+    ] = "digits",
     rules_: Annotated[
         str | None,
         typer.Option("--rules", metavar="KEYS", help="Such as adam,sgd. Default: all rules."),

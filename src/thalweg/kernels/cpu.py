@@ -9,23 +9,26 @@ import platform
 import shutil
 import sys
 import tempfile
+import threading
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 
+from thalweg import files
 from thalweg.algebra import noise
 from thalweg.kernels import layout
 from thalweg.kernels.openmp import parallel_entry
-from thalweg.kernels.plan import Plan, lower
+from thalweg.kernels.plan import RECENT, Plan, lower
 from thalweg.kernels.source import Kernels
 from thalweg.rules import Rule
 
 _LAUNCH = ctypes.CFUNCTYPE(None, ctypes.c_int64)
+_loading = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ def kernel_source(rule: Rule, dtype: str = "float32") -> str:
     return Kernels(lower(rule), dtype).element_source()
 
 
-@cache
+@lru_cache(maxsize=RECENT)
 def compiled(plan: Plan, dtype: str) -> Compiled:
     """Return the kernels of *plan* for elements of *dtype*, from disk if they are there."""
     kernels = Kernels(plan, dtype)
@@ -62,18 +65,22 @@ def _module(text: str, name: str) -> ModuleType:
     """Import *text* as a module of its own file, beside which Numba keeps the machine code."""
     digest = hashlib.sha256("\n".join([text, _environment()]).encode()).hexdigest()[:16]
     path = cache_directory() / f"{name}_{digest}.py"
-    if not path.exists() or path.read_text() != text:
-        _write(path, text)
+    content = text.encode()
+    if not path.exists() or path.read_bytes() != content:
+        files.replace(path, content)
     spec = importlib.util.spec_from_file_location(f"thalweg_kernel_{path.stem}", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    try:
-        spec.loader.exec_module(module)
-    except Exception:
-        _forget_machine_code(path)
-        spec.loader.exec_module(module)
+    with _loading:
+        sys.modules[spec.name] = module  # Numba asks there whose name machine code is to have
+        try:
+            spec.loader.exec_module(module)
+        except Exception:
+            _forget_machine_code(path)
+            spec.loader.exec_module(module)
+        finally:
+            del sys.modules[spec.name]
     return module
 
 
@@ -123,13 +130,6 @@ def cache_directory() -> Path:
         temporary = tempfile.mkdtemp(prefix="thalweg-kernels-")
         atexit.register(shutil.rmtree, temporary, ignore_errors=True)
         return Path(temporary)
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a file so that no other process ever sees half of it."""
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, suffix=".part") as part:
-        part.write(text)
-    os.replace(part.name, path)
 
 
 def converts_float16() -> bool:

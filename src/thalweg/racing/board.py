@@ -49,7 +49,7 @@ def _header(plan: Plan) -> Header:
         rules=tuple(rule.key for rule in plan.rules),
         trials=plan.trials,
         epochs=plan.epochs,
-        batch_size=plan.problem.batch_size,
+        batch_size=plan.batch_size,
         seed=plan.seed,
         threads=plan.problem.threads or torch.get_num_threads(),
         versions={

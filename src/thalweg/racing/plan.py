@@ -4,9 +4,12 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import torch
+from torch import Tensor
+
 from thalweg import problems
 from thalweg.errors import BadType, BadValue
-from thalweg.problems import Problem
+from thalweg.problems import Problem, Split
 from thalweg.rules import Rule, catalogue, find
 
 _LARGEST_SEED = 2**63 - 1
@@ -21,6 +24,12 @@ class Plan:
     trials: int
     seed: int
     epochs: int
+
+    @property
+    def batch_size(self) -> int:
+        """The number of examples behind one update."""
+        size = self.problem.batch_size
+        return len(examples(self.problem, "train")[1]) if size == "all" else size
 
     def entries(self) -> list[tuple[Rule, float]]:
         """Return each run's rule and learning rate, all rules before the next learning rate.
@@ -53,7 +62,23 @@ def prepare(
         _check_count("epochs", epochs, 1)
     chosen = _choose(catalogue if rules is None else rules)
     loaded = problems.load(problem) if isinstance(problem, str) else problem
+    for part in ("train", "validation"):
+        examples(loaded, part)
     return Plan(loaded, chosen, trials, seed, loaded.epochs if epochs is None else epochs)
+
+
+def examples(problem: Problem, part: str) -> tuple[Tensor, Tensor]:
+    """Return the inputs and targets of ``"train"`` or ``"validation"`` as tensors.
+
+    Raises BadValue where the problem has none, or has them as a Dataset or DataLoader.
+    """
+    data = getattr(problem, part)
+    if not isinstance(data, Split):
+        raise BadValue(
+            f"a race needs {part} as a pair of tensors or arrays; the problem {problem.name!r} has "
+            f"{type(data).__name__}."
+        )
+    return torch.as_tensor(data.inputs), torch.as_tensor(data.targets)
 
 
 def grid(rule: Rule, trials: int) -> tuple[float, ...]:

@@ -11,8 +11,8 @@ from torch import nn
 
 from thalweg import rules
 from thalweg.optim import Optimizer
-from thalweg.problems import Problem
-from thalweg.racing.plan import Plan
+from thalweg.problems import Loss, Problem
+from thalweg.racing.plan import Plan, examples
 from thalweg.racing.result import Epoch, Run
 from thalweg.rules import Rule
 
@@ -62,7 +62,8 @@ def _run(plan: Plan, rule: Rule, place: Progress, report: Callable[[Progress], N
     report(place)
     start = time.perf_counter()
     curve = []
-    with _threads(plan.problem.threads):
+    with _threads(plan.problem.threads), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(plan.seed)
         for epoch in _epochs(plan, rule, place.lr):
             curve.append(epoch)
             report(replace(place, epoch=epoch.number))
@@ -86,34 +87,48 @@ def _epochs(plan: Plan, rule: Rule, lr: float) -> Iterator[Epoch]:
     optimizer = Optimizer(model.parameters(), rule, lr=lr)
     order = torch.Generator().manual_seed(plan.seed)
     for number in range(1, plan.epochs + 1):
-        epoch = _epoch(number, _train(plan.problem, model, optimizer, order), plan.problem, model)
+        epoch = _epoch(number, _train(plan, model, optimizer, order), plan.problem, model)
         yield epoch
         if math.isinf(epoch.validation_loss):
             return
 
 
-def _train(
-    problem: Problem, model: nn.Module, optimizer: Optimizer, order: torch.Generator
-) -> float:
+def _train(plan: Plan, model: nn.Module, optimizer: Optimizer, order: torch.Generator) -> float:
     """Pass once over the training set and return the mean of the mini-batch losses."""
     model.train()
-    inputs, targets = problem.train
+    inputs, targets = examples(plan.problem, "train")
     total = torch.zeros((), dtype=torch.float64)
-    for batch in torch.randperm(len(targets), generator=order).split(problem.batch_size):
+    for batch in torch.randperm(len(targets), generator=order).split(plan.batch_size):
         optimizer.zero_grad()
-        loss = problem.loss(model(inputs[batch]), targets[batch])
-        loss.backward()
+        loss = _gradient(plan.problem.loss, model, inputs[batch], targets[batch])
         optimizer.step()
         total += loss.detach() * len(batch)
     return total.item() / len(targets)
 
 
+def _gradient(
+    loss: Loss, model: nn.Module, inputs: torch.Tensor, targets: torch.Tensor
+) -> torch.Tensor:
+    own = getattr(loss, "gradient", None)
+    if own is not None:
+        return own(model, inputs, targets)
+    value = loss(model(inputs), targets)
+    value.backward()
+    return value
+
+
 @torch.no_grad()
 def _epoch(number: int, train_loss: float, problem: Problem, model: nn.Module) -> Epoch:
     model.eval()
-    inputs, targets = problem.validation
-    logits = model(inputs)
-    loss = problem.loss(logits, targets).item()
+    inputs, targets = examples(problem, "validation")
+    output = model(inputs)
+    loss = problem.loss(output, targets).item()
     if not (math.isfinite(loss) and math.isfinite(train_loss)):
         loss = train_loss = math.inf
-    return Epoch(number, train_loss, loss, (logits.argmax(1) == targets).double().mean().item())
+    return Epoch(number, train_loss, loss, _accuracy(output, targets))
+
+
+def _accuracy(output: torch.Tensor, targets: torch.Tensor) -> float:
+    if targets.is_floating_point():
+        return math.nan
+    return (output.argmax(-1) == targets).double().mean().item()

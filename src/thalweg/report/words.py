@@ -101,8 +101,8 @@ def loss(value: float) -> str:
 
 
 def accuracy(value: float) -> str:
-    """Write a share between 0 and 1 as a percentage with one decimal."""
-    return f"{value:.1%}"
+    """Write a share between 0 and 1 as a percentage with one decimal; ``-`` where there is none."""
+    return "-" if math.isnan(value) else f"{value:.1%}"
 
 
 def seconds(value: float) -> str:
