@@ -72,8 +72,7 @@ def home(piece: Rule | Transform) -> str:
     """Return the module whose author wrote a rule or transform: the first that has it."""
     if isinstance(piece, Transform):
         return "transforms"
-    places = (*CHAPTERS, "conventions")
-    return next(name for name in places if getattr(module_of(name), piece.key, None) is piece)
+    return next(name for name in CHAPTERS if getattr(module_of(name), piece.key, None) is piece)
 
 
 def rules_in(chapter: str) -> list[Rule]:

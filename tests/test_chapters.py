@@ -94,10 +94,29 @@ def test_the_source_shown_is_the_transform(piece: Any) -> None:
     assert chain(again, sgd).outputs is chain(piece, sgd).outputs
 
 
+def stands_in(symbol: str, formula: str) -> bool:
+    """Tell whether *symbol* stands in *formula* by itself, not as a piece of another name."""
+    before = r"(?<![A-Za-z\\])" if symbol[0].isalpha() else ""
+    return bool(re.search(rf"{before}{re.escape(symbol)}(?![A-Za-z_]|\^\{{[-+]\}})", formula))
+
+
+@pytest.mark.parametrize(
+    ("symbol", "formula"),
+    [
+        ("n", r"\min\left(\nu, n_t\right)"),
+        (r"\eta", r"\eta_{\mathrm{noise}}\,\eta^{-}"),
+    ],
+)
+def test_a_piece_of_another_name_is_no_symbol(symbol: str, formula: str) -> None:
+    assert symbol in formula
+    assert not stands_in(symbol, formula)
+    assert stands_in(symbol, rf"{formula}\,{symbol}^{{2}}")
+
+
 @pytest.mark.parametrize("rule", RULES, ids=key_of)
 def test_the_symbols_of_the_table_stand_in_the_formula(rule: Any) -> None:
     formula = " ".join([latex(rule), *initial_values(rule)])
-    assert all(letter(name) in formula for name in rule.hyperparameters)
+    assert [name for name in rule.hyperparameters if not stands_in(letter(name), formula)] == []
 
 
 def test_every_class_runs_a_rule_of_the_pages() -> None:

@@ -26,8 +26,9 @@ LAYERS = (
     {"algebra"},
 )
 HEIGHT = {room: -row for row, rooms in enumerate(LAYERS) for room in rooms}
-ROOMS = {*HEIGHT, "errors", "testing"}
-WITHOUT_TORCH = ("algebra", "rules", "schedules", "record", "errors")
+FOR_ALL = {"errors", "files"}
+ROOMS = {*HEIGHT, *FOR_ALL, "testing"}
+WITHOUT_TORCH = ("algebra", "rules", "schedules", "record", *FOR_ALL)
 VAGUE = {"util", "utils", "utilities", "helper", "helpers", "manager", "managers", "misc", "common"}
 
 every_module = pytest.mark.parametrize(
@@ -106,10 +107,10 @@ def test_it_imports_only_from_below(path: Path) -> None:
     assert known <= ROOMS, "import a name from its own room, not through the package"
     if room == "__main__":
         assert known <= {"cli"}
-    elif room == "errors":
+    elif room in FOR_ALL:
         assert not known
     else:
-        assert all(HEIGHT.get(each, 1) < HEIGHT[room] for each in known - {"errors"}), known
+        assert all(HEIGHT.get(each, 1) < HEIGHT[room] for each in known - FOR_ALL), known
 
 
 @every_module
@@ -129,7 +130,9 @@ def test_the_layers_that_think_do_not_import_torch(path: Path) -> None:
     assert room_of(path) not in WITHOUT_TORCH or "torch" not in tops
 
 
-@pytest.mark.parametrize("module", ["thalweg", "thalweg.algebra", "thalweg.rules"])
+@pytest.mark.parametrize(
+    "module", ["thalweg", "thalweg.algebra", "thalweg.record", "thalweg.rules"]
+)
 def test_importing_it_does_not_import_torch(module: str) -> None:
     code = f"import sys, {module}; print('torch' in sys.modules)"
     command = [sys.executable, "-c", code]

@@ -172,7 +172,7 @@ def test_a_failed_write_leaves_the_old_page_and_no_litter(result, tmp_path, monk
     def refuse(*args):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "replace", refuse)
+    monkeypatch.setattr(os, "replace", refuse)
     with pytest.raises(BadFile, match="No space left"):
         page(result, path)
     assert path.read_text() == "old"

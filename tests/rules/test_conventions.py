@@ -4,8 +4,7 @@ import pytest
 
 import thalweg
 from thalweg.errors import BadType, UnknownName
-from thalweg.rules import CONVENTIONS, adam, catalogue, find, nadam_paper, variants
-from thalweg.rules.conventions import adadelta_keras
+from thalweg.rules import CONVENTIONS, adadelta_keras, adam, catalogue, find, nadam_paper, variants
 
 
 @pytest.mark.parametrize("name", CONVENTIONS)

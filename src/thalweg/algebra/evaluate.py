@@ -37,12 +37,12 @@ def evaluate(
     """
     order = postorder(roots)
     if complete is not None or any(current.op == "sum_launch" for current in order):
-        return _together(roots, order, rows, complete or list)
-    return [_together(roots, order, [row], list)[0] for row in rows]
+        return _together(roots, order, rows, complete)
+    return [_together(roots, order, [row], None)[0] for row in rows]
 
 
 def _together(
-    roots: tuple[Expr, ...], order: list[Expr], rows: list[Row], complete: Completion
+    roots: tuple[Expr, ...], order: list[Expr], rows: list[Row], complete: Completion | None
 ) -> list[tuple]:
     known = [dict(row) for row in rows]
     rank = ranks(roots)
@@ -51,11 +51,11 @@ def _together(
     uses.update(roots)
     for current in order:
         precise = current.op in ("where", "normal") and rank[current] == Rank.ELEMENT
-        values = _values(current, known, models if precise else [None] * len(rows))
-        if current.op == "mean_tensor" and complete is not list:
-            values = _means([row[current.args[0]] for row in known], complete)
-        elif current.op in REDUCTIONS:
-            values = complete(values)
+        like = models if precise else [None] * len(rows)
+        if complete is None or current.op not in REDUCTIONS:
+            values = _values(current, known, like)
+        else:
+            values = _completed(current, known, complete)
         if current.op == "sum_launch":
             values = _totals(values)
         for row, value in zip(known, values, strict=True):
@@ -91,9 +91,12 @@ def _values(current: Expr, known: list[Row], models: list[Any]) -> list[Any]:
     return [_apply(current, row, model) for row, model in zip(known, models, strict=True)]
 
 
-def _means(parts: list[Any], complete: Completion) -> list[Any]:
-    """Return the mean over each whole parameter, of which only parts are at hand."""
+def _completed(reduction: Expr, known: list[Row], complete: Completion) -> list[Any]:
+    """Return a sum or mean over each whole parameter, of which only parts are at hand."""
+    parts = [row[reduction.args[0]] for row in known]
     sums = complete([apply("sum_tensor", part) for part in parts])
+    if reduction.op != "mean_tensor":
+        return sums
     counts = complete([float(math.prod(part.shape)) for part in parts])
     return [total / count for total, count in zip(sums, counts, strict=True)]
 

@@ -21,9 +21,9 @@ def launches(rule: "Rule", rows: "Sequence[Row]") -> "list[Launch]":
 
     Rows of different dtypes need launches of their own. Where the rule looks at every row at once
     (a global norm) and one compiled launch cannot hold them all, the eager engine takes them all.
-    Rows with sparse gradients have launches that touch only what these name. Raises BadType where
-    the rule cannot be run on a part of a parameter.
-    Of distributed parameters the part that this process holds is updated.
+    Rows with sparse gradients have launches that touch only what these name. Of distributed
+    parameters the part that this process holds is updated. Raises BadType where the rule cannot be
+    run on a part of a parameter.
     """
     from thalweg.kernels.shard import shard_of
     from thalweg.kernels.shard_launch import ShardLaunch

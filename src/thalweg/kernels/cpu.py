@@ -18,6 +18,7 @@ from types import ModuleType
 
 import numpy as np
 
+from thalweg import files
 from thalweg.algebra import noise
 from thalweg.kernels import layout
 from thalweg.kernels.openmp import parallel_entry
@@ -62,8 +63,9 @@ def _module(text: str, name: str) -> ModuleType:
     """Import *text* as a module of its own file, beside which Numba keeps the machine code."""
     digest = hashlib.sha256("\n".join([text, _environment()]).encode()).hexdigest()[:16]
     path = cache_directory() / f"{name}_{digest}.py"
-    if not path.exists() or path.read_text() != text:
-        _write(path, text)
+    content = text.encode()
+    if not path.exists() or path.read_bytes() != content:
+        files.replace(path, content)
     spec = importlib.util.spec_from_file_location(f"thalweg_kernel_{path.stem}", path)
     assert spec is not None
     assert spec.loader is not None
@@ -123,13 +125,6 @@ def cache_directory() -> Path:
         temporary = tempfile.mkdtemp(prefix="thalweg-kernels-")
         atexit.register(shutil.rmtree, temporary, ignore_errors=True)
         return Path(temporary)
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a file so that no other process ever sees half of it."""
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, suffix=".part") as part:
-        part.write(text)
-    os.replace(part.name, path)
 
 
 def converts_float16() -> bool:

@@ -135,8 +135,8 @@ class Driver(torch.optim.Optimizer, ABC):
             counted = {UPDATES: 0} if entries else {}
             param_group = {**counted, **param_group, "params": settings["params"]}
             param_group |= {entry.key: settings[entry.key] for entry in entries}
-            asked = {key: settings[key] for key in ("differentiable",) if key in settings}
-            self.defaults = {**defaults, **asked}
+            if "differentiable" in settings:
+                self.defaults = {**defaults, "differentiable": settings["differentiable"]}
         try:  # torch asks the defaults whether parameters may be computed from others
             super().add_param_group(param_group)
         finally:
@@ -340,6 +340,8 @@ class Driver(torch.optim.Optimizer, ABC):
             changed = before(self, state_dict)
             state_dict = state_dict if changed is None else changed
         groups, state = checkpoint.matched(self, state_dict)
+        for entry in self._timetable:
+            entry.forget_scheduler(self.param_groups[entry.group], groups[entry.group])
         self.__setstate__({"state": state, "param_groups": groups})
         for after in self._optimizer_load_state_dict_post_hooks.values():
             after(self)

@@ -2,8 +2,10 @@
 
 import os
 import stat
+import tempfile
 from pathlib import Path
 
+from thalweg import files
 from thalweg.errors import BadFile
 
 
@@ -15,14 +17,12 @@ def check_path(path: str | os.PathLike[str]) -> Path:
     try:
         place = Path(path).resolve()
         _check_kind(place, path)
-        draft = _draft(place)
-        draft.touch()
-        draft.unlink()
+        with tempfile.TemporaryFile(dir=place.parent):
+            return place
     except (OSError, RuntimeError, ValueError) as error:
         if isinstance(error, BadFile):
             raise
         raise _refused(path, error) from error
-    return place
 
 
 def write(path: str | os.PathLike[str], text: str) -> Path:
@@ -31,19 +31,11 @@ def write(path: str | os.PathLike[str], text: str) -> Path:
     Raises BadFile where that fails, with the old file as it was.
     """
     place = check_path(path)
-    draft = _draft(place)
     try:
-        draft.write_text(text, encoding="utf-8")
-        draft.replace(place)
+        files.replace(place, text.encode())
     except OSError as error:
         raise _refused(path, error) from error
-    finally:
-        draft.unlink(missing_ok=True)
     return place
-
-
-def _draft(place: Path) -> Path:
-    return place.with_name(f".{place.name[:100]}.{os.getpid()}.draft")
 
 
 def _check_kind(place: Path, given: str | os.PathLike[str]) -> None:

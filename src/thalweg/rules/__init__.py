@@ -15,6 +15,7 @@ from thalweg.rules.adam import (
     amsgrad_optax,
     amsgrad_paper,
     nadam,
+    nadam_keras,
     nadam_optax,
     nadam_paper,
     radam,
@@ -25,24 +26,20 @@ from thalweg.rules.adam import (
 )
 from thalweg.rules.adaptive import (
     adadelta,
+    adadelta_keras,
+    adadelta_paper,
     adagrad,
+    adagrad_keras,
     adagrad_optax,
     rmsprop,
     rmsprop_centered,
     rmsprop_centered_momentum,
+    rmsprop_keras,
     rmsprop_momentum,
     rmsprop_paper,
 )
 from thalweg.rules.chain import chain
-from thalweg.rules.conventions import (
-    CONVENTIONS,
-    adadelta_keras,
-    adadelta_paper,
-    adagrad_keras,
-    convention,
-    nadam_keras,
-    rmsprop_keras,
-)
+from thalweg.rules.conventions import CONVENTIONS, convention
 from thalweg.rules.decoupled import adamw, adamw_optax, adamw_paper, sgdw, sgdw_paper
 from thalweg.rules.layerwise import lamb, lars
 from thalweg.rules.momentum import momentum, momentum_paper, nesterov, nesterov_keras, sgd

@@ -1,6 +1,7 @@
 """Adam and its relatives: momentum over a running size of the gradients, both bias-corrected."""
 
 from thalweg.algebra import ema, from_hyper, maximum, scalar, sign, single, sqrt, where
+from thalweg.rules.chain import chain
 from thalweg.rules.ranges import AdaptiveRate, Beta, Epsilon, NonNegative
 from thalweg.rules.rule import rule
 
@@ -273,6 +274,10 @@ def nadam_optax(
     m_hat = beta1 * m / (1 - beta1 ** (t + 1)) + (1 - beta1) * g / (1 - beta1**t)
     v_hat = v / (1 - beta2**t)
     return lr * m_hat / (sqrt(v_hat) + eps), m, v
+
+
+nadam_keras = chain(nadam, key="nadam_keras", name="NAdam, Keras's defaults",
+                    defaults={"lr": 1e-3, "momentum_decay": 1.0, "eps": 1e-7})  # fmt: skip
 
 
 _LIU = "Liu et al. 2020, On the variance of the adaptive learning rate and beyond"

@@ -1,6 +1,7 @@
 """Rules that divide each coordinate's step by the size its gradients have had."""
 
 from thalweg.algebra import ema, from_hyper, maximum, sqrt
+from thalweg.rules.chain import chain
 from thalweg.rules.ranges import (
     AdaptiveRate,
     Epsilon,
@@ -45,6 +46,10 @@ def adagrad_optax(
     return lr * g / sqrt(G + eps), G
 
 
+adagrad_keras = chain(adagrad_optax, key="adagrad_keras", name="Adagrad, Keras's defaults",
+                      defaults={"lr": 1e-3})  # fmt: skip
+
+
 @rule(
     "Adadelta",
     paper="Zeiler 2012, ADADELTA: an adaptive learning rate method",
@@ -63,6 +68,12 @@ def adadelta(
     delta = sqrt(acc_delta + eps) / sqrt(s + eps) * g
     u = ema(delta * delta, acc_delta, rho)
     return lr * delta, s, u
+
+
+adadelta_paper = chain(adadelta, key="adadelta_paper", name="Adadelta, the paper's defaults",
+                       defaults={"rho": 0.95})  # fmt: skip
+adadelta_keras = chain(adadelta, key="adadelta_keras", name="Adadelta, Keras's defaults",
+                       defaults={"lr": 1e-3, "rho": 0.95, "eps": 1e-7})  # fmt: skip
 
 
 _RMSPROP = (
@@ -95,6 +106,10 @@ def rmsprop_paper(
     """RMSprop as the lecture has it: eps inside the root, a shorter memory."""
     s = ema(g * g, square_avg, alpha)
     return lr * g / sqrt(s + eps), s
+
+
+rmsprop_keras = chain(rmsprop_paper, key="rmsprop_keras", name="RMSprop, Keras's defaults",
+                      defaults={"eps": 1e-7})  # fmt: skip
 
 
 @rule("RMSprop with momentum", paper="Tieleman & Hinton 2012, lecture 6e", differences=_RMSPROP)

@@ -12,6 +12,7 @@ from thalweg.rules.adam import (
     amsgrad_optax,
     amsgrad_paper,
     nadam,
+    nadam_keras,
     nadam_optax,
     nadam_paper,
     radam,
@@ -20,22 +21,20 @@ from thalweg.rules.adam import (
     yogi,
     yogi_optax,
 )
-from thalweg.rules.adaptive import adadelta, adagrad, adagrad_optax, rmsprop, rmsprop_paper
-from thalweg.rules.chain import chain
+from thalweg.rules.adaptive import (
+    adadelta,
+    adadelta_keras,
+    adadelta_paper,
+    adagrad,
+    adagrad_keras,
+    adagrad_optax,
+    rmsprop,
+    rmsprop_keras,
+    rmsprop_paper,
+)
 from thalweg.rules.decoupled import adamw, adamw_optax, adamw_paper, sgdw, sgdw_paper
 from thalweg.rules.momentum import momentum, momentum_paper, nesterov, nesterov_keras
 from thalweg.rules.rule import Rule
-
-adagrad_keras = chain(adagrad_optax, key="adagrad_keras", name="Adagrad, Keras's defaults",
-                      defaults={"lr": 1e-3})  # fmt: skip
-adadelta_paper = chain(adadelta, key="adadelta_paper", name="Adadelta, the paper's defaults",
-                       defaults={"rho": 0.95})  # fmt: skip
-adadelta_keras = chain(adadelta, key="adadelta_keras", name="Adadelta, Keras's defaults",
-                       defaults={"lr": 1e-3, "rho": 0.95, "eps": 1e-7})  # fmt: skip
-rmsprop_keras = chain(rmsprop_paper, key="rmsprop_keras", name="RMSprop, Keras's defaults",
-                      defaults={"eps": 1e-7})  # fmt: skip
-nadam_keras = chain(nadam, key="nadam_keras", name="NAdam, Keras's defaults",
-                    defaults={"lr": 1e-3, "momentum_decay": 1.0, "eps": 1e-7})  # fmt: skip
 
 CONVENTIONS: dict[str, dict[str, Rule]] = {
     "momentum": {"torch": momentum, "optax": momentum, "paper": momentum_paper,

@@ -1,0 +1,40 @@
+"""A file is replaced whole or not at all, and once replaced it outlasts a crash."""
+
+import errno
+import os
+import secrets
+from pathlib import Path
+
+_CANNOT_FLUSH = (errno.EACCES, errno.EPERM, errno.EINVAL, errno.EBADF, errno.ENOTSUP)
+"""What a system answers that cannot flush the list of a folder's files."""
+
+
+def replace(path: str | os.PathLike[str], content: bytes) -> None:
+    """Put *content* into the file at *path*; whoever reads it meanwhile sees the old or the new.
+
+    It is written beside the file, flushed to the disk and moved there. A link is followed. Raises
+    OSError where that fails, with nothing left behind; until the move the old file is as it was.
+    """
+    place = Path(os.path.realpath(path))
+    draft = place.with_name(f".{secrets.token_hex(8)}.draft")
+    try:
+        with open(draft, "xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(draft, place)
+    finally:
+        draft.unlink(missing_ok=True)
+    _flush_folder(place.parent)
+
+
+def _flush_folder(folder: Path) -> None:
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        if error.errno not in _CANNOT_FLUSH:
+            raise

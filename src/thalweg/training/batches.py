@@ -1,0 +1,149 @@
+"""Cuts an epoch into the batches of its updates, and can begin in its middle."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any, Literal
+
+import numpy as np
+
+from thalweg.errors import BadType, BadValue
+from thalweg.schedules import Schedule
+from thalweg.training import randomness
+from thalweg.training.data import Batch, Examples, Stream
+from thalweg.training.order import InOrder, Order, Shuffled, generator_of
+
+Size = int | Literal["all"] | Schedule
+Groups = Iterator[tuple[int, list[Batch]]]
+
+
+class Batches(ABC):
+    """The training set as the updates of an epoch go through it."""
+
+    @abstractmethod
+    def epoch(self, number: int, taken: int, update: int) -> Groups:
+        """Yield, for every update that is left, the batches it averages over.
+
+        With them comes how much of the epoch is then taken, in the batches' own unit. *number*
+        counts epochs from 0, *taken* says how much of this one is done already, and *update* how
+        many updates were made before.
+        """
+
+    def state(self) -> dict[str, Any]:
+        """Return what a checkpoint has to hold beside the place."""
+        return {}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take over what `state` returned when the checkpoint was written."""
+
+
+class CutBatches(Batches):
+    """Batches cut out of examples that can be asked for by number; *taken* counts examples."""
+
+    def __init__(
+        self, examples: Examples, size: Size, order: Order, seed: int, accumulate: int
+    ) -> None:
+        self.examples, self.order, self.seed = examples, order, seed
+        self.size = len(examples) if size == "all" else size
+        self.accumulate = accumulate
+
+    def epoch(self, number: int, taken: int, update: int) -> Groups:
+        """Yield the batches of one epoch, its last one smaller where the examples run out."""
+        generator = generator_of(self.seed, number)
+        indices = self.order.indices(len(self.examples), number, generator)
+        end = len(indices)
+        while taken < end:
+            size = self.size if isinstance(self.size, int) else int(self.size(update))
+            begin, taken = taken, min(taken + size * self.accumulate, end)
+            cuts = range(begin, taken, size)
+            yield taken, [self.examples.take(indices[k : min(k + size, taken)]) for k in cuts]
+            update += 1
+
+
+class StreamBatches(Batches):
+    """The batches of a loader as they come; *taken* counts batches.
+
+    To begin in the middle of an epoch, the loader is started from the random state that the epoch
+    began with, and the batches that were taken are drawn once more and let go.
+    """
+
+    def __init__(self, stream: Stream, accumulate: int) -> None:
+        self.stream, self.accumulate = stream, accumulate
+        self.began: dict[str, Any] = {}
+
+    def epoch(self, number: int, taken: int, update: int) -> Groups:
+        """Yield the loader's batches, as many together as are accumulated."""
+        now = randomness.capture(self.stream.generator)
+        if taken:
+            randomness.restore(self.began, self.stream.generator)
+        else:
+            self.began = now
+        batches = iter(self.stream)
+        if taken:
+            deque(islice(batches, taken), maxlen=0)
+            randomness.restore(now, self.stream.generator)
+        while group := list(islice(batches, self.accumulate)):
+            taken += len(group)
+            yield taken, group
+
+    def state(self) -> dict[str, Any]:
+        """Return the random state with which the epoch began, and the loader's own of now."""
+        generator = self.stream.generator
+        return {"began": self.began, "own": generator and generator.get_state()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take over both."""
+        self.began = state["began"]
+        if self.stream.generator is not None:
+            self.stream.generator.set_state(state["own"])
+
+
+def as_batches(
+    data: Examples | Stream, size: Size, order: Order | None, seed: int, accumulate: int
+) -> Batches:
+    """Return the batches of *data*, or raise where they cannot be cut in that way."""
+    check_count("accumulate", accumulate)
+    if isinstance(data, Stream):
+        if order is not None:
+            raise BadValue(
+                "an order was given, but the data are a loader, which has its own. Give the loader "
+                "a sampler, or pass the data set itself."
+            )
+        return StreamBatches(data, accumulate)
+    if len(data) == 0:
+        raise BadValue("the training set is empty.")
+    _check_size(size, len(data))
+    return CutBatches(data, size, order or _usual(size), seed, accumulate)
+
+
+def _usual(size: Size) -> Order:
+    return InOrder() if size == "all" else Shuffled()
+
+
+def _check_size(size: Size, count: int) -> None:
+    if isinstance(size, Schedule):
+        values = size(np.arange(size.horizon or 100_000, dtype=float))
+        low, high = float(np.min(values)), float(np.max(values))
+        if not (low >= 1 and high < count + 1):
+            raise BadValue(
+                f"the schedule of the batch size goes from {low:g} to {high:g}; the training set "
+                f"has {count:,} examples, so expected numbers from 1 to {count:,}."
+            )
+    elif size != "all":
+        check_count("batch", size)
+        if size > count:
+            raise BadValue(
+                f"batch={size:,} is more than the {count:,} examples there are. Use a smaller "
+                'batch, or batch="all" for one update with all of them.'
+            )
+
+
+def check_count(name: str, value: Any) -> None:
+    """Raise unless *value* is a whole number of at least 1."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise BadType(f"{name}={value!r}; expected a whole number.")
+    if value < 1:
+        raise BadValue(f"{name}={value!r}; expected a whole number of at least 1.")

@@ -1,0 +1,67 @@
+"""The loss of a model on data it is not trained on, and the share of right answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from thalweg.training.data import Batch, Examples, Stream, as_data, moved, size_of
+
+
+class Evaluation(NamedTuple):
+    """Means over examples: the loss, and the accuracy where targets are classes, else None."""
+
+    loss: float
+    accuracy: float | None
+
+
+@torch.no_grad()
+def evaluate(
+    model: nn.Module, loss: Callable[[Any, Any], Tensor], data: Any, *, batch: int = 1000
+) -> Evaluation:
+    """Return the mean loss of *model* on all of *data*, in evaluation mode.
+
+    *data* is whatever `fit` takes; examples are fed *batch* at a time, a loader's batches as they
+    come. The model's mode and torch's random numbers are afterwards as they were.
+    """
+    training, device = model.training, device_of(model)
+    model.eval()
+    total, right, answers, examples = 0.0, 0, 0, 0
+    try:
+        with torch.random.fork_rng(devices=[]):
+            for inputs, targets in _batches(as_data(data), batch):
+                count = size_of((inputs, targets))
+                outputs, targets = model(moved(inputs, device)), moved(targets, device)
+                total += float(loss(outputs, targets)) * count
+                examples += count
+                found = _right(outputs, targets)
+                if found is not None:
+                    right, answers = right + found, answers + targets.numel()
+    finally:
+        model.train(training)
+    return Evaluation(total / max(examples, 1), right / answers if answers else None)
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """Return where the model's first parameter is."""
+    return next((p.device for p in model.parameters()), torch.device("cpu"))
+
+
+def _batches(data: Examples | Stream, batch: int) -> Iterator[Batch]:
+    if isinstance(data, Stream):
+        yield from data
+        return
+    for begin in range(0, len(data), batch):
+        yield data.take(range(begin, min(begin + batch, len(data))))
+
+
+def _right(outputs: Any, targets: Any) -> int | None:
+    """Count right answers where targets are classes of outputs (..., classes)."""
+    if not (isinstance(outputs, Tensor) and isinstance(targets, Tensor)):
+        return None
+    if targets.is_floating_point() or outputs.shape[:-1] != targets.shape:
+        return None
+    return int((outputs.argmax(-1) == targets).sum())

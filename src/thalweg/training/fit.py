@@ -1,0 +1,89 @@
+"""`fit`: train a model, in place, on data in any form, and return its history."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from thalweg.training.batches import Size, as_batches, check_count
+from thalweg.training.checkpoints import Checkpoints
+from thalweg.training.data import Examples, Stream, as_data
+from thalweg.training.history import Result
+from thalweg.training.loop import Loop
+from thalweg.training.order import Order, generator_of
+from thalweg.training.strategy import Strategy
+from thalweg.training.training import Training
+
+if TYPE_CHECKING:
+    from thalweg.record import Run
+
+
+def fit(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    loss: Callable[[Any, Any], Tensor],
+    train: Any,
+    valid: Any = None,
+    *,
+    batch: Size = 32,
+    epochs: int = 1,
+    order: Order | None = None,
+    seed: int = 0,
+    accumulate: int = 1,
+    watch: int = 1000,
+    strategies: Sequence[Strategy] = (),
+    checkpoints: Checkpoints | str | PathLike[str] | None = None,
+    run: Run | None = None,
+) -> Result:
+    """Train *model* in place and return its history.
+
+    *train* and *valid* are each a pair (inputs, targets) of tensors, arrays or memory maps with one
+    row for each example, a `Dataset`, or a `DataLoader`. ``loss(outputs, targets)`` returns the
+    mean over a batch. A loss with a method ``gradient(model, inputs, targets)`` is asked for the
+    gradient: it writes every ``.grad`` and returns the loss.
+
+    *batch* examples make one gradient: a number, "all", or a schedule over the updates; so many
+    gradients as *accumulate* says make one update. A loader cuts its own batches. *order* says
+    which examples an epoch sees, shuffled anew in each by default; with *seed* it fixes the order
+    of the data, and nothing else: call ``torch.manual_seed`` for weights and dropout.
+
+    *watch* examples of the training set, always the same, are evaluated after each epoch beside
+    the validation set. *strategies* act on the training in the order given. With *checkpoints* it
+    can be killed at any moment and resumed bit for bit. Events go to *run*, a run of a record.
+
+    Raises BadValue or BadType before the first update for what cannot work, and Interrupted when
+    a signal stopped it and the checkpoint is written. A loss that is not finite ends the training
+    with a warning, and ``diverged`` is set in the result.
+    """
+    check_count("epochs", epochs)
+    data, held_out = as_data(train), None if valid is None else as_data(valid)
+    batches = as_batches(data, batch, order, seed, accumulate)
+    settings = {
+        "optimizer": type(optimizer).__name__,
+        "examples": len(data) if isinstance(data, Examples) else "those of a loader",
+        "batch": batch if isinstance(batch, (int, str)) else repr(batch),
+        "accumulate": accumulate,
+        "seed": seed,
+        "order": type(order).__name__,
+        "strategies": [type(strategy).__name__ for strategy in strategies],
+    }
+    training = Training(model, optimizer, loss, batches, strategies, settings)
+    if checkpoints is not None and not isinstance(checkpoints, Checkpoints):
+        checkpoints = Checkpoints(checkpoints)
+    return Loop(training, _watched(data, watch, seed), held_out, checkpoints, run).run(epochs)
+
+
+def _watched(data: Examples | Stream, count: int, seed: int) -> Stream | None:
+    """Return a fixed part of the training set; there is none of a loader."""
+    if isinstance(data, Stream) or not count:
+        return None
+    chosen = torch.randperm(len(data), generator=generator_of(seed, _NO_EPOCH))[:count]
+    return Stream([data.take(part) for part in chosen.sort().values.split(250)])
+
+
+_NO_EPOCH = 2**32 - 1
+"""Where the random numbers come from that are no epoch's."""

@@ -1,0 +1,117 @@
+"""A training that was cut anywhere and resumed ends as if nothing had happened, bit for bit."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from thalweg.optim import SGD, Adam
+from thalweg.schedules import cosine, warmup
+from thalweg.training import Checkpoints, Result, Strategy, fit
+
+EPOCHS = 3
+
+
+def data(count: int = 50) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    inputs = torch.randn(count, 6, generator=generator)
+    return inputs, (inputs.sum(1) > 0).long()
+
+
+def made(optimizer: Callable) -> tuple[nn.Module, torch.optim.Optimizer]:
+    torch.manual_seed(0)
+    layers = (nn.Linear(6, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.3), nn.Linear(8, 2))
+    model = nn.Sequential(*layers)
+    return model, optimizer(model.parameters())
+
+
+class Cut(Strategy):
+    """Stops the process's training dead after an update, as a crash would."""
+
+    def __init__(self, update: int | None) -> None:
+        self.update = update
+
+    def after_update(self, training) -> None:
+        if training.place.update == self.update:
+            raise RuntimeError("cut")
+
+
+class Draw(Strategy):
+    """Draws random numbers of every kind, which what follows depends on."""
+
+    def after_update(self, training) -> None:
+        with torch.no_grad():
+            next(training.model.parameters()).add_(torch.randn(()) * 1e-3)
+
+
+OPTIMIZERS = {
+    "ours": lambda params: Adam(params, lr=cosine(0.01, steps=20).after(warmup(5))),
+    "ours with momentum": lambda params: SGD(params, lr=0.01, momentum=0.9),
+    "torch's": lambda params: torch.optim.AdamW(params, lr=0.01),
+}
+SETS = {
+    "tensors": lambda: (data(), {"batch": 8}),
+    "accumulated": lambda: (data(), {"batch": 4, "accumulate": 2}),
+    "a growing batch": lambda: (data(), {"batch": cosine(4, steps=18, floor=11)}),
+    "a data set": lambda: (Pairs(), {"batch": 8}),
+    "a loader": lambda: (DataLoader(TensorDataset(*data()), batch_size=8, shuffle=True), {}),
+    "a loader with its own generator": lambda: (
+        DataLoader(
+            TensorDataset(*data()), batch_size=8, shuffle=True,
+            generator=torch.Generator().manual_seed(4),
+        ),
+        {},
+    ),
+}  # fmt: skip
+
+
+class Pairs(torch.utils.data.Dataset):
+    def __len__(self) -> int:
+        return len(data()[1])
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        inputs, targets = data()
+        return inputs[index] + 0.01 * torch.randn(6), targets[index]
+
+
+def trained(make, source, folder, cut=None, resume=False) -> tuple[dict, Result]:
+    model, optimizer = made(make)
+    train, how = source()
+    result = fit(
+        model, optimizer, nn.functional.cross_entropy, train, data(20), epochs=EPOCHS,
+        strategies=[Draw(), Cut(cut)], **how,
+        checkpoints=Checkpoints(folder, every=2, resume=resume),
+    )  # fmt: skip
+    return {**model.state_dict(), **_flat(optimizer)}, result
+
+
+def _flat(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    state = optimizer.state_dict()["state"]
+    return {f"{k} {name}": v for k, entry in state.items() for name, v in entry.items()}
+
+
+def timeless(result: Result) -> list[tuple]:
+    return [epoch[:-1] for epoch in result.history]
+
+
+def check(make, source, cut, folder) -> None:
+    straight, whole = trained(make, source, folder / "straight")
+    with pytest.raises(RuntimeError, match="cut"):
+        trained(make, source, folder / "cut", cut)
+    torch.manual_seed(99)
+    resumed, rest = trained(make, source, folder / "cut", resume=True)
+    assert all(torch.equal(straight[name], resumed[name]) for name in straight)
+    assert timeless(whole) == timeless(rest)
+
+
+@pytest.mark.parametrize("make", OPTIMIZERS.values(), ids=OPTIMIZERS)
+def test_it_ends_with_the_same_bits_whatever_the_optimizer(make, tmp_path) -> None:
+    check(make, SETS["tensors"], 7, tmp_path)
+
+
+@pytest.mark.parametrize("cut", [1, 3, 12])
+@pytest.mark.parametrize("source", SETS.values(), ids=SETS)
+def test_it_ends_with_the_same_bits_whatever_the_data(source, cut, tmp_path) -> None:
+    check(OPTIMIZERS["ours"], source, cut, tmp_path)
