@@ -1,6 +1,7 @@
 """What is wrong with data is said before training, with the row and the number."""
 
 import warnings
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,8 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, Tenso
 
 from thalweg.errors import BadType, BadValue
 from thalweg.problems import Split, check_apart, check_data, check_model
-from thalweg.problems.checks import check_batch_size, count, first_batch
+from thalweg.problems.checks import check_batch_size
+from thalweg.problems.examples import count, first_batch
 
 
 class Rows(Dataset):
@@ -50,7 +52,7 @@ def _with(value, row=4):
     [
         (Split(torch.zeros(0, 3), torch.zeros(0)), "train is empty"),
         (Rows(0), "train is empty"),
-        (DataLoader(Rows(3), sampler=[]), None),
+        (DataLoader(Rows(3), batch_size=4, drop_last=True), "the loader of train yields no batch"),
         (Split(torch.zeros(4, 3), torch.zeros(5)), "4 inputs and 5 targets"),
         (_with(float("nan")), "the inputs of train hold NaN or infinity, first in row 4"),
         (_with(float("-inf"), 2), "first in row 2"),
@@ -62,9 +64,6 @@ def _with(value, row=4):
     ],
 )
 def test_empty_unequal_or_non_finite_data_are_refused(data, message):
-    if message is None:
-        check_data(data)
-        return
     with pytest.raises(BadValue, match=message):
         check_data(data)
 
@@ -94,9 +93,20 @@ def test_a_nan_is_found_in_any_chunk_of_a_memory_map(tmp_path):
         check_data(Split(rows, np.zeros(3000)))
 
 
+def test_a_read_only_memory_map_is_checked_in_silence(tmp_path):
+    np.save(tmp_path / "rows.npy", _split().inputs.numpy())
+    inputs = np.load(tmp_path / "rows.npy", mmap_mode="r")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check_data((inputs, _split().targets))
+        check_model(nn.Linear(3, 3), cross_entropy, (inputs, _split().targets))
+
+
 def test_sound_data_of_every_form_pass():
     whole = _split()
-    for data in (whole, Split(*map(np.asarray, whole)), TensorDataset(*whole), Rows(4), Stream()):
+    arrays = Split(*map(np.asarray, whole))
+    forms: list[Any] = [whole, tuple(whole), arrays, TensorDataset(*whole), Rows(4), Stream()]
+    for data in forms:
         check_data(data)
         check_data(DataLoader(data) if isinstance(data, Dataset) else data)
 
@@ -127,6 +137,8 @@ def test_subsets_are_compared_by_their_indices():
     whole = Rows(10)
     with pytest.raises(BadValue, match="2 of 4 examples"):
         check_apart(Subset(whole, range(6)), Subset(whole, range(4, 8)))
+    with pytest.raises(BadValue, match="3 of 3 examples"):
+        check_apart(DataLoader(whole), Subset(whole, range(3)))
     check_apart(Subset(whole, range(6)), Subset(whole, range(6, 10)))
     check_apart(Subset(whole, range(6)), Subset(Rows(10), range(4, 8)))
 

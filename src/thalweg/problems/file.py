@@ -14,7 +14,8 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from thalweg.errors import BadFile, BadType, BadValue, ThalwegError
-from thalweg.problems.checks import check_batch_size, check_data, count, first_batch, validate
+from thalweg.problems.checks import check_batch_size, check_data, validate
+from thalweg.problems.examples import count, first_batch
 from thalweg.problems.problem import Data, Loss, Problem, Split
 
 if TYPE_CHECKING:

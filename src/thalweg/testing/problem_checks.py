@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.autograd.functional import hessian
 
 from thalweg.problems import Problem, Split, check_apart, validate
-from thalweg.problems.checks import count, first_batch
+from thalweg.problems.examples import count, first_batch
 from thalweg.problems.surfaces import Surface
 from thalweg.testing.checks import Check, bind, promise
 
