@@ -17,6 +17,7 @@ from thalweg.errors import BadFile, BadType, BadValue, ThalwegError
 from thalweg.problems.checks import check_batch_size, check_data, validate
 from thalweg.problems.examples import count, first_batch
 from thalweg.problems.problem import Data, Loss, Problem, Split
+from thalweg.problems.seeded import seeded
 
 if TYPE_CHECKING:
     from torch import nn
@@ -188,12 +189,11 @@ def _check_epochs(epochs: Any) -> None:
 
 def _maker(place: Path, model: Callable[[], nn.Module]) -> Callable[[int], nn.Module]:
     def make_model(seed: int) -> nn.Module:
-        import torch
+        from torch.nn import Module
 
-        with torch.random.fork_rng(devices=[]), _pointing_at(place):
-            torch.manual_seed(seed)
-            made = model()
-        if not isinstance(made, torch.nn.Module):
+        with _pointing_at(place):
+            made = seeded(model)(seed)
+        if not isinstance(made, Module):
             raise BadType(f"{place}: model() should return a module, got a {type(made).__name__}.")
         return made
 
