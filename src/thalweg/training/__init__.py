@@ -1,14 +1,16 @@
 """Training that can be read in five minutes, killed at any moment, and resumed bit for bit."""
 
 from thalweg.training.checkpoints import Checkpoints
+from thalweg.training.curriculum import Curriculum
 from thalweg.training.evaluation import Evaluation, evaluate
 from thalweg.training.fit import fit
 from thalweg.training.history import Epoch, Result
 from thalweg.training.interrupts import Interrupted
 from thalweg.training.order import InOrder, Order, Shuffled
+from thalweg.training.sampling import class_balanced, sampled, weighted
 from thalweg.training.strategy import Strategy
 
 __all__ = [
-    "Checkpoints", "Epoch", "Evaluation", "InOrder", "Interrupted", "Order", "Result", "Shuffled",
-    "Strategy", "evaluate", "fit",
+    "Checkpoints", "Curriculum", "Epoch", "Evaluation", "InOrder", "Interrupted", "Order", "Result",
+    "Shuffled", "Strategy", "class_balanced", "evaluate", "fit", "sampled", "weighted",
 ]  # fmt: skip

@@ -23,6 +23,9 @@ Groups = Iterator[tuple[int, list[Batch]]]
 class Batches(ABC):
     """The training set as the updates of an epoch go through it."""
 
+    def prepare(self, epochs: int) -> None:
+        """Look at the training set before the first update; raise BadValue for what cannot work."""
+
     @abstractmethod
     def epoch(self, number: int, taken: int, update: int) -> Groups:
         """Yield, for every update that is left, the batches it averages over.
@@ -50,6 +53,10 @@ class CutBatches(Batches):
         self.size = len(examples) if size == "all" else size
         self.accumulate = accumulate
 
+    def prepare(self, epochs: int) -> None:
+        """Let the order look at the examples."""
+        self.order.prepare(self.examples, epochs)
+
     def epoch(self, number: int, taken: int, update: int) -> Groups:
         """Yield the batches of one epoch, its last one smaller where the examples run out."""
         generator = generator_of(self.seed, number)
@@ -61,6 +68,14 @@ class CutBatches(Batches):
             cuts = range(begin, taken, size)
             yield taken, [self.examples.take(indices[k : min(k + size, taken)]) for k in cuts]
             update += 1
+
+    def state(self) -> dict[str, Any]:
+        """Return the order's state."""
+        return {"order": self.order.state()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Hand it back to the order."""
+        self.order.restore(state["order"])
 
 
 class StreamBatches(Batches):

@@ -62,13 +62,14 @@ def fit(
     check_count("epochs", epochs)
     data, held_out = as_data(train), None if valid is None else as_data(valid)
     batches = as_batches(data, batch, order, seed, accumulate)
+    batches.prepare(epochs)
     settings = {
         "optimizer": type(optimizer).__name__,
         "examples": len(data) if isinstance(data, Examples) else "those of a loader",
         "batch": batch if isinstance(batch, (int, str)) else repr(batch),
         "accumulate": accumulate,
         "seed": seed,
-        "order": type(order).__name__,
+        "order": str(order),
         "strategies": [type(strategy).__name__ for strategy in strategies],
     }
     training = Training(model, optimizer, loss, batches, strategies, settings)
