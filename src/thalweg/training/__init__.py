@@ -7,10 +7,12 @@ from thalweg.training.fit import fit
 from thalweg.training.history import Epoch, Result
 from thalweg.training.interrupts import Interrupted
 from thalweg.training.order import InOrder, Order, Shuffled
+from thalweg.training.restarts import Restart, Restarts, Spread, random_restarts
 from thalweg.training.sampling import class_balanced, sampled, weighted
 from thalweg.training.strategy import Strategy
 
 __all__ = [
-    "Checkpoints", "Curriculum", "Epoch", "Evaluation", "InOrder", "Interrupted", "Order", "Result",
-    "Shuffled", "Strategy", "class_balanced", "evaluate", "fit", "sampled", "weighted",
+    "Checkpoints", "Curriculum", "Epoch", "Evaluation", "InOrder", "Interrupted", "Order",
+    "Restart", "Restarts", "Result", "Shuffled", "Spread", "Strategy", "class_balanced", "evaluate",
+    "fit", "random_restarts", "sampled", "weighted",
 ]  # fmt: skip
