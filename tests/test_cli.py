@@ -40,11 +40,11 @@ def test_python_dash_m_shows_the_same_card(thalweg):
     assert _python(["-m", "thalweg"]) == thalweg()[1]
 
 
-def test_neither_the_card_nor_the_list_of_rules_imports_anything_slow():
+def test_neither_the_card_nor_the_lists_of_rules_and_runs_import_anything_slow():
     code = """
 import sys
 from thalweg import cli
-for arguments in ([], ["rules"]):
+for arguments in ([], ["rules"], ["runs"]):
     try:
         cli.main(arguments)
     except SystemExit:
@@ -67,6 +67,17 @@ def test_a_rule_is_shown_with_source_formula_ranges_and_kernel(thalweg):
     for part in ("def adam(", r"\theta_t &=", "Kingma", "[0, 1)", "0.0001 to 0.1", "Keras"):
         assert part in out
     assert "exp_avg_sq" in out.partition("CPU kernel, float32")[2]
+
+
+def test_a_schedule_is_shown_with_formula_endpoints_and_drawing(thalweg, tmp_path):
+    code, out, _ = thalweg("schedules", "one_cycle", "--plot", "cycle.html")
+    words = " ".join(out.split())
+    assert code == 0
+    assert "peak = maximum(rise * steps - 1, 1)" in out
+    assert "update 1 uses 0.004 and update 1,000, the last, 4e-07" in words
+    assert "⣀" in out
+    assert f"Page: {tmp_path / 'cycle.html'}" in words
+    assert "one_cycle(0.1, steps=1000)" in (tmp_path / "cycle.html").read_text(encoding="utf-8")
 
 
 def test_a_race_prints_the_board_and_writes_the_page(thalweg, tmp_path):
@@ -113,6 +124,8 @@ def test_ctrl_c_before_the_first_run_has_finished_writes_no_page(thalweg, tmp_pa
     ("arguments", "message"),
     [
         (["rules", "adm"], "Did you mean"),
+        (["schedules", "cosin"], "Did you mean 'cosine'?"),
+        (["schedules", "--plot", "all.html"], "name the schedule"),
         (["race", "--rules", "adam,sdg"], "Did you mean 'sgd'?"),
         (["race", "--rules", ""], "there is no rule ''"),
         (["race", "digit"], "Did you mean 'digits'?"),

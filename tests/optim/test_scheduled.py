@@ -10,6 +10,7 @@ import torch
 import thalweg
 from thalweg import optim
 from thalweg.errors import BadValue
+from thalweg.optim.lr_scheduler import FollowLR
 from thalweg.schedules import constant, cosine, linear, warm_restarts, warmup
 
 LR = cosine(3e-2, steps=20).after(warmup(5))
@@ -127,6 +128,80 @@ def test_a_scheduled_number_set_by_hand_is_refused_and_not_lost() -> None:
     with pytest.raises(BadValue, match=r"lr follows a schedule, but was set to 0\.5"):
         optimizer.step()
     assert torch.equal(p.detach(), before)
+
+
+def test_a_scheduler_over_a_schedule_is_refused_before_it_first_interferes() -> None:
+    optimizer, p = scheduled()
+    torch.optim.lr_scheduler.MultiStepLR(optimizer, [1000])
+    with pytest.raises(BadValue, match=r"lr follows a schedule, .* give it .*FollowLR"):
+        train(optimizer, p, range(1))
+    assert torch.equal(p.detach(), leaf().detach())
+
+
+def test_a_plateau_over_a_schedule_is_refused_when_it_first_interferes() -> None:
+    optimizer, p = scheduled()
+    plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, patience=0)
+    train(optimizer, p, range(5))
+    plateau.step(1.0)
+    train(optimizer, p, range(5, 6))
+    plateau.step(1.0)
+    before = p.detach().clone()
+    with pytest.raises(BadValue, match="lr follows a schedule, but was set to"):
+        optimizer.step()
+    assert torch.equal(p.detach(), before)
+
+
+def test_a_checkpoint_of_a_run_with_a_scheduler_may_go_on_with_a_schedule() -> None:
+    p = leaf()
+    before = optim.AdamW([p], lr=0.1)
+    scheduler = torch.optim.lr_scheduler.ExponentialLR(before, 0.5)
+    train(before, p, range(1))
+    scheduler.step()
+    after, q = scheduled()
+    after.load_state_dict(before.state_dict())
+    train(after, q, range(2))
+    assert after.param_groups[0]["lr"] == LR(1)
+
+
+def test_a_checkpoint_of_its_own_does_not_hide_a_scheduler() -> None:
+    """Some trainers load an optimizer's own state back into it before the first update."""
+    optimizer, p = scheduled()
+    torch.optim.lr_scheduler.LambdaLR(optimizer, lambda k: 1.0)
+    optimizer.load_state_dict(optimizer.state_dict())
+    with pytest.raises(BadValue, match="lr follows a schedule"):
+        train(optimizer, p, range(1))
+
+
+def test_following_reports_the_rates_and_sets_nothing() -> None:
+    optimizer, p = scheduled()
+    follower = FollowLR(optimizer)
+    assert follower.get_last_lr() == [LR(0)]
+    for k in range(30):
+        train(optimizer, p, range(k, k + 1))
+        follower.step()
+        assert follower.get_last_lr() == [LR(k)]
+    assert torch.equal(p.detach(), by_hand(30))
+    assert set(optimizer.param_groups[0]) == set(scheduled()[0].param_groups[0])
+
+
+def test_a_follower_has_nothing_to_save() -> None:
+    optimizer, p = scheduled()
+    follower = FollowLR(optimizer)
+    train(optimizer, p, range(3))
+    assert follower.state_dict() == {}
+    follower.load_state_dict({})
+    assert follower.get_last_lr() == [LR(2)]
+
+
+def test_an_update_that_the_scaler_skips_uses_up_nothing() -> None:
+    optimizer, p = scheduled()
+    scaler = torch.amp.GradScaler("cpu", init_scale=8.0)
+    for factor in (1.0, float("inf"), 1.0):
+        optimizer.zero_grad()
+        scaler.scale((p * factor).sum()).backward()
+        scaler.step(optimizer)
+        scaler.update()
+    assert optimizer.param_groups[0]["lr"] == LR(1)
 
 
 @pytest.mark.parametrize(

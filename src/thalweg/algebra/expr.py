@@ -8,7 +8,7 @@ import math
 import struct
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from thalweg.errors import BadType, TracedBranch
@@ -20,16 +20,18 @@ _nodes: "weakref.WeakValueDictionary[tuple, Expr]" = weakref.WeakValueDictionary
 class Expr:
     """One node: an operation name, its arguments, and a payload for leaves.
 
-    Leaves are ``constant`` (payload: the float) and ``symbol`` (payload: the pair kind, name).
+    Leaves are ``constant`` (payload: the float), ``constants`` (payload: a float for each lane) and
+    ``symbol`` (payload: the pair kind, name).
     Python's operators build new nodes; comparing with ``==`` builds a node too, so identity is
-    tested with ``is``.
+    tested with ``is``. ``leads`` keeps the interned tuples whose first node it is.
     """
 
-    __slots__ = ("__weakref__", "args", "op", "payload")
+    __slots__ = ("__weakref__", "args", "leads", "op", "payload")
 
     op: str
     args: "tuple[Expr, ...]"
     payload: Any
+    leads: "dict[tuple[int, ...], tuple[Expr, ...]] | None"
 
     __array_ufunc__ = None
 
@@ -151,15 +153,29 @@ def _intern(op: str, args: tuple[Expr, ...] = (), payload: Any = None) -> Expr:
         found = _nodes.get(key)
         if found is None:
             found = object.__new__(Expr)
-            found.op, found.args, found.payload = op, args, payload
+            found.op, found.args, found.payload, found.leads = op, args, payload, None
             _nodes[key] = found
     return found
+
+
+def interned(nodes: tuple[Expr, ...]) -> tuple[Expr, ...]:
+    """Return the one tuple of these nodes; it is kept by the first, for as long as that lives."""
+    first = nodes[0]
+    with _lock:
+        if first.leads is None:
+            first.leads = {}
+        return first.leads.setdefault(tuple(map(id, nodes)), nodes)
 
 
 def constant(value: float) -> Expr:
     """Return the node of a number, one per bit pattern: 0.0 and -0.0 differ, NaN is itself."""
     value = float(value)
     return _intern("constant", payload=math.nan if math.isnan(value) else value)
+
+
+def constants(values: Iterable[float]) -> Expr:
+    """Return the node of one number for each of several lanes that are worked out side by side."""
+    return _intern("constants", payload=tuple(map(float, values)))
 
 
 def symbol(kind: str, name: str) -> Expr:

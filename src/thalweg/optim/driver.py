@@ -340,6 +340,8 @@ class Driver(torch.optim.Optimizer, ABC):
             changed = before(self, state_dict)
             state_dict = state_dict if changed is None else changed
         groups, state = checkpoint.matched(self, state_dict)
+        for entry in self._timetable:
+            entry.forget_scheduler(self.param_groups[entry.group], groups[entry.group])
         self.__setstate__({"state": state, "param_groups": groups})
         for after in self._optimizer_load_state_dict_post_hooks.values():
             after(self)

@@ -15,6 +15,14 @@ UPDATES = "updates"
 
 Group = dict[str, Any]
 
+_SCHEDULED = "initial_lr"
+"""The key that a scheduler of torch's adds to the groups whose lr it will set."""
+
+_ADVICE = (
+    "Use one or the other; where a trainer insists on a scheduler, give it "
+    "thalweg.optim.lr_scheduler.FollowLR(optimizer)."
+)
+
 
 @dataclass
 class Entry:
@@ -32,10 +40,20 @@ class Entry:
         if now != self.shown:
             raise BadValue(
                 f"group {self.group}: {self.key} follows a schedule, but was set to {now!r} in "
-                "the meantime, perhaps by one of torch's schedulers. Use one or the other."
+                f"the meantime, perhaps by one of torch's schedulers. {_ADVICE}"
+            )
+        if self.key == "lr" and _SCHEDULED in group:
+            raise BadValue(
+                f"group {self.group}: lr follows a schedule, but one of torch's schedulers was "
+                f"built to set it too. {_ADVICE}"
             )
         self.shown = float(self.schedule(group[UPDATES]))
         group[self.key] = _with(group[self.key], self.index, self.shown)
+
+    def forget_scheduler(self, group: Group, loaded: Group) -> None:
+        """Drop the mark of a scheduler of torch's that *loaded* has from the run that saved it."""
+        if self.key == "lr" and _SCHEDULED not in group:
+            loaded.pop(_SCHEDULED, None)
 
     def adopt(self, group: Group) -> None:
         """Take the number that a checkpoint brought for the one last set."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ from thalweg.errors import BadType, BadValue
 from thalweg.problems.problem import Data, Loss, Problem, Split
 
 if TYPE_CHECKING:
-    import numpy as np
+    import torch
     from torch import Tensor, nn
 
 _SCANNED = 2**26
@@ -256,25 +256,24 @@ def _overlap(first: Any, second: Any) -> tuple[int, int, float]:
 
 
 def _shared_rows(first: Any, second: Any) -> tuple[int, int, float]:
+    import torch
+
     if first.shape[1:] != second.shape[1:]:
         return 0, len(second), 0
-    seen = list(_hashes(first))
+    dtype = torch.promote_types(*(torch.as_tensor(rows[:1]).dtype for rows in (first, second)))
+    seen = list(_hashes(first, dtype))
     known = set(seen)
-    found = [each in known for each in _hashes(second)]
+    found = [each in known for each in _hashes(second, dtype)]
     repeats = 1 - len(known) / max(1, len(seen))
     return sum(found), len(found), len(found) * (2 * repeats + _TOLERATED)
 
 
-def _hashes(rows: Any) -> Iterable[int]:
+def _hashes(rows: Any, dtype: torch.dtype) -> Iterator[int]:
+    import torch
+
     for _, chunk in _chunks(rows):
-        yield from map(hash, map(bytes, _as_bytes(chunk)))
-
-
-def _as_bytes(chunk: Tensor) -> np.ndarray:
-    import numpy as np
-
-    array = np.ascontiguousarray(chunk.detach().cpu().double().numpy())
-    return array.reshape(len(array), -1).view(np.uint8)
+        flat = chunk.detach().to("cpu", dtype).reshape(len(chunk), -1)
+        yield from map(hash, map(bytes, flat.view(torch.uint8).numpy()))
 
 
 @contextmanager

@@ -35,7 +35,7 @@ class OwnGradient(Loss, Protocol):
     """A loss for a model whose gradient does not come from autograd."""
 
     def gradient(self, model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
-        """Write ``.grad`` of the model's parameters and return the loss, without autograd."""
+        """Add to ``.grad`` of the parameters, as backward() does, and return the loss."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,7 +3,7 @@
 from thalweg.training.checkpoints import Checkpoints
 from thalweg.training.curriculum import Curriculum
 from thalweg.training.evaluation import Evaluation, evaluate
-from thalweg.training.fit import fit
+from thalweg.training.fitting import fit
 from thalweg.training.history import Epoch, Result
 from thalweg.training.interrupts import Interrupted
 from thalweg.training.order import InOrder, Order, Shuffled
