@@ -6,9 +6,10 @@ from thalweg.training.fit import fit
 from thalweg.training.history import Epoch, Result
 from thalweg.training.interrupts import Interrupted
 from thalweg.training.order import InOrder, Order, Shuffled
+from thalweg.training.stopping import EarlyStopping
 from thalweg.training.strategy import Strategy
 
 __all__ = [
-    "Checkpoints", "Epoch", "Evaluation", "InOrder", "Interrupted", "Order", "Result", "Shuffled",
-    "Strategy", "evaluate", "fit",
+    "Checkpoints", "EarlyStopping", "Epoch", "Evaluation", "InOrder", "Interrupted", "Order",
+    "Result", "Shuffled", "Strategy", "evaluate", "fit",
 ]  # fmt: skip

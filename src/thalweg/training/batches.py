@@ -13,7 +13,7 @@ import numpy as np
 from thalweg.errors import BadType, BadValue
 from thalweg.schedules import Schedule
 from thalweg.training import randomness
-from thalweg.training.data import Batch, Examples, Stream
+from thalweg.training.data import Batch, Data, Examples, Stream
 from thalweg.training.order import InOrder, Order, Shuffled, generator_of
 
 Size = int | Literal["all"] | Schedule
@@ -22,6 +22,11 @@ Groups = Iterator[tuple[int, list[Batch]]]
 
 class Batches(ABC):
     """The training set as the updates of an epoch go through it."""
+
+    @property
+    @abstractmethod
+    def data(self) -> Data:
+        """The training set itself."""
 
     @abstractmethod
     def epoch(self, number: int, taken: int, update: int) -> Groups:
@@ -50,6 +55,11 @@ class CutBatches(Batches):
         self.size = len(examples) if size == "all" else size
         self.accumulate = accumulate
 
+    @property
+    def data(self) -> Examples:
+        """The examples."""
+        return self.examples
+
     def epoch(self, number: int, taken: int, update: int) -> Groups:
         """Yield the batches of one epoch, its last one smaller where the examples run out."""
         generator = generator_of(self.seed, number)
@@ -73,6 +83,11 @@ class StreamBatches(Batches):
     def __init__(self, stream: Stream, accumulate: int) -> None:
         self.stream, self.accumulate = stream, accumulate
         self.began: dict[str, Any] = {}
+
+    @property
+    def data(self) -> Stream:
+        """The loader."""
+        return self.stream
 
     def epoch(self, number: int, taken: int, update: int) -> Groups:
         """Yield the loader's batches, as many together as are accumulated."""
@@ -101,9 +116,7 @@ class StreamBatches(Batches):
             self.stream.generator.set_state(state["own"])
 
 
-def as_batches(
-    data: Examples | Stream, size: Size, order: Order | None, seed: int, accumulate: int
-) -> Batches:
+def as_batches(data: Data, size: Size, order: Order | None, seed: int, accumulate: int) -> Batches:
     """Return the batches of *data*, or raise where they cannot be cut in that way."""
     check_count("accumulate", accumulate)
     if isinstance(data, Stream):
