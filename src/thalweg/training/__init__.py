@@ -1,5 +1,6 @@
 """Training that can be read in five minutes, killed at any moment, and resumed bit for bit."""
 
+from thalweg.training.batch_norm import StaleStatistics, mark, reestimate
 from thalweg.training.checkpoints import Checkpoints
 from thalweg.training.evaluation import Evaluation, evaluate
 from thalweg.training.fit import fit
@@ -11,5 +12,6 @@ from thalweg.training.strategy import Strategy
 
 __all__ = [
     "Checkpoints", "EarlyStopping", "Epoch", "Evaluation", "InOrder", "Interrupted", "Order",
-    "Result", "Shuffled", "Strategy", "evaluate", "fit",
+    "Result", "Shuffled", "StaleStatistics", "Strategy", "evaluate", "fit", "mark",
+    "reestimate",
 ]  # fmt: skip
