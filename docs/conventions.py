@@ -366,6 +366,22 @@ def adamw(p: Array, gs: Array, lr: Rate, base_lr, weight_decay=0.01) -> Points:
         yield p
 
 
+def adamwr(
+    p: Array, gs: Array, alpha=0.01, normalized=0.1, batch=8, examples=60, epochs=1
+) -> Points:
+    """Loshchilov & Hutter 2019, AdamWR: restarts, each with its own normalized decay."""
+    done, m, v = 0, 0.0, 0.0
+    for t, g in enumerate(gs, 1):
+        length = epochs * math.ceil(examples / batch)
+        eta = 0.5 + 0.5 * math.cos(math.pi * done / length)
+        decay = normalized * math.sqrt(batch / (examples * epochs))
+        m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
+        m_hat, v_hat = m / (1 - 0.9**t), v / (1 - 0.999**t)
+        p = p - eta * (alpha * m_hat / (np.sqrt(v_hat) + 1e-8) + decay * p)
+        done, epochs = (0, 2 * epochs) if done + 1 == length else (done + 1, epochs)
+        yield p
+
+
 # One length of step for each tensor.
 
 

@@ -17,6 +17,7 @@ from docs import conventions as said_by
 from docs.conventions import Array, Equations, by_torch
 from thalweg import optim
 from thalweg.rules import CONVENTIONS, Rule, catalogue, find, variants
+from thalweg.schedules import adamwr
 
 STEPS = 50
 RATE = 0.01
@@ -299,6 +300,10 @@ def decaying_sign(key: str, equations: Equations, word: str) -> Meaning:
 HALVED = {"lr": halved}
 DECAYING = {"lr": RATE, "weight_decay": DECAY}
 SCHEDULED = {"lr": halved, "base_lr": RATE, "weight_decay": 0.01}
+RESTARTED = {
+    name: (lambda t, value=value: value(t - 1)) if callable(value) else value
+    for name, value in adamwr(RATE, DECAY, batch=8, examples=60, first=1).items()
+}
 DOZAT = partial(said_by.nadam_throughout, number=np.float32)
 KERAS_NADAM = partial(said_by.nadam_every_step, number=np.float32)
 MEANINGS = (
@@ -452,6 +457,10 @@ MEANINGS = (
     Meaning(
         "adamw_paper", said_by.adamw, f"{LOSHCHILOV}, Algorithm 2",
         "weight_decay times lr / base_lr instead of lr; lr halved half-way", SCHEDULED,
+    ),
+    Meaning(
+        "adamw_paper", lambda p, gs, **_: said_by.adamwr(p, gs), f"{LOSHCHILOV}, AdamWR",
+        "the same with `schedules.adamwr`: warm restarts and normalized decay", RESTARTED,
     ),
     Meaning("lars", said_by.lars, "You, Gitman & Ginsburg 2017, Algorithm 1"),
     Meaning("lamb", said_by.lamb, "You et al. 2020, Algorithm 2"),

@@ -69,6 +69,17 @@ def test_a_rule_is_shown_with_source_formula_ranges_and_kernel(thalweg):
     assert "exp_avg_sq" in out.partition("CPU kernel, float32")[2]
 
 
+def test_a_schedule_is_shown_with_formula_endpoints_and_drawing(thalweg, tmp_path):
+    code, out, _ = thalweg("schedules", "one_cycle", "--plot", "cycle.html")
+    words = " ".join(out.split())
+    assert code == 0
+    assert "peak = maximum(rise * steps - 1, 1)" in out
+    assert "update 1 uses 0.004 and update 1,000, the last, 4e-07" in words
+    assert "⣀" in out
+    assert f"Page: {tmp_path / 'cycle.html'}" in words
+    assert "one_cycle(0.1, steps=1000)" in (tmp_path / "cycle.html").read_text(encoding="utf-8")
+
+
 def test_a_race_prints_the_board_and_writes_the_page(thalweg, tmp_path):
     code, out, notices = thalweg("race", "--rules", "adam,sgd", "--trials", "2", "--epochs", "1")
     assert code == 0
@@ -113,6 +124,8 @@ def test_ctrl_c_before_the_first_run_has_finished_writes_no_page(thalweg, tmp_pa
     ("arguments", "message"),
     [
         (["rules", "adm"], "Did you mean"),
+        (["schedules", "cosin"], "Did you mean 'cosine'?"),
+        (["schedules", "--plot", "all.html"], "name the schedule"),
         (["race", "--rules", "adam,sdg"], "Did you mean 'sgd'?"),
         (["race", "--rules", ""], "there is no rule ''"),
         (["race", "digit"], "Did you mean 'digits'?"),

@@ -9,18 +9,21 @@ if TYPE_CHECKING:
     from thalweg.rules import chain as chain
     from thalweg.rules import rule as rule
     from thalweg.rules import transform as transform
+    from thalweg.training import fit as fit
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "Optimizer": "thalweg.optim",
+    "fit": "thalweg.training",
     "race": "thalweg.racing",
     "rule": "thalweg.rules",
     "transform": "thalweg.rules",
     "chain": "thalweg.rules",
 }
 _ROOMS = (
-    "algebra", "kernels", "optim", "problems", "racing", "record", "report", "rules", "testing",
+    "algebra", "kernels", "optim", "problems", "racing", "record", "report", "rules", "schedules",
+    "testing", "training",
 )  # fmt: skip
 
 __all__ = [*_HOMES, *_ROOMS, "__version__"]

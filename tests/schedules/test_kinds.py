@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 import pytest
-import torch
 from typer.testing import CliRunner
 
 from thalweg.cli import app
@@ -19,7 +18,9 @@ from thalweg.schedules import (
     find,
     inverse_time,
     join,
+    lanes,
     linear,
+    normalized_decay,
     one_cycle,
     piecewise,
     polynomial,
@@ -48,6 +49,10 @@ MADE: dict[str, tuple[Schedule, dict[int, float]]] = {
     ),
     "cosine": (cosine(0.3, steps=101), {0: 0.3, 50: 0.15, 100: 0, 101: 0, 10**6: 0}),
     "warm_restarts": (warm_restarts(1, first=10), {0: 1, 5: 0.5, 10: 1, 20: 0.5, 30: 1, 70: 1}),
+    "normalized_decay": (
+        normalized_decay(0.1, batch=10, examples=100, first=1),
+        {0: 0.1 * 0.1**0.5, 9: 0.1 * 0.1**0.5, 10: 0.1 * 0.05**0.5, 30: 0.1 * 0.025**0.5},
+    ),
     "triangular": (triangular(1, 3, half=4), {0: 1, 4: 3, 6: 2, 8: 1, 12: 3}),
     "triangular2": (triangular2(1, 3, half=4), {0: 1, 4: 3, 8: 1, 12: 2, 20: 1.5}),
     "exp_range": (exp_range(0, 1, half=4, factor=0.5), {0: 0, 4: 0.5**4, 8: 0, 12: 0.5**12}),
@@ -74,45 +79,8 @@ def test_every_kind_is_tested_here() -> None:
     assert set(MADE) == set(catalogue)
 
 
-@pytest.mark.parametrize("name", MADE)
-def test_many_indices_at_once_give_what_each_gives_alone(name: str) -> None:
-    made, _ = MADE[name]
-    together = np.broadcast_to(made(np.arange(60.0)), (60,))
-    np.testing.assert_allclose(together, [made(k) for k in range(60)], rtol=1e-12, atol=1e-15)
-
-
-@pytest.mark.parametrize("name", [name for name in MADE if MADE[name][0].horizon])
-def test_past_its_horizon_it_holds_its_last_value(name: str) -> None:
-    made, _ = MADE[name]
-    assert made.horizon is not None
-    assert made(made.horizon - 1) == made(made.horizon) == made(10 * made.horizon)
-
-
-@pytest.mark.parametrize(("first", "factor"), [(1, 2), (10, 2), (7, 3), (10, 10), (3, 1), (5, 1.5)])
-def test_restarts_are_exactly_at_the_maximum(first: int, factor: float) -> None:
-    made = warm_restarts(0.3, first=first, factor=factor)
-    begins, length = 0.0, float(first)
-    while begins < 1000 * first and begins == int(begins):
-        assert made(begins) == 0.3, begins
-        begins, length = begins + length, length * factor
-        if first * factor == int(first * factor):
-            assert made(begins - 1) <= 0.3
-
-
 def test_the_last_update_of_a_restart_cycle_is_slightly_above_the_floor() -> None:
     assert warm_restarts(1, first=10)(9) == pytest.approx(0.0245, abs=1e-4)
-
-
-def test_one_cycle_is_torchs() -> None:
-    p = torch.nn.Parameter(torch.zeros(1))
-    optimizer = torch.optim.SGD([p], lr=1.0)
-    theirs = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.5, total_steps=80)
-    ours = one_cycle(0.5, steps=80)
-    for index in range(80):
-        assert ours(index) == pytest.approx(theirs.get_last_lr()[0], rel=1e-9)
-        optimizer.step()
-        if index < 79:
-            theirs.step()
 
 
 def test_a_warm_up_adds_its_updates_in_front() -> None:
@@ -149,6 +117,20 @@ def test_products_are_of_values_at_the_same_update() -> None:
         (lambda: piecewise([1, 2], at=[3, 4]), BadValue, "2 values at"),
         (lambda: constant(1)(-1), BadValue, "0 for the first; it was given -1"),
         (lambda: constant(1)(0.5), BadValue, "it was given 0.5"),
+        (lambda: constant(1)(math.nan), BadValue, "it was given nan"),
+        (lambda: constant(1)(np.array([3, -2])), BadValue, "it was given -2"),
+        (lambda: constant(1)("first"), BadType, "the index of an update, not str"),
+        (lambda: cosine(0.1, stepz=3), BadType, "'stepz' is unknown. Did you mean 'steps'"),
+        (lambda: one_cycle(0.1, steps=9, rise=1.0), BadValue, "one_cycle: rise=1.0 is a share"),
+        (lambda: piecewise(1, at=[3]), BadType, "expected a list of each"),
+        (lambda: cosine(0.1, steps=9).after(warmup(10)), BadValue, "9 updates is shorter than"),
+        (lambda: lanes([]), BadType, "takes schedules of one number each"),
+        (lambda: lanes([cosine(1, steps=3), constant(1)]), BadValue, "schedules of one form"),
+        (
+            lambda: lanes([constant(1), constant(2)]) * lanes([constant(1)]),
+            BadValue,
+            "of 2 lanes does not go with one of 1",
+        ),
         (lambda: constant(1).after(constant(2)), BadType, r"such as warmup\(500\)"),
         (lambda: find("cosin"), UnknownName, "Did you mean 'cosine'"),
     ],

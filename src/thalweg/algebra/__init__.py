@@ -1,7 +1,7 @@
 """Rules as data: expressions, the operations they are made of, and the printers that read them."""
 
 from thalweg.algebra.evaluate import ELEMENTS, PLACE, evaluate
-from thalweg.algebra.expr import Expr, constant, node, symbol
+from thalweg.algebra.expr import Expr, constant, constants, node, symbol
 from thalweg.algebra.latex import equations, initial_values, latex
 from thalweg.algebra.operations import (
     OPERATIONS,
@@ -41,7 +41,7 @@ from thalweg.algebra.trace import Traced, call, expand, trace, trace_with, trace
 
 __all__ = [
     "ELEMENTS", "OPERATIONS", "PLACE", "Expr", "Hyperparameter", "Range", "Rank", "Signature",
-    "Traced", "call", "clip", "constant", "cos", "ema", "equations", "evaluate", "exp",
+    "Traced", "call", "clip", "constant", "constants", "cos", "ema", "equations", "evaluate", "exp",
     "expand", "expression", "first_gradient", "floor", "from_hyper", "from_input",
     "global_norm", "initial_values", "latex", "levels", "log", "maximum", "mean_tensor",
     "minimum", "node", "norm", "normal", "parse", "ranks", "scalar", "sign", "single", "source",

@@ -8,7 +8,7 @@ import math
 import struct
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from thalweg.errors import BadType, TracedBranch
@@ -20,7 +20,8 @@ _nodes: "weakref.WeakValueDictionary[tuple, Expr]" = weakref.WeakValueDictionary
 class Expr:
     """One node: an operation name, its arguments, and a payload for leaves.
 
-    Leaves are ``constant`` (payload: the float) and ``symbol`` (payload: the pair kind, name).
+    Leaves are ``constant`` (payload: the float), ``constants`` (payload: a float for each lane) and
+    ``symbol`` (payload: the pair kind, name).
     Python's operators build new nodes; comparing with ``==`` builds a node too, so identity is
     tested with ``is``.
     """
@@ -160,6 +161,11 @@ def constant(value: float) -> Expr:
     """Return the node of a number, one per bit pattern: 0.0 and -0.0 differ, NaN is itself."""
     value = float(value)
     return _intern("constant", payload=math.nan if math.isnan(value) else value)
+
+
+def constants(values: Iterable[float]) -> Expr:
+    """Return the node of one number for each of several lanes that are worked out side by side."""
+    return _intern("constants", payload=tuple(map(float, values)))
 
 
 def symbol(kind: str, name: str) -> Expr:

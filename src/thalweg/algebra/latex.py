@@ -1,5 +1,6 @@
 """Prints a rule as the equations of a paper, with the author's variable names."""
 
+from abc import ABC
 from typing import Any
 
 from thalweg.algebra.expr import Expr, constant, node, postorder, symbol
@@ -37,6 +38,16 @@ def initial_values(rule: Any) -> list[str]:
     return [f"{text.slot(slot, '0')} = {value}" for slot, value in values.items() if value]
 
 
+def formula(left: str, value: Expr, names: dict[Expr, str]) -> str:
+    """Return as LaTeX the lines that lead to a *value*, of which the last calls it *left*.
+
+    A value within it has a line of its own where *names* has a name for it.
+    """
+    text = _Formula(value, names)
+    lines = [*map(text.line, text.named), f"{left} &= {text.operand(value, 0)}"]
+    return r"\begin{aligned}" + "\n" + " \\\\\n".join(lines) + "\n" + r"\end{aligned}"
+
+
 def _initial(initial: Any) -> str | None:
     if isinstance(initial, (Number, Scalar)):
         return number(initial.value)
@@ -45,7 +56,66 @@ def _initial(initial: Any) -> str | None:
     return r"\theta_0" if isinstance(initial, FromInput) else None
 
 
-class _Text:
+class _Writing(ABC):
+    """Writes right-hand sides; what stands in ``table`` goes by the symbol that it has there."""
+
+    table: dict[Expr, str]
+
+    def operand(self, current: Expr, least: int) -> str:
+        """Return *current* written out, in parentheses if it binds looser than *least*."""
+        return _grouped(write(current, self.table.get, _leaf, self._compose), least)
+
+    def _compose(self, current: Expr, args: list[Written]) -> Written:
+        if current.op == "where":
+            return self._cases(current), COMPARISON
+        if current.op == "sqrt" and self._is_norm(current):
+            (total,) = current.args
+            over = _NORMS[total.op]
+            inside = self.operand(total.args[0].args[0], 0)
+            return rf"\left\lVert {inside} \right\rVert{over}", ATOM
+        if current.op == "div" and self._is_scaled(current.args[0]):
+            scale, rest = current.args[0].args
+            fraction = OPERATIONS["div"].latex.format(self.operand(rest, 0), args[1][0])
+            return rf"{self.operand(scale, PRODUCT)}\,{fraction}", PRODUCT
+        return _compose(current, args)
+
+    def _open(self, current: Expr, op: str) -> bool:
+        return current.op == op and current not in self.table
+
+    def _is_norm(self, root: Expr) -> bool:
+        (total,) = root.args
+        if total.op not in _NORMS or total in self.table:
+            return False
+        (squares,) = total.args
+        return squares.op == "mul" and squares.args[0] is squares.args[1]
+
+    def _is_scaled(self, numerator: Expr) -> bool:
+        """Tell whether a numerator is itself a fraction times something."""
+        return self._open(numerator, "mul") and self._open(numerator.args[0], "div")
+
+    def _cases(self, current: Expr) -> str:
+        rows = self._choices(current)
+        while len(rows) > 2 and rows[-2][1] is rows[-1][1]:
+            del rows[-2]
+        texts = [self._case(*row, first=row is rows[0]) for row in rows]
+        return OPERATIONS["where"].latex.format(" \\\\ ".join(texts))
+
+    def _choices(
+        self, value: Expr, given: tuple[Expr, ...] = ()
+    ) -> list[tuple[tuple[Expr, ...], Expr]]:
+        """Return the values of nested choices with their conditions; the first to apply holds."""
+        if not self._open(value, "where"):
+            return [(given, value)]
+        condition, chosen, other = value.args
+        return [*self._choices(chosen, (*given, condition)), *self._choices(other, given)]
+
+    def _case(self, given: tuple[Expr, ...], value: Expr, first: bool) -> str:
+        conditions = r" \text{ and } ".join(self.operand(each, 0) for each in given)
+        when = rf"\text{{{'if' if first else 'else if'} }} {conditions}" if given else _OTHERWISE
+        return f"{self.operand(value, 0)} & {when}"
+
+
+class _Text(_Writing):
     """The names of one rule's symbols and values, and the writing of its right-hand sides."""
 
     def __init__(
@@ -130,58 +200,24 @@ class _Text:
         self.table[current] = self.lines[current]
         return f"{self.lines[current]} &= {right}"
 
-    def operand(self, current: Expr, least: int) -> str:
-        """Return *current* written out, in parentheses if it binds looser than *least*."""
-        return _grouped(write(current, self.table.get, _leaf, self._compose), least)
 
-    def _compose(self, current: Expr, args: list[Written]) -> Written:
-        if current.op == "where":
-            return self._cases(current), COMPARISON
-        if current.op == "sqrt" and self._is_norm(current):
-            (total,) = current.args
-            over = _NORMS[total.op]
-            inside = self.operand(total.args[0].args[0], 0)
-            return rf"\left\lVert {inside} \right\rVert{over}", ATOM
-        if current.op == "div" and self._is_scaled(current.args[0]):
-            scale, rest = current.args[0].args
-            fraction = OPERATIONS["div"].latex.format(self.operand(rest, 0), args[1][0])
-            return rf"{self.operand(scale, PRODUCT)}\,{fraction}", PRODUCT
-        return _compose(current, args)
+class _Formula(_Writing):
+    """The names within one value that has no state, and the writing of its right-hand sides."""
 
-    def _open(self, current: Expr, op: str) -> bool:
-        return current.op == op and current not in self.table
+    def __init__(self, value: Expr, names: dict[Expr, str]) -> None:
+        taken = {each.payload[1] for each in _leaves(value) if each.op == "symbol"}
+        self.table = {}
+        self.named = {
+            current: name
+            for current, name in name_nodes((value,), names, taken, "k").items()
+            if current in names and current is not value
+        }
 
-    def _is_norm(self, root: Expr) -> bool:
-        (total,) = root.args
-        if total.op not in _NORMS or total in self.table:
-            return False
-        (squares,) = total.args
-        return squares.op == "mul" and squares.args[0] is squares.args[1]
-
-    def _is_scaled(self, numerator: Expr) -> bool:
-        """Tell whether a numerator is itself a fraction times something."""
-        return self._open(numerator, "mul") and self._open(numerator.args[0], "div")
-
-    def _cases(self, current: Expr) -> str:
-        rows = self._choices(current)
-        while len(rows) > 2 and rows[-2][1] is rows[-1][1]:
-            del rows[-2]
-        texts = [self._case(*row, first=row is rows[0]) for row in rows]
-        return OPERATIONS["where"].latex.format(" \\\\ ".join(texts))
-
-    def _choices(
-        self, value: Expr, given: tuple[Expr, ...] = ()
-    ) -> list[tuple[tuple[Expr, ...], Expr]]:
-        """Return the values of nested choices with their conditions; the first to apply holds."""
-        if not self._open(value, "where"):
-            return [(given, value)]
-        condition, chosen, other = value.args
-        return [*self._choices(chosen, (*given, condition)), *self._choices(other, given)]
-
-    def _case(self, given: tuple[Expr, ...], value: Expr, first: bool) -> str:
-        conditions = r" \text{ and } ".join(self.operand(each, 0) for each in given)
-        when = rf"\text{{{'if' if first else 'else if'} }} {conditions}" if given else _OTHERWISE
-        return f"{self.operand(value, 0)} & {when}"
+    def line(self, current: Expr) -> str:
+        """Return ``name &= right-hand side``; later lines refer to the name."""
+        right = self.operand(current, 0)
+        self.table[current] = letter(self.named[current])
+        return f"{self.table[current]} &= {right}"
 
 
 _NORMS = {"sum_tensor": "", "sum_launch": r"_{\text{all}}"}

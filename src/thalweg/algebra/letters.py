@@ -15,7 +15,7 @@ _FIELD = {
     "step_size_min": r"s_{\min}", "step_size_max": r"s_{\max}", "trust_coefficient": r"\kappa",
     "decay_steps": "T", "periods": "n", "noise_eta": r"\eta_{\mathrm{noise}}",
     "noise_gamma": r"\gamma_{\mathrm{noise}}", "ema_decay": r"\beta_{\mathrm{ema}}",
-    "average_start": r"t_{\mathrm{start}}",
+    "average_start": r"t_{\mathrm{start}}", "d_model": r"d_{\mathrm{model}}",
 }  # fmt: skip
 _ACCENTS = {"hat": r"\hat", "bar": r"\bar", "tilde": r"\tilde"}
 

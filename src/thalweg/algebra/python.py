@@ -1,5 +1,6 @@
 """Prints an expression, or a whole rule, as Python source that traces back to the same tree."""
 
+import math
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +10,7 @@ from thalweg.algebra.operations import ATOM, COMPARISON, OPERATIONS, POWER, UNAR
 from thalweg.algebra.signature import FirstGradient, Signature
 from thalweg.algebra.trace import symbols, traced
 
-_RESERVED = {*OPERATIONS, "constant", "inf", "nan", "t", "math"}
+_RESERVED = {*OPERATIONS, "constant", "inf", "nan", "math"}
 _REPR_LIMIT = 60
 
 
@@ -28,6 +29,27 @@ def source(rule: Any, name: str | None = None) -> str:
     return "\n".join([_header(name or rule.key, signature, taken), *lines, f"    return {results}"])
 
 
+def assignments(left: str, value: Expr, names: dict[Expr, str]) -> str:
+    """Return as Python the lines that lead to a *value*, of which the last calls it *left*.
+
+    A value within it has a line of its own where *names* has a name for it. Whole numbers and pi
+    are written as in a formula.
+    """
+    leaves = [each for each in postorder((value,)) if not each.args]
+    known = {each: _short(each.payload) for each in leaves if each.op == "constant"}
+    taken = {each.payload[1] for each in leaves if each.op == "symbol"}
+    lines = []
+    for current, name in name_nodes((value,), names, taken, "k").items():
+        if current in names and current is not value:
+            lines.append(f"{name} = {expression(current, known)}")
+            known[current] = name
+    return "\n".join([*lines, f"{left} = {expression(value, known)}"])
+
+
+def _short(number: float) -> str:
+    return "pi" if number == math.pi else f"{number:.12g}"
+
+
 def _header(name: str, signature: Signature, taken: dict[str, Expr]) -> str:
     slots = [
         f"{slot}={0.0 if isinstance(initial, FirstGradient) else initial!r}"
@@ -40,7 +62,7 @@ def _header(name: str, signature: Signature, taken: dict[str, Expr]) -> str:
 
 
 def name_nodes(
-    outputs: tuple[Expr, ...], names: dict[Expr, str], taken: set[str]
+    outputs: tuple[Expr, ...], names: dict[Expr, str], taken: set[str], clock: str = "t"
 ) -> dict[Expr, str]:
     """Return the nodes worth a line of their own, in order of computation, each with a name.
 
@@ -50,7 +72,7 @@ def name_nodes(
     uses = Counter(arg for current in order for arg in current.args)
     uses.update(outputs)
     chosen: dict[Expr, str] = {}
-    used = set(taken) | _RESERVED
+    used = {*taken, *_RESERVED, clock}
     for current in order:
         if current.args and (current in names or uses[current] > 1):
             chosen[current] = _fresh(names.get(current, "x"), used)

@@ -1,5 +1,6 @@
 """`thalweg rules` and `thalweg schedules`: what there is, and what each of it says."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -9,9 +10,25 @@ from thalweg.cli.app import app, screen
 
 
 @app.command("schedules")
-def show_schedules() -> None:
-    """List the schedules: how each is called, what it does, and its paper."""
-    screen.print(report.schedule_listing(schedules.catalogue.values()))
+def show_schedules(
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="A schedule's name, such as cosine.")
+    ] = None,
+    figure: Annotated[
+        Path | None, typer.Option("--plot", metavar="FILE", help="Also write a page with a figure.")
+    ] = None,
+) -> None:
+    """List the schedules, or show one: its call, formula, endpoints and a drawing."""
+    if name is None:
+        if figure is not None:
+            raise typer.BadParameter("name the schedule that --plot draws.")
+        screen.print(report.schedule_listing(schedules.catalogue.values()))
+        return
+    kind = schedules.find(name)
+    screen.print(report.schedule_sheet(kind))
+    if figure is not None:
+        place = report.plot({kind.call: kind(**kind.example)}, figure)
+        screen.print(f"Page: {place}", highlight=False, soft_wrap=True)
 
 
 @app.command("rules")

@@ -1,12 +1,14 @@
 """What a person sees: tables and progress in a terminal, and pages that open without a network."""
 
-from thalweg.report.catalogue import card, family_tree, listing, schedule_listing, sheet
+from thalweg.report.catalogue import card, family_tree, listing, sheet
 from thalweg.report.file import check_path
 from thalweg.report.page import page
+from thalweg.report.plot import plot
 from thalweg.report.progress import follow
+from thalweg.report.schedules import endpoints, schedule_listing, schedule_sheet
 from thalweg.report.table import summary, table
 
 __all__ = [
-    "card", "check_path", "family_tree", "follow", "listing", "page", "schedule_listing", "sheet",
-    "summary", "table",
+    "card", "check_path", "endpoints", "family_tree", "follow", "listing", "page", "plot",
+    "schedule_listing", "schedule_sheet", "sheet", "summary", "table",
 ]  # fmt: skip

@@ -15,7 +15,6 @@ from rich.tree import Tree
 if TYPE_CHECKING:
     from thalweg.algebra import Hyperparameter
     from thalweg.rules import Rule
-    from thalweg.schedules import Kind
 
 _COMMANDS = {
     "thalweg race": "every rule on handwritten digits: a table and a page, in under a minute",
@@ -58,17 +57,6 @@ def listing(rules: Iterable[Rule]) -> RenderableType:
     return Group(drawn, "", "thalweg rules KEY shows one of them in full.")
 
 
-def schedule_listing(kinds: Iterable[Kind]) -> RenderableType:
-    """Return the kinds of schedules one below the other: call, what it does, and its paper."""
-    drawn = Table.grid(padding=(0, 2))
-    for kind in kinds:
-        drawn.add_row(Text(kind.signature, style="cyan"))
-        drawn.add_row(Padding(Text(kind.summary), (0, 0, 0, 2)))
-        if kind.source:
-            drawn.add_row(Padding(Text(kind.source, style="dim"), (0, 0, 0, 2)))
-    return drawn
-
-
 def family_tree(rules: Iterable[Rule]) -> RenderableType:
     """Return the computed family of *rules* as a tree, from the first of them."""
     from thalweg.rules.family import children, family
@@ -95,25 +83,27 @@ def _sheet(rule: Rule) -> Iterator[RenderableType]:
 
     yield Text.assemble((rule.name, "bold"), f"  {rule.summary}")
     yield Text(_origin(rule), style="dim")
-    yield from _section("Source", _code(source(rule), "python"))
-    yield from _section("Formula (LaTeX)", _code(latex(rule), "latex"))
-    yield from _section("Hyperparameters", _hyperparameters(rule.hyperparameters.values()))
+    yield from section("Source", code(source(rule), "python"))
+    yield from section("Formula (LaTeX)", code(latex(rule), "latex"))
+    yield from section("Hyperparameters", _hyperparameters(rule.hyperparameters.values()))
     if rule.differences:
-        yield from _section("Where libraries differ", _bullets(rule.differences))
-    yield from _section("CPU kernel, float32", _code(kernel_source(rule, "float32"), "python"))
+        yield from section("Where libraries differ", _bullets(rule.differences))
+    yield from section("CPU kernel, float32", code(kernel_source(rule, "float32"), "python"))
 
 
 def _origin(rule: Rule) -> str:
     return f"{rule.paper}, arXiv:{rule.arxiv}" if rule.arxiv else rule.paper
 
 
-def _section(title: str, body: RenderableType) -> Iterator[RenderableType]:
+def section(title: str, body: RenderableType) -> Iterator[RenderableType]:
+    """Yield a title with an empty line above it and what it stands over."""
     yield ""
     yield Text(title, style="bold underline")
     yield body
 
 
-def _code(text: str, language: str) -> RenderableType:
+def code(text: str, language: str) -> RenderableType:
+    """Return source text in the colours of its language."""
     return Syntax(text, language, background_color="default", word_wrap=True)
 
 

@@ -14,16 +14,16 @@ if TYPE_CHECKING:
 
 Figure = dict[str, Any]
 
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#c2569a", "#e69f00", "#4aa3df", "#5b5b5b")
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#c2569a", "#e69f00", "#4aa3df", "#5b5b5b")
 _DASHES = ("solid", "dash", "dot")
 _SYMBOLS = ("circle", "diamond", "square")
 
 
 def style(rule: str, header: Header) -> dict[str, str]:
     """Return the colour, dash and marker of a rule, the same in every picture of a race."""
-    turn, place = divmod(header.rules.index(rule), len(_COLOURS))
+    turn, place = divmod(header.rules.index(rule), len(COLOURS))
     turn %= len(_DASHES)
-    return {"color": _COLOURS[place], "dash": _DASHES[turn], "symbol": _SYMBOLS[turn]}
+    return {"color": COLOURS[place], "dash": _DASHES[turn], "symbol": _SYMBOLS[turn]}
 
 
 def curves(result: Result) -> Figure:

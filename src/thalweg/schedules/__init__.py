@@ -1,6 +1,7 @@
 """Any hyperparameter as a pure function of the step; importing schedules does not import torch."""
 
 from thalweg.errors import UnknownName, nearest
+from thalweg.schedules.kind import Kind, schedule
 from thalweg.schedules.kinds import (
     constant,
     cosine,
@@ -8,6 +9,7 @@ from thalweg.schedules.kinds import (
     exponential,
     inverse_time,
     linear,
+    normalized_decay,
     one_cycle,
     piecewise,
     polynomial,
@@ -20,14 +22,15 @@ from thalweg.schedules.kinds import (
     warmup,
     warmup_stable_decay,
 )
-from thalweg.schedules.schedule import Kind, Schedule, join, schedule
+from thalweg.schedules.schedule import Schedule, join, lanes
+from thalweg.schedules.together import adamwr, batch_growth
 
 catalogue: dict[str, Kind] = {
     each.name: each
     for each in (
         constant, linear, warmup, step_decay, piecewise, exponential, inverse_time, polynomial,
-        vaswani, cosine, warm_restarts, triangular, triangular2, exp_range, one_cycle,
-        warmup_stable_decay, snapshot_cosine,
+        vaswani, cosine, warm_restarts, normalized_decay, triangular, triangular2, exp_range,
+        one_cycle, warmup_stable_decay, snapshot_cosine,
     )
 }  # fmt: skip
 """The kinds of schedules by name, in order of increasing complexity."""
@@ -44,8 +47,8 @@ def find(name: str) -> Kind:
 
 
 __all__ = [
-    "Kind", "Schedule", "catalogue", "constant", "cosine", "exp_range", "exponential", "find",
-    "inverse_time", "join", "linear", "one_cycle", "piecewise", "polynomial", "schedule",
-    "snapshot_cosine", "step_decay", "triangular", "triangular2", "vaswani", "warm_restarts",
-    "warmup", "warmup_stable_decay",
+    "Kind", "Schedule", "adamwr", "batch_growth", "catalogue", "constant", "cosine", "exp_range",
+    "exponential", "find", "inverse_time", "join", "lanes", "linear", "normalized_decay",
+    "one_cycle", "piecewise", "polynomial", "schedule", "snapshot_cosine", "step_decay",
+    "triangular", "triangular2", "vaswani", "warm_restarts", "warmup", "warmup_stable_decay",
 ]  # fmt: skip

@@ -4,19 +4,16 @@ The first update uses `schedule(0)`. Where a schedule has a horizon of N updates
 uses `schedule(N - 1)`, and every later one uses that value too.
 """
 
-import inspect
-import math
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
-from thalweg.algebra import Expr, constant, evaluate, expression, minimum, symbol, where
-from thalweg.algebra.expr import substitute
-from thalweg.algebra.operations import library_of
+from thalweg.algebra import Expr, constant, constants, expression, floor, maximum, where
+from thalweg.algebra.expr import node, substitute
+from thalweg.algebra.simplify import simplified
 from thalweg.errors import BadType, BadValue
-
-K = symbol("clock", "k")
-"""The number of updates made before the one that asks."""
+from thalweg.schedules.evaluation import K, Program, checked_index
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,22 +21,39 @@ class Schedule:
     """One number as a function of the step: an expression of K, and the horizon in updates.
 
     ``schedule(k)`` is its value at the zero-based index of an update, a whole number or an array
-    of them. A horizon of None means that the schedule goes on for ever.
+    of them. A horizon of None means that the schedule goes on for ever. One of several ``lanes``
+    has a number for each of them.
     """
 
     value: Expr
     horizon: int | None = None
+    lanes: int | None = None
 
     def __call__(self, index: Any) -> Any:
-        """Return the value that update number *index*, counted from 0, uses."""
-        if library_of(index) is None:
-            _check_index(index)
-            index = float(index)
-        (values,) = evaluate((self.value,), [{K: index}])[0]
-        return values
+        """Return the value that update number *index*, counted from 0, uses.
+
+        It is a number; for an array of indices it is one of its shape, with lanes along a last
+        axis. Every element is what its index and its lane give alone, to the last bit.
+        """
+        index = checked_index(index)
+        if isinstance(index, float) and self.lanes is None:
+            return self._program.at_one(index)
+        return self._values(index)
+
+    @cached_property
+    def _program(self) -> Program:
+        return Program(self.value)
+
+    def _values(self, index: Any) -> Any:
+        import numpy as np
+
+        places = np.asarray(index)
+        shape = places.shape if self.lanes is None else (*places.shape, self.lanes)
+        places = places if self.lanes is None else places[..., None]
+        return np.broadcast_to(self._program.at_many(places), shape).astype(float)
 
     def __repr__(self) -> str:
-        return f"<schedule {expression(self.value)}>"
+        return f"<schedule {expression(simplified((self.value,))[0])}>"
 
     def after(self, warmup: "Schedule") -> "Schedule":
         """Return this schedule with the updates of *warmup* in front, as shares of its first value.
@@ -50,27 +64,40 @@ class Schedule:
             raise BadType(
                 f"after() takes a schedule with a horizon, such as warmup(500), not {warmup!r}."
             )
-        first = constant(self(0))
-        return join(Schedule(warmup.value * first, warmup.horizon), self)
+        if self.horizon is not None and self.horizon < warmup.horizon:
+            raise BadValue(
+                f"a horizon of {self.horizon} updates is shorter than the warm-up of "
+                f"{warmup.horizon} in front of it. Shorten the warm-up, or join() the two."
+            )
+        first = self(0)
+        share = constant(first) if self.lanes is None else constants(first)
+        return join(Schedule(warmup.value * share, warmup.horizon, self.lanes), self)
+
+    def whole(self) -> "Schedule":
+        """Return this schedule rounded down to whole numbers of at least 1, such as batch sizes."""
+        return Schedule(maximum(floor(self.value), 1), self.horizon, self.lanes)
 
     def __mul__(self, other: "Schedule | float") -> "Schedule":
         """Return the product with another schedule or a number; it ends with the later horizon."""
         if isinstance(other, Schedule):
-            ends = (self.horizon, other.horizon)
-            horizon = None if None in ends else max(filter(None, ends))
-            return Schedule(self.value * other.value, horizon)
-        return Schedule(self.value * float(other), self.horizon)
+            horizon = latest((self.horizon, other.horizon))
+            return Schedule(self.value * other.value, horizon, _common_lanes(self, other))
+        return Schedule(self.value * float(other), self.horizon, self.lanes)
 
     __rmul__ = __mul__
 
 
-def _check_index(index: Any) -> None:
-    if isinstance(index, bool) or not hasattr(index, "__float__"):
-        raise BadType(f"a schedule takes the index of an update, not {type(index).__name__}.")
-    if index < 0 or float(index) != int(index):
-        raise BadValue(
-            f"a schedule takes the index of an update, 0 for the first; it was given {index!r}."
-        )
+def latest(horizons: Iterable[int | None]) -> int | None:
+    """Return the last of some horizons, None where one of them never comes."""
+    ends = set(horizons)
+    return None if None in ends else max(filter(None, ends))
+
+
+def _common_lanes(first: Schedule, second: Schedule) -> int | None:
+    found = {first.lanes, second.lanes} - {None}
+    if len(found) > 1:
+        raise BadValue(f"a schedule of {first.lanes} lanes does not go with one of {second.lanes}.")
+    return next(iter(found), None)
 
 
 def join(first: Schedule, *others: Schedule) -> Schedule:
@@ -82,71 +109,39 @@ def join(first: Schedule, *others: Schedule) -> Schedule:
         begins = joined.horizon
         (later,) = substitute((other.value,), {K: K - begins})
         horizon = None if other.horizon is None else begins + other.horizon
-        joined = Schedule(where(begins > K, joined.value, later), horizon)
+        value = where(begins > K, joined.value, later)
+        joined = Schedule(value, horizon, _common_lanes(joined, other))
     return joined
 
 
-@dataclass(frozen=True, eq=False)
-class Kind:
-    """A kind of schedule: called with its settings, it makes one.
+def lanes(schedules: Iterable[Schedule]) -> Schedule:
+    """Return schedules of one form side by side, as one whose value is a number for each.
 
-    ``compute`` is its text, a function of the index k and of the settings. A setting called steps
-    is the horizon, beyond which k stands still.
+    ``lanes(cosine(lr, steps=1000).after(warmup(50)) for lr in rates)`` works out all rates at once.
+    The schedules may differ in their numbers, not in how they are made.
     """
-
-    name: str
-    compute: Callable[..., Any]
-    summary: str
-    source: str = ""
-
-    def __call__(self, *args: Any, **settings: Any) -> Schedule:
-        """Return the schedule of these settings; BadType or BadValue where one cannot be used."""
-        given = self._bound(args, settings)
-        horizon = given.get("steps")
-        if horizon is None:
-            return Schedule(_as_expr(self.compute(K, **given)))
-        last = minimum(K, horizon - 1)
-        return Schedule(_as_expr(self.compute(last, **given)), horizon)
-
-    def _bound(self, args: tuple, settings: dict[str, Any]) -> dict[str, Any]:
-        try:
-            bound = inspect.signature(self.compute).bind(K, *args, **settings)
-        except TypeError as error:
-            raise BadType(f"{self.name}: {error}. It is called as {self.signature}.") from None
-        bound.apply_defaults()
-        found = dict(list(bound.arguments.items())[1:])
-        return {name: _checked(self.name, name, value) for name, value in found.items()}
-
-    @property
-    def signature(self) -> str:
-        """How it is called."""
-        parameters = list(inspect.signature(self.compute).parameters.values())[1:]
-        return f"{self.name}{inspect.Signature(parameters)}"
+    given = tuple(schedules)
+    if not given or not all(isinstance(each, Schedule) and each.lanes is None for each in given):
+        raise BadType(f"lanes() takes schedules of one number each, not {given!r}.")
+    value = _abreast(tuple(each.value for each in given), {})
+    return Schedule(value, latest(each.horizon for each in given), len(given))
 
 
-COUNTS = ("steps", "first", "every", "cycles", "warmup", "half", "stable")
-"""Settings that are counted, from 1 up; all others are finite numbers."""
-
-
-def _checked(owner: str, name: str, value: Any) -> Any:
-    if isinstance(value, (list, tuple)):
-        return [_checked(owner, name, each) for each in value]
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise BadType(f"{owner}: {name}={value!r}; expected a finite number.")
-    if name in COUNTS and (value < 1 or value != int(value)):
-        raise BadValue(f"{owner}: {name}={value!r}; expected a whole number of at least 1.")
-    return int(value) if name in COUNTS else float(value)
-
-
-def _as_expr(value: Any) -> Expr:
-    return value if isinstance(value, Expr) else constant(value)
-
-
-def schedule(source: str = "") -> Callable[[Callable[..., Any]], Kind]:
-    """Make a pure function of k and some settings a kind of schedule; *source* is its paper."""
-
-    def decorate(function: Callable[..., Any]) -> Kind:
-        summary = (function.__doc__ or "").strip().partition("\n")[0]
-        return Kind(function.__name__, function, summary, source)
-
-    return decorate
+def _abreast(nodes: tuple[Expr, ...], known: dict[tuple[Expr, ...], Expr]) -> Expr:
+    """Return one expression for several that differ in constants only."""
+    first = nodes[0]
+    if all(each is first for each in nodes):
+        return first
+    if nodes not in known:
+        if len({(each.op, len(each.args)) for each in nodes}) > 1 or first.op == "symbol":
+            raise BadValue(
+                "lanes() takes schedules of one form, whose numbers alone may differ; "
+                f"here {nodes[0]!r} stands beside {next(n for n in nodes if n is not first)!r}."
+            )
+        args = zip(*(each.args for each in nodes), strict=True)
+        known[nodes] = (
+            node(first.op, *(_abreast(each, known) for each in args))
+            if first.args
+            else constants(each.payload for each in nodes)
+        )
+    return known[nodes]

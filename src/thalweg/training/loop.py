@@ -136,14 +136,14 @@ class Loop:
             updates=place.update,
             examples=place.examples,
             running_loss=place.total / place.counted,
-            train_loss=watched and watched.loss,
-            valid_loss=valid and valid.loss,
-            valid_accuracy=valid and valid.accuracy,
+            train_loss=watched.loss if watched else None,
+            valid_loss=valid.loss if valid else None,
+            valid_accuracy=valid.accuracy if valid else None,
             seconds=place.seconds,
         )
 
     def _evaluate(self, data: Data | None) -> Evaluation | None:
-        return data and evaluate(self.training.model, self.training.loss, data)
+        return None if data is None else evaluate(self.training.model, self.training.loss, data)
 
     def _count_time(self) -> None:
         now = time.perf_counter()
@@ -151,8 +151,8 @@ class Loop:
         self.clock = now
 
     def _is_due(self) -> bool:
-        every = self.checkpoints and self.checkpoints.every
-        return bool(every) and self.training.place.update % every == 0
+        every = self.checkpoints.every if self.checkpoints else None
+        return every is not None and self.training.place.update % every == 0
 
     def _save(self, best: bool = False) -> None:
         """Write what happened into the record, then a checkpoint that builds on it."""

@@ -1,0 +1,153 @@
+"""Draws schedules: in the terminal in dots, or as a figure on a page that needs no network."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
+
+from rich.console import RenderableType
+
+from thalweg.errors import BadType, BadValue
+from thalweg.report.dots import Dots
+from thalweg.report.figures import COLOURS, Figure
+from thalweg.report.file import check_path, write
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from thalweg.schedules import Schedule
+
+ENDLESS = 1000
+"""How many updates are drawn of schedules of which none has a horizon."""
+
+POINTS = 10_000
+"""How many values of a schedule are looked at for each place of a drawing, and kept in a figure."""
+
+
+@overload
+def plot(
+    schedule: Schedule | Mapping[str, Schedule], path: None = None, *, steps: int | None = None
+) -> RenderableType: ...
+@overload
+def plot(
+    schedule: Schedule | Mapping[str, Schedule],
+    path: str | os.PathLike[str],
+    *,
+    steps: int | None = None,
+) -> Path: ...
+
+
+def plot(
+    schedule: Schedule | Mapping[str, Schedule],
+    path: str | os.PathLike[str] | None = None,
+    *,
+    steps: int | None = None,
+) -> RenderableType | Path:
+    """Draw the value of *schedule* against the update, or those of several by name.
+
+    Without a path, return what rich prints: ``rich.print(plot(cosine(0.3, steps=100)))``. With one,
+    write a page with the figure there, replacing what is there, and return its place.
+
+    *steps* is how many updates are drawn: by default the longest horizon, or the first 1,000
+    updates if there is none. Every lane is a curve. Raises BadType or BadValue for what cannot be
+    drawn, BadFile where the page cannot be written.
+    """
+    named = _named(schedule)
+    length = _length(named, steps)
+    axis = _axis(named, length, chosen=steps is not None)
+    if path is None:
+        return Dots({name: _thinned(values) for name, values in _curves(named, length)}, axis)
+    place = check_path(path)
+    return write(place, _page(_figure(named, length, axis)))
+
+
+def _named(schedule: Any) -> Mapping[str, Schedule]:
+    from thalweg.schedules import Schedule
+
+    named = schedule if isinstance(schedule, Mapping) else {"": schedule}
+    wrong = [each for each in named.values() if not isinstance(each, Schedule)]
+    if wrong or not named:
+        raise BadType(
+            f"plot() takes a schedule such as cosine(0.3, steps=100), or a dict of some by name, "
+            f"not {wrong[0] if wrong else schedule!r}."
+        )
+    return named
+
+
+def _length(named: Mapping[str, Schedule], steps: int | None) -> int:
+    if steps is None:
+        return max((each.horizon for each in named.values() if each.horizon), default=ENDLESS)
+    if not isinstance(steps, int) or isinstance(steps, bool) or steps < 1:
+        raise BadValue(f"steps={steps!r}; expected how many updates to draw, at least 1.")
+    return steps
+
+
+def _axis(named: Mapping[str, Schedule], length: int, chosen: bool) -> str:
+    """Return what stands below the drawing; it tells where a schedule goes on beyond it."""
+    if chosen or any(each.horizon for each in named.values()):
+        return "update, counted from 0"
+    return f"update, counted from 0: the first {length:,} of a schedule without end"
+
+
+def _curves(
+    named: Mapping[str, Schedule], length: int
+) -> list[tuple[str, tuple[np.ndarray, np.ndarray]]]:
+    """Return by name which updates are looked at, and the values there; every lane is a curve."""
+    import numpy as np
+
+    indices = np.unique(np.linspace(0, length - 1, min(length, 20 * POINTS)).round())
+    found = []
+    for name, each in named.items():
+        values = each(indices).reshape(len(indices), -1)
+        for lane, column in enumerate(values.T):
+            label = name if each.lanes is None else f"{name} lane {lane}".strip()
+            found.append((label, (indices, column)))
+    return found
+
+
+def _thinned(
+    curve: tuple[np.ndarray, np.ndarray],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return at most so many points of a curve, the lowest and the highest of each stretch."""
+    import numpy as np
+
+    indices, values = curve
+    if len(indices) <= POINTS:
+        return curve
+    stretches = np.array_split(np.arange(len(indices)), POINTS // 2)
+    kept = [
+        place
+        for stretch in stretches
+        for place in sorted((stretch[values[stretch].argmin()], stretch[values[stretch].argmax()]))
+    ]
+    return indices[kept], values[kept]
+
+
+def _figure(named: Mapping[str, Schedule], length: int, axis: str) -> Figure:
+    traces = []
+    for number, (name, curve) in enumerate(_curves(named, length)):
+        indices, values = _thinned(curve)
+        traces.append(
+            {
+                "type": "scatter", "mode": "lines", "name": name,
+                "x": indices.tolist(), "y": values.tolist(),
+                "line": {"color": COLOURS[number % len(COLOURS)], "width": 2},
+                "hovertemplate": "update %{x}: %{y:.6g}<extra>" + name + "</extra>",
+            }
+        )  # fmt: skip
+    layout = {
+        "xaxis": {"title": {"text": axis}},
+        "yaxis": {"title": {"text": "value"}, "exponentformat": "power"},
+        "showlegend": len(traces) > 1,
+        "template": "plotly_white",
+    }
+    return {"data": traces, "layout": layout}
+
+
+def _page(figure: Figure) -> str:
+    from plotly.io import to_html
+
+    page: str = to_html(figure, include_plotlyjs=True, full_html=True, validate=True, div_id="plot")
+    return page.replace("<head>", "<head><title>Schedules</title>", 1)
