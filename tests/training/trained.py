@@ -71,7 +71,7 @@ def trained(*strategies: Strategy, epochs: int = 3, make: Callable = adam, **how
 
 def resumed(
     strategy: Callable[[], Strategy], cut: int, folder: Path, **how: Any
-) -> tuple[Strategy, Any]:
+) -> tuple[Any, Any]:
     """Return a strategy and the result of a training cut after update *cut*, then resumed."""
     every = Checkpoints(folder, every=2)
     with pytest.raises(RuntimeError, match="cut"):

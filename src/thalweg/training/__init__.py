@@ -1,5 +1,6 @@
 """Training that can be read in five minutes, killed at any moment, and resumed bit for bit."""
 
+from thalweg.training.averaging import Average, Ema, PolyakTail, Swa
 from thalweg.training.batch_norm import StaleStatistics, mark, reestimate
 from thalweg.training.checkpoints import Checkpoints
 from thalweg.training.evaluation import Evaluation, evaluate
@@ -11,7 +12,7 @@ from thalweg.training.stopping import EarlyStopping
 from thalweg.training.strategy import Strategy
 
 __all__ = [
-    "Checkpoints", "EarlyStopping", "Epoch", "Evaluation", "InOrder", "Interrupted", "Order",
-    "Result", "Shuffled", "StaleStatistics", "Strategy", "evaluate", "fit", "mark",
-    "reestimate",
+    "Average", "Checkpoints", "EarlyStopping", "Ema", "Epoch", "Evaluation", "InOrder",
+    "Interrupted", "Order", "PolyakTail", "Result", "Shuffled", "StaleStatistics", "Strategy",
+    "Swa", "evaluate", "fit", "mark", "reestimate",
 ]  # fmt: skip
