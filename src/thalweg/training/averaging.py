@@ -135,7 +135,7 @@ class PolyakTail(Average):
 
     def __init__(self, start: int) -> None:
         super().__init__()
-        _check_start(start)
+        check_count("start", start, 0)
         self.start = start
 
     def after_update(self, training: Training) -> None:
@@ -154,7 +154,7 @@ class Swa(Average):
 
     def __init__(self, start: int, every: int | Literal["epoch"] = "epoch") -> None:
         super().__init__()
-        _check_start(start)
+        check_count("start", start, 0)
         if every != "epoch":
             check_count("every", every)
         self.start, self.every = start, every
@@ -171,8 +171,3 @@ class Swa(Average):
         """Add the weights where it is their turn by the count of epochs."""
         if self.every == "epoch" and epoch.number > self.start:
             self.add(training)
-
-
-def _check_start(start: Any) -> None:
-    if start != 0 or isinstance(start, bool):
-        check_count("start", start)

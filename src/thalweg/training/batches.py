@@ -154,9 +154,9 @@ def _check_size(size: Size, count: int) -> None:
             )
 
 
-def check_count(name: str, value: Any) -> None:
-    """Raise unless *value* is a whole number of at least 1."""
+def check_count(name: str, value: Any, low: int = 1) -> None:
+    """Raise unless *value* is a whole number of at least *low*."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise BadType(f"{name}={value!r}; expected a whole number.")
-    if value < 1:
-        raise BadValue(f"{name}={value!r}; expected a whole number of at least 1.")
+    if value < low:
+        raise BadValue(f"{name}={value!r}; expected a whole number of at least {low}.")
