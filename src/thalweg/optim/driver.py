@@ -202,6 +202,11 @@ class Driver(torch.optim.Optimizer, ABC):
             )
         return _number(value)
 
+    def schedule_of(self, key: str, group: int = 0) -> Schedule | None:
+        """Return the schedule that *key* of a group follows, None where it is a plain number."""
+        found = (each for each in self._timetable if (each.group, each.key) == (group, key))
+        return next((each.schedule for each in found), None)
+
     @untraced
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Make one update; returns what *closure*, which re-evaluates the model, returned."""
