@@ -68,10 +68,8 @@ def told(book: record.Record, run: str) -> list:
 def digest(model: nn.Module, optimizer: torch.optim.Optimizer, events: list) -> str:
     found = hashlib.sha256(json.dumps([len(events), events]).encode())
     state = optimizer.state_dict()["state"]
-    kept = [
-        *model.state_dict().values(),
-        *(each for k in sorted(state) for each in state[k].values()),
-    ]
+    slots = [each for key in sorted(state) for each in state[key].values()]
+    kept = [*model.state_dict().values(), *slots]
     for tensor in kept:
         found.update(tensor.numpy().tobytes())
     return found.hexdigest()

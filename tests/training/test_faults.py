@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-
-from training.faults import STAGES
+from faults import STAGES
 
 KILLS = 50
 
@@ -34,7 +33,7 @@ def ask() -> Iterator[Ask]:
 
 
 def plans(chance: random.Random) -> Iterator[str]:
-    """Moments to be killed at: half of them anywhere, half of them inside a checkpoint's writing."""
+    """Moments to be killed at: anywhere, and inside the writing of a checkpoint, in turns."""
     while True:
         yield f"time {chance.uniform(0.02, 0.3):.3f}"
         yield f"write {chance.randint(1, 4)} {chance.randrange(len(STAGES))}"
