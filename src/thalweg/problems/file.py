@@ -26,7 +26,7 @@ _NEEDED = ("model", "train")
 _DEFAULTS = {"valid": None, "test": None, "batch": None, "epochs": 10}
 _BATCH = 32
 _PARTS = {"train": "train", "validation": "valid", "test": "test"}
-_loaded: dict[str, Path] = {}
+_loaded: set[str] = set()
 
 
 def load_file(path: str | os.PathLike[str]) -> Problem:
@@ -66,7 +66,7 @@ def _execute(place: Path) -> ModuleType:
     sys.modules[place.stem] = module
     with _pointing_at(place):
         _run(module)
-    _loaded[place.stem] = place
+    _loaded.add(place.stem)
     return module
 
 
