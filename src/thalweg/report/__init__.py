@@ -5,13 +5,14 @@ from thalweg.report.file import check_path
 from thalweg.report.page import page
 from thalweg.report.plot import plot
 from thalweg.report.progress import follow
+from thalweg.report.runs import exported, run_comparison, run_listing
 from thalweg.report.schedules import endpoints, schedule_listing, schedule_sheet
 from thalweg.report.study_progress import follow_training
 from thalweg.report.study_table import study_summary
 from thalweg.report.table import summary, table
 
 __all__ = [
-    "card", "check_path", "endpoints", "family_tree", "follow", "follow_training", "listing",
-    "page", "plot", "schedule_listing", "schedule_sheet", "sheet", "study_summary", "summary",
-    "table",
+    "card", "check_path", "endpoints", "exported", "family_tree", "follow", "follow_training",
+    "listing", "page", "plot", "run_comparison", "run_listing", "schedule_listing",
+    "schedule_sheet", "sheet", "study_summary", "summary", "table",
 ]  # fmt: skip

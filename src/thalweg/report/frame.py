@@ -15,12 +15,14 @@ Figure = dict[str, Any]
 def framed(name: str, texts: Mapping[str, str], figures: Mapping[str, Figure]) -> str:
     """Return a page of about 5 MB: the template *name* with its texts, and its figures drawn.
 
-    The texts are HTML already, ``title`` among them; each figure goes to the element of its name.
+    The texts are HTML already, ``title`` among them, and ``count``, how many names a legend has.
+    Each figure goes to the element of its name.
     """
     from plotly.offline import get_plotlyjs
 
     return _template("frame").substitute(
         title=texts["title"],
+        count=texts["count"],
         body=_template(name).substitute(texts),
         figures=_embedded(figures),
         plotly=get_plotlyjs(),

@@ -26,6 +26,7 @@ def _texts(result: Result) -> dict[str, str]:
     header = result.header
     rules = words.count(len(header.rules), "rule")
     return {
+        "count": str(len(header.rules)),
         "title": escape(f"{rules} on {header.problem}"),
         "claim": escape(words.claim(header)),
         "warning": paragraphs([words.unfinished(result)], "warning"),

@@ -40,6 +40,7 @@ def study_page(study: Study) -> str:
 
 def _texts(study: Study, pictures: dict[str, Figure]) -> dict[str, str]:
     return {
+        "count": str(len(study.runs)),
         "title": escape(study_words.title(study)),
         "claim": escape(study_words.claim(study)),
         "warning": paragraphs(study_words.warnings(study), "warning"),

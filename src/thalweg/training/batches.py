@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any, Literal
 
 import numpy as np
+from torch.utils.data import DataLoader, IterableDataset
 
 from thalweg.errors import BadType, BadValue
 from thalweg.schedules import Schedule
 from thalweg.training import randomness
-from thalweg.training.data import Batch, Examples, Stream
+from thalweg.training.data import Batch, Data, Examples, Stream
 from thalweg.training.order import InOrder, Order, Shuffled, generator_of
 
 Size = int | Literal["all"] | Schedule
@@ -22,6 +23,18 @@ Groups = Iterator[tuple[int, list[Batch]]]
 
 class Batches(ABC):
     """The training set as the updates of an epoch go through it."""
+
+    def prepare(self, epochs: int) -> None:
+        """Look at the training set before the first update; raise BadValue for what cannot work."""
+
+    def lonely(self, epochs: int) -> Batch | None:
+        """Return a batch of one example if one is known to come in so many epochs, else None."""
+        return None
+
+    @property
+    @abstractmethod
+    def data(self) -> Data:
+        """The training set itself."""
 
     @abstractmethod
     def epoch(self, number: int, taken: int, update: int) -> Groups:
@@ -50,17 +63,55 @@ class CutBatches(Batches):
         self.size = len(examples) if size == "all" else size
         self.accumulate = accumulate
 
+    def prepare(self, epochs: int) -> None:
+        """Let the order look at the examples."""
+        self.order.prepare(self.examples, epochs)
+
+    @property
+    def data(self) -> Examples:
+        """The examples."""
+        return self.examples
+
     def epoch(self, number: int, taken: int, update: int) -> Groups:
         """Yield the batches of one epoch, its last one smaller where the examples run out."""
         generator = generator_of(self.seed, number)
         indices = self.order.indices(len(self.examples), number, generator)
-        end = len(indices)
+        for done, cuts in self._cuts(len(indices), taken, update):
+            yield done, [self.examples.take(indices[each.start : each.stop]) for each in cuts]
+
+    def _cuts(self, end: int, taken: int, update: int) -> Iterator[tuple[int, list[range]]]:
+        """Yield where the batches of each update begin and stop among an epoch's indices."""
         while taken < end:
             size = self.size if isinstance(self.size, int) else int(self.size(update))
             begin, taken = taken, min(taken + size * self.accumulate, end)
-            cuts = range(begin, taken, size)
-            yield taken, [self.examples.take(indices[k : min(k + size, taken)]) for k in cuts]
+            yield taken, [range(k, min(k + size, taken)) for k in range(begin, taken, size)]
             update += 1
+
+    def lonely(self, epochs: int) -> Batch | None:
+        """Return a batch of one example if some epoch has such a batch."""
+        lengths = (self.order.length(len(self.examples), epoch) for epoch in range(epochs))
+        if isinstance(self.size, int):
+            alone = any(length % self.size == 1 or self.size == 1 for length in lengths)
+        else:
+            alone = self._schedule_leaves_one(lengths)
+        return self.examples.take(range(1)) if alone else None
+
+    def _schedule_leaves_one(self, lengths: Iterable[int]) -> bool:
+        update = 0
+        for length in lengths:
+            for _, cuts in self._cuts(length, 0, update):
+                if any(len(each) == 1 for each in cuts):
+                    return True
+                update += 1
+        return False
+
+    def state(self) -> dict[str, Any]:
+        """Return the order's state."""
+        return {"order": self.order.state()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Hand it back to the order."""
+        self.order.restore(state["order"])
 
 
 class StreamBatches(Batches):
@@ -73,6 +124,11 @@ class StreamBatches(Batches):
     def __init__(self, stream: Stream, accumulate: int) -> None:
         self.stream, self.accumulate = stream, accumulate
         self.began: dict[str, Any] = {}
+
+    @property
+    def data(self) -> Stream:
+        """The loader."""
+        return self.stream
 
     def epoch(self, number: int, taken: int, update: int) -> Groups:
         """Yield the loader's batches, as many together as are accumulated."""
@@ -89,6 +145,16 @@ class StreamBatches(Batches):
             taken += len(group)
             yield taken, group
 
+    def lonely(self, epochs: int) -> Batch | None:
+        """Return the first example as a batch if a `DataLoader` leaves one alone."""
+        loader = self.stream.batches
+        if not isinstance(loader, DataLoader) or loader.batch_size is None or loader.drop_last:
+            return None
+        if isinstance(loader.dataset, IterableDataset):
+            return None
+        alone = loader.batch_size == 1 or len(loader.sampler) % loader.batch_size == 1  # type: ignore[arg-type]
+        return loader.collate_fn([loader.dataset[0]]) if alone else None
+
     def state(self) -> dict[str, Any]:
         """Return the random state with which the epoch began, and the loader's own of now."""
         generator = self.stream.generator
@@ -101,9 +167,7 @@ class StreamBatches(Batches):
             self.stream.generator.set_state(state["own"])
 
 
-def as_batches(
-    data: Examples | Stream, size: Size, order: Order | None, seed: int, accumulate: int
-) -> Batches:
+def as_batches(data: Data, size: Size, order: Order | None, seed: int, accumulate: int) -> Batches:
     """Return the batches of *data*, or raise where they cannot be cut in that way."""
     check_count("accumulate", accumulate)
     if isinstance(data, Stream):
@@ -141,9 +205,9 @@ def _check_size(size: Size, count: int) -> None:
             )
 
 
-def check_count(name: str, value: Any) -> None:
-    """Raise unless *value* is a whole number of at least 1."""
+def check_count(name: str, value: Any, low: int = 1) -> None:
+    """Raise unless *value* is a whole number of at least *low*."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise BadType(f"{name}={value!r}; expected a whole number.")
-    if value < 1:
-        raise BadValue(f"{name}={value!r}; expected a whole number of at least 1.")
+    if value < low:
+        raise BadValue(f"{name}={value!r}; expected a whole number of at least {low}.")

@@ -18,7 +18,7 @@ from thalweg.record import Record, Run, RunSummary
 from thalweg.training import randomness
 from thalweg.training.checkpoints import Checkpoints
 from thalweg.training.evaluation import evaluate
-from thalweg.training.fit import fit
+from thalweg.training.fitting import fit
 from thalweg.training.notes import Listener, Nobody, Overheard
 from thalweg.training.plan import Plan, planned
 from thalweg.training.settings import LONGER, Settings
