@@ -20,6 +20,8 @@ from thalweg.errors import BadFile, BadValue
 from thalweg.schedules.spread import maker
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from thalweg.problems import Problem
     from thalweg.record import Record
     from thalweg.training import Study, Trained
@@ -102,6 +104,20 @@ def train(
         Any,
         typer.Option(metavar="ETA", parser=_number, help="Add annealed noise of this variance."),
     ] = None,
+    stop_after: Annotated[
+        int | None,
+        typer.Option(metavar="N", parser=whole(1), help="Stop after N epochs without progress."),
+    ] = None,
+    ema: Annotated[
+        Any,
+        typer.Option(metavar="DECAY", parser=_number, help="Average the weights exponentially."),
+    ] = None,
+    snapshots: Annotated[
+        int | None,
+        typer.Option(
+            metavar="M", parser=whole(1), help="An ensemble of M, each at the end of a cosine."
+        ),
+    ] = None,
     set_: Annotated[
         list[str] | None,
         typer.Option(
@@ -139,6 +155,7 @@ def train(
     settings = {
         "rule": rule, "lr": lr, "schedule": schedule, "warmup": warmup, "batch": batch,
         "epochs": epochs, "seed": seed, "accumulate": accumulate, "clip": clip, "noise": noise,
+        "stop_after": stop_after, "ema": ema, "snapshots": snapshots,
         "hyper": _named(set_ or []) or None,
     }  # fmt: skip
     places: dict[str, Any] = {
@@ -217,12 +234,20 @@ def _show(study: Study, places: dict[str, Any]) -> None:
     for run in study.runs:
         _say(f"Run {run.id}: checkpoints in {run.folder}{_best(run)}")
     _say(f"Record: {record.open(places['--record']).path}")
-    if places["--save"] and (model := study.runs[0].model):
-        from thalweg.training import save_weights
-
-        _say(f"Weights: {save_weights(model, places['--save'])}")
+    if places["--save"]:
+        _say(f"Weights: {_save(study.runs[0].model, places['--save'])}")
     if places["--out"]:
         _say(f"Page: {report.page(study, places['--out'])}")
+
+
+def _save(model: nn.Module | None, path: Path) -> Path:
+    from thalweg.training import Ensemble, save_weights
+
+    assert model is not None
+    if not isinstance(model, Ensemble):
+        return save_weights(model, path)
+    model.save(path)
+    return path
 
 
 def _best(run: Trained) -> str:

@@ -52,7 +52,8 @@ def rate(study: Study) -> Figure:
     traces = []
     for number, run in enumerate(study.runs):
         points = _thinned(_by_epoch(run, run.rates))
-        traces.append(_trace(study_words.label(run), points, COLOURS[number % len(COLOURS)]))
+        trace = _trace(study_words.label(run), points, COLOURS[number % len(COLOURS)])
+        traces.append(trace | {"mode": "lines" if len(points) > 1 else "markers"})
     found = [value for trace in traces for value in trace["y"]]
     far = len(traces) > 1 and min(found, default=0) > 0 and max(found) > 20 * min(found)
     return {"data": traces, "layout": _layout("learning rate", {"type": "log"} if far else {})}
@@ -71,6 +72,7 @@ def _losses(study: Study, number: int) -> Iterator[Figure]:
         colour = COLOURS[(place if alone else number) % len(COLOURS)]
         trace = _trace(kind if alone else study_words.label(run), points, colour)
         trace["line"] = trace["line"] | _LOOKS[kind]
+        trace["mode"] = "lines" if kind == "running" and len(points) > 1 else trace["mode"]
         trace["opacity"] = 0.5 if kind == "running" else 1
         trace["legendgroup"] = kind if alone else run.id
         trace["showlegend"] = alone or place == len(found) - 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,7 @@ _READINGS = {
         "epoch.",
     ),
     "accuracy": ("Accuracy", "The share of right answers on the validation set."),
-    "rate": ("Learning rate", "As it went, update by update."),
+    "rate": ("Learning rate", "As it went; noted every ten updates."),
 }
 
 
@@ -48,13 +49,16 @@ def _texts(study: Study, pictures: dict[str, Figure]) -> dict[str, str]:
         "description": escape(study.description),
         "versions": escape(study_words.versions(study)),
         "sections": "\n".join(_section(name) for name in pictures),
-        "runs": table(
-            ["run", *study_words.COLUMNS, "id"],
-            [[escape(cell) for cell in (*study_words.cells(run), run.id)] for run in study.runs],
-        ),
+        "runs": table(["run", *study_words.COLUMNS, "id"], list(_runs(study))),
         "reading": escape(study_words.reading(study)),
         "epochs": "\n".join(_epochs(run, len(study.runs) == 1) for run in study.runs),
     }
+
+
+def _runs(study: Study) -> Iterator[list[str]]:
+    for run in study.runs:
+        yield [escape(cell) for cell in (*study_words.cells(run), run.id)]
+        yield from ([*map(escape, cells), ""] for cells in study_words.made_cells(run))
 
 
 def _section(name: str) -> str:

@@ -9,18 +9,9 @@ from thalweg.report import words
 from thalweg.schedules.spread import spreads
 
 if TYPE_CHECKING:
-    from thalweg.training import Settings, Study, Trained
+    from thalweg.training import Evaluation, Settings, Study, Trained
 
-COLUMNS = (
-    "updates",
-    "best epoch",
-    "its loss",
-    "accuracy",
-    "last loss",
-    "test loss",
-    "accuracy",
-    "time",
-)
+COLUMNS = ("best epoch", "its loss", "last loss", "accuracy", "test loss", "accuracy", "time")
 """What is told of a run beside its name."""
 
 NONE = "–"
@@ -34,8 +25,8 @@ def title(study: Study) -> str:
 
 
 def claim(study: Study) -> str:
-    """Say in one sentence what was trained, with which settings."""
-    return f"{title(study)}: {', '.join(_settings(study.runs[0].settings, len(study.runs)))}."
+    """Say with which settings."""
+    return f"{', '.join(_settings(study.runs[0].settings, len(study.runs)))}."
 
 
 def _settings(settings: Settings, runs: int) -> Iterator[str]:
@@ -47,7 +38,9 @@ def _settings(settings: Settings, runs: int) -> Iterator[str]:
     if runs == 1:
         yield f"learning rate {words.rate(settings.lrs[0])}"
     schedule = settings.schedule or "constant"
-    if schedule != "constant":
+    if settings.snapshots is not None:
+        yield f"{words.count(settings.snapshots, 'cosine')} with a snapshot at the end of each"
+    elif schedule != "constant":
         yield f"{schedule} ({spreads[schedule][0]})"
     if settings.warmup:
         yield f"after {words.count(settings.warmup, 'update')} of warm-up"
@@ -55,6 +48,10 @@ def _settings(settings: Settings, runs: int) -> Iterator[str]:
         yield f"gradient clipped to norm {settings.clip:g}"
     if settings.noise is not None:
         yield f"gradient noise of variance {settings.noise:g}, annealed"
+    if settings.stop_after is not None:
+        yield f"stopped after {words.count(settings.stop_after, 'epoch')} without progress"
+    if settings.ema is not None:
+        yield f"averaged with decay {settings.ema:g}"
     yield from (f"{name} {value:g}" for name, value in (settings.hyper or {}).items())
 
 
@@ -110,18 +107,27 @@ def reading(study: Study) -> str:
 def cells(run: Trained) -> list[str]:
     """Return a run's name and what stands in its columns."""
     best, last = run.best, run.epochs[-1] if run.epochs else None
-    test_loss, test_accuracy = run.test or (None, None)
     return [
         label(run),
-        f"{last.updates:,}" if last else NONE,
         str(best.number) if best else NONE,
         loss(best and best.judged),
-        share(best and best.valid_accuracy),
         "diverged" if run.diverged else loss(last and last.judged),
-        loss(test_loss),
-        share(test_accuracy),
+        share(last and last.valid_accuracy),
+        *_evaluated(run.test),
         words.seconds(sum(epoch.seconds for epoch in run.epochs)),
     ]
+
+
+def made_cells(run: Trained) -> list[list[str]]:
+    """Return the same for each model that was made of the run's weights, such as their average."""
+    return [
+        [f"  its {name}", "", "", *_evaluated(made.valid), *_evaluated(made.test), ""]
+        for name, made in run.made.items()
+    ]
+
+
+def _evaluated(found: Evaluation | None) -> list[str]:
+    return [loss(found.loss), share(found.accuracy)] if found else [NONE, NONE]
 
 
 def epoch_line(epoch: Mapping[str, Any]) -> str:

@@ -82,11 +82,14 @@ _REFUSED = {
 }
 
 
-def spread(name: str, value: float, steps: int, warmup: int = 0) -> Schedule:
+def spread(
+    name: str, value: float, steps: int, warmup: int = 0, cycles: int | None = None
+) -> Schedule:
     """Return the schedule called *name* of a run of *steps* updates, with *value* its highest.
 
     `spreads` says which settings it picks. *warmup* updates of linear rise come first, and the
-    schedule takes those that are left. Raises UnknownName, and BadValue for a kind that needs
+    schedule takes those that are left. *cycles* is how many snapshot_cosine has in place of five;
+    no other takes it. Raises UnknownName, and BadValue for a kind that needs
     more than these numbers and for a run that is too short.
     """
     make = maker(name)
@@ -100,7 +103,12 @@ def spread(name: str, value: float, steps: int, warmup: int = 0) -> Schedule:
             f"a warm-up of {warmup:,} updates leaves none of the run's {steps:,} for {name}. "
             "Shorten the warm-up, or train for longer."
         )
-    made = make(value, steps - warmup)
+    if cycles is None:
+        made = make(value, steps - warmup)
+    elif name == "snapshot_cosine":
+        made = kinds.snapshot_cosine(value, steps=steps - warmup, cycles=cycles)
+    else:
+        raise BadValue(f"cycles={cycles} was given, but {name} has no number of cycles.")
     return made.after(kinds.warmup(warmup)) if warmup else made
 
 

@@ -13,17 +13,20 @@ from torch import nn
 from thalweg import problems, record
 from thalweg.errors import BadFile
 from thalweg.optim import Optimizer
-from thalweg.problems import Problem
+from thalweg.problems import Data, Problem
 from thalweg.record import Record, Run, RunSummary
 from thalweg.training import randomness
+from thalweg.training.averaging import Average
 from thalweg.training.checkpoints import Checkpoints
 from thalweg.training.evaluation import evaluate
 from thalweg.training.fitting import fit
 from thalweg.training.notes import Listener, Nobody, Overheard
 from thalweg.training.plan import Plan, planned
 from thalweg.training.settings import LONGER, Settings
+from thalweg.training.snapshots import Snapshots
+from thalweg.training.strategy import Strategy
 from thalweg.training.threads import threads
-from thalweg.training.trained import Study, Trained, read
+from thalweg.training.trained import AVERAGE, ENSEMBLE, Study, Trained, read
 
 FOLDER = "checkpoints"
 """Where checkpoints go unless another folder is named; each run has one of its own in it."""
@@ -128,10 +131,10 @@ class Experiment:
         source = optimizer.state_dict_rule()
         with self._running(settings, earlier, source, parent=study) as run:
             checkpoints = self._checkpoints(run, resumed=earlier is not None)
+            notes = Overheard(run, self.listener)
             self.listener.begins(settings, self.plan.updates_per_epoch)
-            run.end(
-                self._fit(model, optimizer, settings, checkpoints, Overheard(run, self.listener))
-            )
+            model = self._fit(model, optimizer, settings, checkpoints, notes)
+            run.end(notes.status)
         trained = replace(read(self.book, run.id, model), folder=checkpoints.folder)
         self.listener.ends(trained)
         return trained
@@ -147,21 +150,40 @@ class Experiment:
     def _fit(
         self, model: nn.Module, optimizer: Optimizer, settings: Settings, checkpoints: Checkpoints,
         notes: Overheard,
-    ) -> str:  # fmt: skip
-        """Train the model, test it, and return how that ended."""
-        problem = self.problem
+    ) -> nn.Module:  # fmt: skip
+        """Train and test the model; return it, or what was made of its weights."""
+        problem, strategies = self.problem, settings.strategies()
         result = fit(
             model, optimizer, problem.loss, problem.train, problem.validation,
             batch=settings.batch or 1, epochs=settings.epochs or 1, seed=settings.seed or 0,
-            accumulate=settings.accumulate or 1, checkpoints=checkpoints, run=notes,
+            accumulate=settings.accumulate or 1, strategies=strategies, checkpoints=checkpoints,
+            run=notes,
         )  # fmt: skip
         if checkpoints.damaged:
             names = ", ".join(path.name for path in checkpoints.damaged)
             self.listener.remarks(f"Damaged checkpoints were passed over: {names}.")
-        if problem.test is not None and not result.diverged:
-            loss, accuracy = evaluate(model, problem.loss, problem.test)
-            notes.emit("test", result.history[-1].updates, loss, {"accuracy": accuracy})
-        return notes.status
+        if result.diverged:
+            return model
+        return self._tested(model, _made_of(strategies), result.history[-1].updates, notes)
+
+    def _tested(
+        self, model: nn.Module, made: dict[str, nn.Module], updates: int, notes: Overheard
+    ) -> nn.Module:
+        """Note how the model does on the test set, and those made of its weights; return the last.
+
+        Those made are told of on the validation set, too.
+        """
+        test = self._evaluated(model, self.problem.test)
+        if test is not None:
+            notes.emit("test", updates, test["loss"], {"accuracy": test["accuracy"]})
+        parts = {"valid": self.problem.validation, "test": self.problem.test}
+        for name, model in made.items():
+            found = {part: self._evaluated(model, data) for part, data in parts.items()}
+            notes.emit(name, updates, None, found)
+        return model
+
+    def _evaluated(self, model: nn.Module, data: Data | None) -> dict[str, float | None] | None:
+        return None if data is None else evaluate(model, self.problem.loss, data)._asdict()
 
     @contextmanager
     def _running(
@@ -189,3 +211,14 @@ class Experiment:
         if settings.epochs and settings.epochs > earlier.hyper["epochs"]:
             run.emit(LONGER, settings.epochs)
         return run
+
+
+def _made_of(strategies: list[Strategy]) -> dict[str, nn.Module]:
+    """Return the models that the strategies have made of the weights, by the names of events."""
+    found: dict[str, nn.Module] = {}
+    for strategy in strategies:
+        if isinstance(strategy, Average):
+            found[AVERAGE] = strategy.model()
+        elif isinstance(strategy, Snapshots):
+            found[ENSEMBLE] = strategy.ensemble()
+    return found

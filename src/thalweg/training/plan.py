@@ -21,6 +21,7 @@ from thalweg.schedules.spread import spread
 from thalweg.training.batches import as_batches
 from thalweg.training.data import Stream, as_data
 from thalweg.training.settings import Settings
+from thalweg.training.single import check_single
 
 _ROWS = 1000
 """How many examples of the training set are looked at to tell it from another."""
@@ -55,9 +56,8 @@ class Plan:
                 f"{name!r} nor a warm-up can be spread over the run. Give the loader's data set a "
                 "__len__, or use a constant rate."
             )
-        return spread(
-            name, settings.lrs[0], self.updates_per_epoch * (settings.epochs or 1), warmup
-        )
+        updates = self.updates_per_epoch * (settings.epochs or 1)
+        return spread(name, settings.lrs[0], updates, warmup, settings.snapshots)
 
     def hyper(self, settings: Settings) -> dict[str, Any]:
         """Return what the record keeps of a run beside its seed and its rule's text."""
@@ -75,8 +75,11 @@ def planned(problem: Problem, settings: Settings, folder: str | os.PathLike[str]
     whole = settings.completed(problem)
     place = Path(os.path.abspath(folder))
     plan = Plan(problem, whole, place, _updates_per_epoch(problem, whole))
+    batches = as_batches(as_data(problem.train), whole.batch or 1, None, 0, whole.accumulate or 1)
     for each in whole.each():
-        plan.build(each)
+        model, _ = plan.build(each)
+        check_single(model, batches, each.epochs or 1)
+        each.strategies()
     try:
         place.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -10,13 +10,21 @@ from typing import TYPE_CHECKING, Any, Literal
 from thalweg import rules
 from thalweg.errors import BadType, BadValue
 from thalweg.problems import Problem
+from thalweg.problems.examples import first_batch
 from thalweg.schedules.spread import depends_on_length
+from thalweg.training.averaging import Ema
 from thalweg.training.data import Stream, as_data
+from thalweg.training.snapshots import Snapshots
+from thalweg.training.stopping import EarlyStopping
+from thalweg.training.strategy import Strategy
 
 if TYPE_CHECKING:
     from thalweg.record import RunSummary
 
 WIDEST_SEED = 2**32 - 1
+
+SNAPSHOTS = "snapshot_cosine"
+"""The schedule at the ends of whose cycles snapshots are taken."""
 
 LONGER = "epochs"
 """The event of a run that was resumed for more epochs than it began with: its step counts them."""
@@ -31,8 +39,10 @@ class Settings:
     ``rule`` is a key of the catalogue, ``lr`` a learning rate or several that are trained one after
     the other, ``schedule`` the name of one that is spread over the run, after ``warmup`` updates.
     ``batch`` examples, times ``accumulate``, make one update. ``clip`` bounds the norm of the
-    gradient, ``noise`` is the variance of what is added to it at the first update. ``hyper`` holds
-    the rule's other hyperparameters.
+    gradient, ``noise`` is the variance of what is added to it at the first update. ``stop_after``
+    epochs without progress the training ends, ``ema`` is the decay of an average of the weights,
+    and ``snapshots`` are taken at the ends of as many cosines. ``hyper`` holds the rule's other
+    hyperparameters.
     """
 
     rule: str | None = None
@@ -45,6 +55,9 @@ class Settings:
     accumulate: int | None = None
     clip: float | None = None
     noise: float | None = None
+    stop_after: int | None = None
+    ema: float | None = None
+    snapshots: int | None = None
     hyper: Mapping[str, float] | None = None
 
     @classmethod
@@ -88,7 +101,7 @@ class Settings:
         defaults: dict[str, Any] = {
             "rule": rule.key,
             "lr": rule.hyperparameters["lr"].default,
-            "schedule": "constant",
+            "schedule": "constant" if self.snapshots is None else SNAPSHOTS,
             "warmup": 0,
             "batch": None if loader else problem.batch_size,
             "epochs": problem.epochs,
@@ -97,6 +110,7 @@ class Settings:
         }
         whole = replace(self, **{**defaults, **self.given()})
         whole._check()
+        whole._check_strategies(problem)
         return whole
 
     def _check(self) -> None:
@@ -110,6 +124,33 @@ class Settings:
             raise BadValue(f"the learning rates are {self.lrs}; expected each of them once.")
         if "lr" in (self.hyper or {}):
             raise BadValue("lr was given among the other hyperparameters; it has its own place.")
+
+    def _check_strategies(self, problem: Problem) -> None:
+        if self.stop_after is not None and problem.validation is None:
+            raise BadValue(f"{problem.name} has no validation set that could stop its training.")
+        if self.snapshots is None:
+            return
+        if self.schedule != SNAPSHOTS:
+            raise BadValue(
+                f"snapshots are taken of the schedule {SNAPSHOTS}, and {self.schedule!r} was asked "
+                "for. Leave one of them out."
+            )
+        if first_batch(problem.train, 1)[1].is_floating_point():
+            raise BadValue(
+                f"snapshots predict together by the mean of their probabilities, and the targets "
+                f"of {problem.name} are no classes."
+            )
+
+    def strategies(self) -> list[Strategy]:
+        """Return what acts on the training: averages and snapshots first, which see all updates."""
+        found: list[Strategy] = []
+        if self.ema is not None:
+            found.append(Ema(self.ema))
+        if self.snapshots is not None:
+            found.append(Snapshots())
+        if self.stop_after is not None:
+            found.append(EarlyStopping(self.stop_after))
+        return found
 
     def resumed(self, recorded: Settings) -> Settings:
         """Return the recorded settings for going on, or raise BadValue for others asked for here.

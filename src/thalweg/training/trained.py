@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from thalweg.record import Record
 from thalweg.training.evaluation import Evaluation
@@ -19,13 +19,25 @@ if TYPE_CHECKING:
 Curve = tuple[tuple[int, float], ...]
 
 
+class Made(NamedTuple):
+    """How a model that was made of a run's weights does on the validation and the test set."""
+
+    valid: Evaluation | None
+    test: Evaluation | None
+
+
+AVERAGE, ENSEMBLE = "average", "ensemble"
+"""The names of such models, and of the events that tell of them."""
+
+
 @dataclass(frozen=True, eq=False)
 class Trained:
     """One run of a problem.
 
     ``updates_per_epoch`` is None where nobody could know. ``losses`` and ``rates`` are pairs of an
-    update and a number. ``folder`` has the checkpoints; ``model`` is there where this process
-    trained it.
+    update and a number. ``made`` has the models that were made of the weights, such as their
+    average, by name. ``folder`` has the checkpoints; ``model`` is there where this process
+    trained it: an average or an ensemble where one was asked for.
     """
 
     id: str
@@ -36,6 +48,7 @@ class Trained:
     losses: Curve
     rates: Curve
     test: Evaluation | None
+    made: Mapping[str, Made]
     provenance: Mapping[str, Any]
     folder: Path
     model: nn.Module | None = None
@@ -81,10 +94,17 @@ def read(book: Record, id: str, model: nn.Module | None = None) -> Trained:
         losses=_curve(book, id, "loss"),
         rates=_curve(book, id, "lr"),
         test=Evaluation(test.value or 0.0, test.data["accuracy"]) if test else None,
+        made={
+            name: _made(run.events[name].data) for name in (AVERAGE, ENSEMBLE) if name in run.events
+        },
         provenance=run.provenance,
         folder=Path(run.hyper["checkpoints"]) / run.id,
         model=model,
     )
+
+
+def _made(data: Mapping[str, Any]) -> Made:
+    return Made(*(each and Evaluation(**each) for each in (data["valid"], data["test"])))
 
 
 def _curve(book: Record, id: str, name: str) -> Curve:
