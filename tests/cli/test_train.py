@@ -1,4 +1,4 @@
-"""`thalweg train` trains, records and draws; killed or stopped anywhere, it goes on with --resume."""
+"""`thalweg train` trains, records and draws; stopped anywhere, it goes on with --resume."""
 
 import json
 import os

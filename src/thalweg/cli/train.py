@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 import shlex
-import signal
-import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -16,6 +14,7 @@ import typer
 
 from thalweg import problems, record, report, rules
 from thalweg.cli.app import app, notices, screen, whole
+from thalweg.cli.stopping import exit_code, leaving_at_once, stoppable
 from thalweg.errors import BadFile, BadValue
 from thalweg.schedules.spread import maker
 
@@ -166,12 +165,13 @@ def train(
     }
     _check(problem, settings, places)
     again = _command(problem, {**places, "--every": every})
-    try:
-        with _terminable(), _plain_warnings():
-            study = _train(problem, settings, places, every, resume, again)
+    with stoppable(), _plain_warnings():
+        study = _train(problem, settings, places, every, resume, again)
+        try:
             _show(study, places)
-    except KeyboardInterrupt as stop:
-        raise typer.Exit(_stopped(stop, again)) from None
+        except KeyboardInterrupt as stop:
+            _note("Interrupted. The training is done and recorded.")
+            raise typer.Exit(exit_code(stop)) from None
     raise typer.Exit(DIVERGED if study.diverged else 0)
 
 
@@ -199,7 +199,7 @@ def _train(
     problem: str, settings: dict[str, Any], places: dict[str, Any], every: int | None,
     resume: bool, again: str,
 ) -> Study:  # fmt: skip
-    with notices.status(f"Loading torch and {problem}"):
+    with leaving_at_once(notices), notices.status(f"Loading torch and {problem}"):
         from thalweg.training import Settings, train_problem
 
         loaded = problems.load(problem)
@@ -216,6 +216,10 @@ def _train(
         if not listener.began:
             raise
         raise BadFile(f"{error}\nGo on with: {again}") from error
+    except KeyboardInterrupt as stop:
+        _note(str(stop) or "Interrupted.")
+        _note(f"Go on with: {again}" if listener.began else "Nothing was begun.")
+        raise typer.Exit(exit_code(stop)) from None
     finally:
         with suppress(BadFile):
             book.close()
@@ -261,27 +265,8 @@ def _say(text: str) -> None:
     screen.print(text, highlight=False, soft_wrap=True, markup=False)
 
 
-class Terminated(KeyboardInterrupt):
-    """SIGTERM came when no training was listening."""
-
-    signal = signal.SIGTERM
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """Let SIGTERM interrupt as Ctrl-C does; a training that runs listens itself."""
-
-    def stop(number: int, frame: object) -> None:
-        raise Terminated
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+def _note(text: str) -> None:
+    notices.print(text, highlight=False, soft_wrap=True, markup=False)
 
 
 @contextmanager
@@ -289,15 +274,8 @@ def _plain_warnings() -> Iterator[None]:
     """Print warnings as sentences, without the line of code they come from."""
 
     def show(message: Warning | str, *_: Any, **__: Any) -> None:
-        notices.print(f"Warning: {message}", highlight=False, soft_wrap=True, markup=False)
+        _note(f"Warning: {message}")
 
     with warnings.catch_warnings():
         warnings.showwarning = show
         yield
-
-
-def _stopped(stop: KeyboardInterrupt, again: str) -> int:
-    """Say how to go on, and return the exit code that a shell gives to such an end."""
-    said = str(stop) or "Interrupted."
-    notices.print(f"{said}\nGo on with: {again}", highlight=False, soft_wrap=True, markup=False)
-    return 128 + int(getattr(stop, "signal", signal.SIGINT))
