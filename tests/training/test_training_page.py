@@ -1,4 +1,4 @@
-"""The page on training says what is so: its programs run, and it names every schedule and option."""
+"""The page on training says what is so: its programs run, its tables are complete."""
 
 import re
 import shlex
