@@ -266,7 +266,8 @@ def test_a_training_that_diverges_says_so_and_exits_1(thalweg) -> None:
 def test_a_full_disk_leaves_the_checkpoint_before_and_says_so(thalweg, monkeypatch) -> None:
     from thalweg import files
 
-    whole, written = files.replace, []
+    whole = files.replace
+    written: list = []
 
     def replace(path, content) -> None:
         if len(written) == 2:

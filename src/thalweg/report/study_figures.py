@@ -56,7 +56,8 @@ def rate(study: Study) -> Figure:
         traces.append(trace | {"mode": "lines" if len(points) > 1 else "markers"})
     found = [value for trace in traces for value in trace["y"]]
     far = len(traces) > 1 and min(found, default=0) > 0 and max(found) > 20 * min(found)
-    return {"data": traces, "layout": _layout("learning rate", {"type": "log"} if far else {})}
+    axis = {"type": "log", "dtick": 1, "tickformat": "~g"} if far else {}
+    return {"data": traces, "layout": _layout("learning rate", axis)}
 
 
 def _losses(study: Study, number: int) -> Iterator[Figure]:
