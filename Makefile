@@ -33,6 +33,7 @@ bench: $(VENV)/.installed
 docs: $(VENV)/.installed-test
 	$(BIN)/python -m docs.chapters
 	$(BIN)/python -m docs.parity
+	$(BIN)/python -m docs.schedules
 	$(BIN)/python -m docs.picture
 
 $(VENV)/bin/python:
@@ -43,7 +44,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 	touch $@
 
 $(VENV)/.installed-test: $(VENV)/.installed
-	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[test]'
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[test,hosts]'
 	touch $@
 
 clean:

@@ -1,11 +1,12 @@
 """Everything thalweg refuses, it refuses with one of these, before anything has changed.
 
 ThalwegError
-├── UnknownName   (also ValueError)
-├── BadValue      (also ValueError)
-├── BadType       (also TypeError)
-├── BadFile       (also OSError)
-└── TracedBranch  (also TypeError)
+├── UnknownName     (also ValueError)
+├── BadValue        (also ValueError)
+├── BadType         (also TypeError)
+├── BadFile         (also OSError)
+├── MissingPackage  (also ImportError)
+└── TracedBranch    (also TypeError)
 """
 
 import difflib
@@ -30,6 +31,10 @@ class BadType(ThalwegError, TypeError):
 
 class BadFile(ThalwegError, OSError):
     """A file that is missing, unreadable or not what it should be."""
+
+
+class MissingPackage(ThalwegError, ImportError):
+    """A package that only one feature needs, and that is not installed."""
 
 
 class TracedBranch(ThalwegError, TypeError):

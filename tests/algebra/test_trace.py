@@ -1,5 +1,8 @@
 """Tracing: the signature is the schema, and two texts of one algorithm are one tree."""
 
+import gc
+import weakref
+
 import pytest
 
 from thalweg.algebra import (
@@ -37,6 +40,14 @@ from thalweg.rules import (
     sgdw,
     variants,
 )
+
+
+def test_what_nobody_holds_is_forgotten():
+    step, first = trace("def told(g, m=0, *, lr=0.1):\n    return 0.1234567 * lr * g, m")
+    remembered = weakref.ref(step)
+    del step, first
+    gc.collect()
+    assert remembered() is None
 
 
 def test_trace_returns_an_interned_tuple():

@@ -1,9 +1,11 @@
 """The compiled engine: the same bits on any number of threads, kept on disk, safe across forks."""
 
+import gc
 import re
 import subprocess
 import sys
 import textwrap
+import weakref
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,7 @@ from thalweg import optim
 from thalweg.kernels import cpu, kernel_source, openmp
 from thalweg.kernels.cpu import cache_directory, compiled
 from thalweg.kernels.cpu_launch import CpuLaunch
-from thalweg.kernels.plan import lower
+from thalweg.kernels.plan import RECENT, lower
 from thalweg.rules import adam, catalogue, chain, clip_by_global_norm, ema_average, sgd
 
 FULL = chain(clip_by_global_norm, adam, ema_average)
@@ -102,6 +104,24 @@ def test_a_plan_says_what_is_stored_per_row_and_what_is_summed():
     assert [each.op for level in plan.sums for each in level] == ["sum_launch"]
     assert plan.slots == ("exp_avg", "exp_avg_sq", "average")
     assert plan.reads_every_row
+
+
+def test_only_the_plans_made_last_are_remembered():
+    first = weakref.ref(lower(chain(sgd, defaults={"lr": 0.5})))
+    for k in range(RECENT):
+        lower(chain(sgd, defaults={"lr": 1.0 + k}))
+    gc.collect()
+    assert first() is None
+
+
+def test_kernels_are_forgotten_once_no_launch_holds_them_and_come_back_with_the_same_bits():
+    expected = _trained(FULL, (1_000,))
+    first = weakref.ref(compiled(lower(FULL), "float32").module)
+    lower.cache_clear()
+    compiled.cache_clear()
+    gc.collect()
+    assert first() is None
+    assert torch.equal(_trained(FULL, (1_000,)), expected)
 
 
 @pytest.mark.parametrize("key", ["momentum", "adadelta", "adam", "nadam", "radam", "rprop"])

@@ -91,6 +91,18 @@ def test_the_curves_are_those_of_each_rules_best_run(result, tmp_path):
     }
 
 
+@pytest.mark.parametrize(("rules", "height"), [(2, 440), (21, 540), (40, 920)])
+def test_pictures_are_tall_enough_to_name_every_rule(rules, height, tmp_path):
+    names = [f"rule{k}" for k in range(rules)]
+    runs = tuple(_run(name, 0.1, (0.5, 0.4)) for name in names)
+    board = tuple(Row(run.rule, run, 1, 0, 0.1, "") for run in runs)
+    path = page(Result(_header(*names, trials=1), runs, board), tmp_path / "race.html")
+    style = path.read_text(encoding="utf-8").partition("</style>")[0]
+    pattern = r"\.plot .*max\((\d+)px, (\d+)px \+ (\d+) \* (\d+)px\)"
+    least, frame, count, line = map(int, re.findall(pattern, style)[0])
+    assert max(least, frame + count * line) == height
+
+
 def test_sensitivity_shows_every_run_and_marks_the_diverged(result, tmp_path):
     traces = _figures(page(result, tmp_path / "race.html"))["sensitivity"]["data"]
     sgd = next(trace for trace in traces if trace["name"] == "sgd")

@@ -5,11 +5,12 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader, RandomSampler, TensorDataset
 
 from thalweg.optim import SGD, Adam
-from thalweg.schedules import cosine, warmup
-from thalweg.training import Checkpoints, Result, Strategy, fit
+from thalweg.schedules import cosine, linear, warmup
+from thalweg.training import Checkpoints, Curriculum, Result, Strategy, fit
+from thalweg.training.sampling import class_balanced, sampled, weighted
 
 EPOCHS = 3
 
@@ -56,6 +57,10 @@ SETS = {
     "accumulated": lambda: (data(), {"batch": 4, "accumulate": 2}),
     "a growing batch": lambda: (data(), {"batch": cosine(4, steps=18, floor=11)}),
     "a data set": lambda: (Pairs(), {"batch": 8}),
+    "a sampler's order": lambda: (data(), {"batch": 8, "order": sampled(drawn)}),
+    "weighted": lambda: (data(), {"batch": 8, "order": weighted(torch.arange(50))}),
+    "class balanced": lambda: (data(), {"batch": 8, "order": class_balanced(data()[1])}),
+    "a curriculum": lambda: (data(), {"batch": 8, "order": curriculum()}),
     "a loader": lambda: (DataLoader(TensorDataset(*data()), batch_size=8, shuffle=True), {}),
     "a loader with its own generator": lambda: (
         DataLoader(
@@ -65,6 +70,16 @@ SETS = {
         {},
     ),
 }  # fmt: skip
+
+
+def drawn(generator: torch.Generator) -> RandomSampler:
+    return RandomSampler(range(50), generator=generator)
+
+
+def curriculum() -> Curriculum:
+    """Judges by chance, as a model in training would: otherwise when asked again."""
+    pacing = linear(0.6, 1.0, steps=3)
+    return Curriculum(lambda inputs, targets: torch.rand(len(targets)), pacing, mix=0.3)
 
 
 class Pairs(torch.utils.data.Dataset):

@@ -23,14 +23,15 @@ class Expr:
     Leaves are ``constant`` (payload: the float), ``constants`` (payload: a float for each lane) and
     ``symbol`` (payload: the pair kind, name).
     Python's operators build new nodes; comparing with ``==`` builds a node too, so identity is
-    tested with ``is``.
+    tested with ``is``. ``leads`` keeps the interned tuples whose first node it is.
     """
 
-    __slots__ = ("__weakref__", "args", "op", "payload")
+    __slots__ = ("__weakref__", "args", "leads", "op", "payload")
 
     op: str
     args: "tuple[Expr, ...]"
     payload: Any
+    leads: "dict[tuple[int, ...], tuple[Expr, ...]] | None"
 
     __array_ufunc__ = None
 
@@ -152,9 +153,18 @@ def _intern(op: str, args: tuple[Expr, ...] = (), payload: Any = None) -> Expr:
         found = _nodes.get(key)
         if found is None:
             found = object.__new__(Expr)
-            found.op, found.args, found.payload = op, args, payload
+            found.op, found.args, found.payload, found.leads = op, args, payload, None
             _nodes[key] = found
     return found
+
+
+def interned(nodes: tuple[Expr, ...]) -> tuple[Expr, ...]:
+    """Return the one tuple of these nodes; it is kept by the first, for as long as that lives."""
+    first = nodes[0]
+    with _lock:
+        if first.leads is None:
+            first.leads = {}
+        return first.leads.setdefault(tuple(map(id, nodes)), nodes)
 
 
 def constant(value: float) -> Expr:

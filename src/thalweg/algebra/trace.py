@@ -10,12 +10,10 @@ from typing import Any
 
 from thalweg.algebra import expr, operations
 from thalweg.algebra import signature as signatures
-from thalweg.algebra.expr import Expr, substitute, symbol
+from thalweg.algebra.expr import Expr, interned, substitute, symbol
 from thalweg.algebra.rank import Rank, ranks
 from thalweg.algebra.signature import FirstGradient, Scalar, Signature, parse
 from thalweg.errors import BadType, BadValue
-
-_tuples: dict[tuple[int, ...], tuple[Expr, ...]] = {}
 
 
 @dataclass(frozen=True)
@@ -58,7 +56,7 @@ def trace_with(
     for output in outputs[1:]:
         if output.op == "where" and output not in names and output.args[2] in names:
             names[output] = names.pop(output.args[2])
-    return Traced(_interned(outputs), names)
+    return Traced(interned(outputs), names)
 
 
 def symbols(signature: Signature) -> dict[str, Expr]:
@@ -129,10 +127,6 @@ def _check_outputs(outputs: tuple, signature: Signature, owner: str) -> None:
                 f"{owner} sums {current.args[0]!r}, which is the same for every element. Sum "
                 "something that depends on the gradient, the parameter or state."
             )
-
-
-def _interned(outputs: tuple[Expr, ...]) -> tuple[Expr, ...]:
-    return _tuples.setdefault(tuple(map(id, outputs)), outputs)
 
 
 @contextmanager

@@ -9,10 +9,11 @@ import platform
 import shutil
 import sys
 import tempfile
+import threading
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from types import ModuleType
 
@@ -22,11 +23,12 @@ from thalweg import files
 from thalweg.algebra import noise
 from thalweg.kernels import layout
 from thalweg.kernels.openmp import parallel_entry
-from thalweg.kernels.plan import Plan, lower
+from thalweg.kernels.plan import RECENT, Plan, lower
 from thalweg.kernels.source import Kernels
 from thalweg.rules import Rule
 
 _LAUNCH = ctypes.CFUNCTYPE(None, ctypes.c_int64)
+_loading = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ def kernel_source(rule: Rule, dtype: str = "float32") -> str:
     return Kernels(lower(rule), dtype).element_source()
 
 
-@cache
+@lru_cache(maxsize=RECENT)
 def compiled(plan: Plan, dtype: str) -> Compiled:
     """Return the kernels of *plan* for elements of *dtype*, from disk if they are there."""
     kernels = Kernels(plan, dtype)
@@ -70,12 +72,15 @@ def _module(text: str, name: str) -> ModuleType:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    try:
-        spec.loader.exec_module(module)
-    except Exception:
-        _forget_machine_code(path)
-        spec.loader.exec_module(module)
+    with _loading:
+        sys.modules[spec.name] = module  # Numba asks there whose name machine code is to have
+        try:
+            spec.loader.exec_module(module)
+        except Exception:
+            _forget_machine_code(path)
+            spec.loader.exec_module(module)
+        finally:
+            del sys.modules[spec.name]
     return module
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from functools import cache, partial, reduce
+from functools import lru_cache, partial, reduce
 from typing import TYPE_CHECKING
 
 from thalweg.algebra import Expr, Rank, constant, levels, node, ranks
@@ -14,6 +14,10 @@ from thalweg.rules import Rule
 
 if TYPE_CHECKING:
     from thalweg.kernels.shard import Shard
+
+
+RECENT = 256
+"""How many plans, and how many kernels, are remembered beside those that launches hold."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +84,7 @@ class Plan:
         )
 
 
-@cache
+@lru_cache(maxsize=RECENT)
 def lower(rule: Rule) -> Plan:
     """Return the plan of *rule*."""
     known = rewritten(rule.results, _MEANINGS)

@@ -1,5 +1,6 @@
 """The torch.optim face of every rule: the same names, signatures and checkpoints."""
 
+from thalweg.optim import lr_scheduler as lr_scheduler
 from thalweg.optim.named import (
     SGD,
     Adadelta,

@@ -4,33 +4,40 @@ from collections.abc import Callable
 from functools import partial
 
 from thalweg.errors import UnknownName, nearest
-from thalweg.problems import digits, mnist
+from thalweg.problems import (
+    autoencoder,
+    characters,
+    cifar10,
+    digits,
+    mnist,
+    rbm,
+    sparse_text,
+    surfaces,
+)
 from thalweg.problems.checks import check_apart, check_data, check_model, validate
 from thalweg.problems.file import load_file
 from thalweg.problems.problem import Data, Loss, OwnGradient, Problem, Split
 from thalweg.problems.scaling import Scaling, fit_scaling
+from thalweg.problems.surfaces import Surface, as_problem
 from thalweg.problems.template import write_template
 
 __all__ = [
-    "Data",
-    "Loss",
-    "OwnGradient",
-    "Problem",
-    "Scaling",
-    "Split",
-    "catalogue",
-    "check_apart",
-    "check_data",
-    "check_model",
-    "find",
-    "fit_scaling",
-    "load",
-    "load_file",
-    "validate",
-    "write_template",
+    "Data", "Loss", "OwnGradient", "Problem", "Scaling", "Split", "Surface", "catalogue",
+    "check_apart", "check_data", "check_model", "find", "fit_scaling", "load", "load_file",
+    "surfaces", "validate", "write_template",
 ]  # fmt: skip
 
-catalogue: dict[str, Callable[[], Problem]] = {"digits": digits.load, "mnist": mnist.load}
+catalogue: dict[str, Callable[[], Problem]] = {
+    "digits": digits.load,
+    "mnist": mnist.load,
+    "autoencoder": autoencoder.load,
+    "rbm": rbm.load,
+    "cifar10": cifar10.load,
+    "char_lstm": characters.load_lstm,
+    "char_transformer": characters.load_transformer,
+    "sparse_text": sparse_text.load,
+    **{name: partial(as_problem, surface) for name, surface in surfaces.catalogue.items()},
+}
 
 
 def find(name: str) -> Callable[[], Problem]:

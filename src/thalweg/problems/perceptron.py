@@ -7,6 +7,8 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from thalweg.problems.seeded import seeded
+
 if TYPE_CHECKING:
     from torch import nn
 
@@ -17,30 +19,29 @@ def perceptron(*widths: int) -> Callable[[int], nn.Module]:
     Equal seeds give equal weights, and torch's own random state is left as it was.
     """
 
-    def make_model(seed: int) -> nn.Module:
-        import torch
+    def build() -> nn.Module:
         from torch import nn
 
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            linear = [nn.Linear(*pair) for pair in pairwise(widths)]
+        linear = [nn.Linear(*pair) for pair in pairwise(widths)]
         layers = [layer for pair in linear for layer in (pair, nn.ReLU())]
         return nn.Sequential(*layers[:-1])
 
-    return make_model
+    return seeded(build)
 
 
 def known(*widths: int) -> dict[str, float]:
     """Return what holds for a classifier of these widths before it is trained.
 
-    ``parameters`` counts numbers, ``guess_loss`` is the cross-entropy (in nats) of giving every
-    class the same probability, and ``guess_accuracy`` is its share of correct answers on balanced
-    classes.
+    ``parameters`` counts numbers; the rest is what ``guess`` returns.
     """
-    classes = widths[-1]
     parameters = sum((a + 1) * b for a, b in pairwise(widths))
-    return {
-        "parameters": parameters,
-        "guess_loss": math.log(classes),
-        "guess_accuracy": 1 / classes,
-    }
+    return {"parameters": parameters, **guess(widths[-1])}
+
+
+def guess(classes: int) -> dict[str, float]:
+    """Return the loss and accuracy of giving each of so many classes the same probability.
+
+    ``guess_loss`` is the cross-entropy in nats and ``guess_accuracy`` the share of correct answers
+    when one of the classes is drawn.
+    """
+    return {"guess_loss": math.log(classes), "guess_accuracy": 1 / classes}

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
     from torch.utils.data import DataLoader, Dataset
 
-Data: TypeAlias = "Split | Dataset | DataLoader"
+Data: TypeAlias = "tuple[Any, Any] | Dataset | DataLoader"
 
 
 class Split(NamedTuple):
@@ -35,7 +35,7 @@ class OwnGradient(Loss, Protocol):
     """A loss for a model whose gradient does not come from autograd."""
 
     def gradient(self, model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
-        """Write ``.grad`` of the model's parameters and return the loss, without autograd."""
+        """Add to ``.grad`` of the parameters, as backward() does, and return the loss."""
 
 
 @dataclass(frozen=True, eq=False)

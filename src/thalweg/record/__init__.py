@@ -1,7 +1,11 @@
 """What happened, append-only: runs, their settings, events and provenance in one SQLite file."""
 
 from thalweg.record.events import Event, numbers
+from thalweg.record.export import Exported, to_csv, to_tensorboard
 from thalweg.record.record import Record, RunSummary, open
 from thalweg.record.run import Run
 
-__all__ = ["Event", "Record", "Run", "RunSummary", "numbers", "open"]
+__all__ = [
+    "Event", "Exported", "Record", "Run", "RunSummary", "numbers", "open", "to_csv",
+    "to_tensorboard",
+]  # fmt: skip

@@ -5,10 +5,12 @@ from thalweg.report.file import check_path
 from thalweg.report.page import page
 from thalweg.report.plot import plot
 from thalweg.report.progress import follow
+from thalweg.report.runs import exported, run_comparison, run_listing
 from thalweg.report.schedules import endpoints, schedule_listing, schedule_sheet
 from thalweg.report.table import summary, table
 
 __all__ = [
-    "card", "check_path", "endpoints", "family_tree", "follow", "listing", "page", "plot",
-    "schedule_listing", "schedule_sheet", "sheet", "summary", "table",
+    "card", "check_path", "endpoints", "exported", "family_tree", "follow", "listing", "page",
+    "plot", "run_comparison", "run_listing", "schedule_listing", "schedule_sheet", "sheet",
+    "summary", "table",
 ]  # fmt: skip

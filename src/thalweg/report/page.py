@@ -38,6 +38,7 @@ def _texts(result: Result) -> dict[str, str]:
     rules = words.count(len(header.rules), "rule")
     pictures = {"curves": figures.curves(result), "sensitivity": figures.sensitivity(result)}
     return {
+        "count": str(len(header.rules)),
         "title": escape(f"{rules} on {header.problem}"),
         "claim": escape(words.claim(header)),
         "warning": _paragraphs([words.unfinished(result)], "warning"),

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any, Literal
 
 import numpy as np
+from torch.utils.data import DataLoader, IterableDataset
 
 from thalweg.errors import BadType, BadValue
 from thalweg.schedules import Schedule
@@ -22,6 +23,13 @@ Groups = Iterator[tuple[int, list[Batch]]]
 
 class Batches(ABC):
     """The training set as the updates of an epoch go through it."""
+
+    def prepare(self, epochs: int) -> None:
+        """Look at the training set before the first update; raise BadValue for what cannot work."""
+
+    def lonely(self, epochs: int) -> Batch | None:
+        """Return a batch of one example if one is known to come in so many epochs, else None."""
+        return None
 
     @property
     @abstractmethod
@@ -55,6 +63,10 @@ class CutBatches(Batches):
         self.size = len(examples) if size == "all" else size
         self.accumulate = accumulate
 
+    def prepare(self, epochs: int) -> None:
+        """Let the order look at the examples."""
+        self.order.prepare(self.examples, epochs)
+
     @property
     def data(self) -> Examples:
         """The examples."""
@@ -64,13 +76,42 @@ class CutBatches(Batches):
         """Yield the batches of one epoch, its last one smaller where the examples run out."""
         generator = generator_of(self.seed, number)
         indices = self.order.indices(len(self.examples), number, generator)
-        end = len(indices)
+        for done, cuts in self._cuts(len(indices), taken, update):
+            yield done, [self.examples.take(indices[each.start : each.stop]) for each in cuts]
+
+    def _cuts(self, end: int, taken: int, update: int) -> Iterator[tuple[int, list[range]]]:
+        """Yield where the batches of each update begin and stop among an epoch's indices."""
         while taken < end:
             size = self.size if isinstance(self.size, int) else int(self.size(update))
             begin, taken = taken, min(taken + size * self.accumulate, end)
-            cuts = range(begin, taken, size)
-            yield taken, [self.examples.take(indices[k : min(k + size, taken)]) for k in cuts]
+            yield taken, [range(k, min(k + size, taken)) for k in range(begin, taken, size)]
             update += 1
+
+    def lonely(self, epochs: int) -> Batch | None:
+        """Return a batch of one example if some epoch has such a batch."""
+        lengths = (self.order.length(len(self.examples), epoch) for epoch in range(epochs))
+        if isinstance(self.size, int):
+            alone = any(length % self.size == 1 or self.size == 1 for length in lengths)
+        else:
+            alone = self._schedule_leaves_one(lengths)
+        return self.examples.take(range(1)) if alone else None
+
+    def _schedule_leaves_one(self, lengths: Iterable[int]) -> bool:
+        update = 0
+        for length in lengths:
+            for _, cuts in self._cuts(length, 0, update):
+                if any(len(each) == 1 for each in cuts):
+                    return True
+                update += 1
+        return False
+
+    def state(self) -> dict[str, Any]:
+        """Return the order's state."""
+        return {"order": self.order.state()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Hand it back to the order."""
+        self.order.restore(state["order"])
 
 
 class StreamBatches(Batches):
@@ -103,6 +144,16 @@ class StreamBatches(Batches):
         while group := list(islice(batches, self.accumulate)):
             taken += len(group)
             yield taken, group
+
+    def lonely(self, epochs: int) -> Batch | None:
+        """Return the first example as a batch if a `DataLoader` leaves one alone."""
+        loader = self.stream.batches
+        if not isinstance(loader, DataLoader) or loader.batch_size is None or loader.drop_last:
+            return None
+        if isinstance(loader.dataset, IterableDataset):
+            return None
+        alone = loader.batch_size == 1 or len(loader.sampler) % loader.batch_size == 1  # type: ignore[arg-type]
+        return loader.collate_fn([loader.dataset[0]]) if alone else None
 
     def state(self) -> dict[str, Any]:
         """Return the random state with which the epoch began, and the loader's own of now."""

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset, default_collate
+from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset
+from torch.utils.data import default_collate as collate
 
 from thalweg.errors import BadType, BadValue
 
@@ -39,6 +40,8 @@ class Rows(Examples):
                 f"the data have {lengths[0]:,} inputs and {lengths[1]:,} targets; expected as many "
                 "of one as of the other."
             )
+        for part in (inputs, targets):
+            _check_kind(part)
         self.inputs, self.targets = inputs, targets
 
     def __len__(self) -> int:
@@ -47,6 +50,20 @@ class Rows(Examples):
     def take(self, indices: Indices) -> Batch:
         """Return rows; of a memory map only these are read."""
         return _rows(self.inputs, indices), _rows(self.targets, indices)
+
+
+def _check_kind(part: Any) -> None:
+    """Raise BadType for arrays of what no tensor can hold."""
+    if isinstance(part, Tensor):
+        return
+    try:
+        torch.from_numpy(np.empty(0, part.dtype))
+    except (TypeError, ValueError) as error:
+        raise BadType(
+            f"the data are an array of {part.dtype.str} ({part.dtype}), of which torch makes no "
+            "tensor; expected numbers in this machine's byte order, such as "
+            "array.astype(numpy.float32)."
+        ) from error
 
 
 def _rows(part: Any, indices: Indices) -> Tensor:
@@ -72,7 +89,23 @@ class Items(Examples):
         numbers = list(indices) if isinstance(indices, range) else indices.tolist()
         fetch = getattr(self.dataset, "__getitems__", None)
         items = fetch(numbers) if fetch else [self.dataset[number] for number in numbers]
-        return _pair(default_collate(items))
+        return _pair(collate(items))
+
+
+class Chosen(Examples):
+    """Some of other examples, by their *numbers*, which may repeat; nothing is copied."""
+
+    def __init__(self, whole: Examples, numbers: Tensor) -> None:
+        self.whole, self.numbers = whole, numbers
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def take(self, indices: Indices) -> Batch:
+        """Return the rows of the whole that these numbers lead to."""
+        if isinstance(indices, range):
+            return self.whole.take(self.numbers[indices.start : indices.stop])
+        return self.whole.take(self.numbers[indices])
 
 
 class Stream:
@@ -94,7 +127,7 @@ Data = Examples | Stream
 
 
 def as_data(data: Any) -> Data:
-    """Return *data* as one of the three forms above, or raise BadType.
+    """Return *data* as one of the forms above, or raise BadType.
 
     It may be a pair of tensors, arrays or memory maps, a `Dataset`, a `DataLoader`, or an iterable
     of batches. An iterator, which can be gone through but once, is refused.
@@ -102,8 +135,11 @@ def as_data(data: Any) -> Data:
     match data:
         case Examples() | Stream():
             return data
-        case TensorDataset(tensors=(inputs, targets)):
+        case TensorDataset(tensors=(inputs, targets)) if type(data) is TensorDataset:
             return Rows(inputs, targets)
+        case Subset(dataset=TensorDataset(tensors=(inputs, targets))) if _is_plain(data):
+            numbers = torch.as_tensor(data.indices, dtype=torch.int64)
+            return Chosen(Rows(inputs, targets), numbers)
         case DataLoader():
             return Stream(data)
         case IterableDataset():
@@ -126,6 +162,14 @@ def as_data(data: Any) -> Data:
         f"the data are {type(data).__name__}; expected a pair of tensors or arrays (inputs, "
         "targets), a Dataset, or a DataLoader."
     )
+
+
+def _is_plain(data: Subset) -> bool:
+    """Whether it is rows by their numbers from 0, and its classes change nothing about them."""
+    if type(data) is not Subset or type(data.dataset) is not TensorDataset:
+        return False
+    numbers = torch.as_tensor(data.indices)
+    return not len(numbers) or bool(numbers.min() >= 0 and numbers.max() < len(data.dataset))
 
 
 def _is_table(part: Any) -> bool:

@@ -7,6 +7,7 @@ so that any epoch can be taken up in its middle.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,12 +18,27 @@ from thalweg.training.data import Examples, Indices
 class Order(ABC):
     """Which examples an epoch sees, one after the other."""
 
+    def __str__(self) -> str:
+        """Return its name, which a checkpoint remembers."""
+        return type(self).__name__
+
     def prepare(self, examples: Examples, epochs: int) -> None:
         """Look at the training set before the first epoch; raise BadValue for what cannot work."""
+
+    def length(self, count: int, epoch: int) -> int:
+        """Return how many numbers `indices` will return."""
+        return count
 
     @abstractmethod
     def indices(self, count: int, epoch: int, generator: torch.Generator) -> Indices:
         """Return the numbers of the examples that epoch number *epoch*, from 0, sees."""
+
+    def state(self) -> dict[str, Any]:
+        """Return what `prepare` found and a checkpoint has to hold."""
+        return {}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take over what `state` returned when the checkpoint was written."""
 
 
 def generator_of(seed: int, epoch: int) -> torch.Generator:

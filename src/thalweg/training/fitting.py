@@ -15,6 +15,7 @@ from thalweg.training.data import Data, Examples, Stream, as_data
 from thalweg.training.history import Result
 from thalweg.training.loop import Loop
 from thalweg.training.order import Order, generator_of
+from thalweg.training.single import check_single
 from thalweg.training.strategy import Strategy
 from thalweg.training.training import Training
 
@@ -62,13 +63,15 @@ def fit(
     check_count("epochs", epochs)
     data, held_out = as_data(train), None if valid is None else as_data(valid)
     batches = as_batches(data, batch, order, seed, accumulate)
+    batches.prepare(epochs)
+    check_single(model, batches, epochs)
     settings = {
         "optimizer": type(optimizer).__name__,
         "examples": len(data) if isinstance(data, Examples) else "those of a loader",
         "batch": batch if isinstance(batch, (int, str)) else repr(batch),
         "accumulate": accumulate,
         "seed": seed,
-        "order": type(order).__name__,
+        "order": str(order),
         "strategies": [type(strategy).__name__ for strategy in strategies],
     }
     training = Training(model, optimizer, loss, batches, held_out, strategies, settings)

@@ -1,0 +1,101 @@
+"""`thalweg runs`: what was run, how it went, and how runs differ."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from thalweg import record, report
+from thalweg.cli.app import app, screen, whole
+from thalweg.errors import BadFile, BadValue
+
+if TYPE_CHECKING:
+    from thalweg.record import Exported, Record
+
+    Export = Callable[[Record, Sequence[str] | None, Path], Exported]
+
+
+@app.command("runs")
+def show_runs(
+    ids: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="ID", help="The beginning of an id is enough."),
+    ] = None,
+    place: Annotated[
+        Path | None,
+        typer.Option(
+            "--record", metavar="FILE", help="Default: THALWEG_RECORD, else thalweg.db here."
+        ),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Only runs of this problem or experiment.")
+    ] = None,
+    limit: Annotated[
+        int, typer.Option(metavar="N", parser=whole(1), help="Runs in the list, newest first.")
+    ] = 20,
+    csv: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the numbers of the runs to a table.")
+    ] = None,
+    tensorboard: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Write the runs for TensorBoard.")
+    ] = None,
+) -> None:
+    """List recorded runs, show one, or compare several; export them.
+
+    A record can be looked at while runs are being written to it.
+    """
+    if ids and name is not None:
+        raise typer.BadParameter(
+            "--name chooses runs for the list; leave it out where IDs are given."
+        )
+    if place is not None and not place.exists():
+        raise BadFile(f"there is no record {str(place)!r}. Name the file that a training wrote.")
+    exports: list[tuple[Export, Path | None]] = [
+        (record.to_csv, csv),
+        (record.to_tensorboard, tensorboard),
+    ]
+    with record.open(place) as book:
+        if csv or tensorboard:
+            _export(book, ids or _known(book, name), exports)
+        elif ids:
+            _compare(book, ids)
+        else:
+            _list(book, name, limit)
+
+
+def _known(book: Record, name: str | None) -> list[str]:
+    found = [run.id for run in book.runs(name=name)]
+    if not found:
+        raise BadValue(f"there is nothing to export. {_nothing(book, name)}")
+    return found
+
+
+def _export(
+    book: Record, ids: Sequence[str], exports: Sequence[tuple[Export, Path | None]]
+) -> None:
+    for export, place in exports:
+        if place is not None:
+            done = export(book, ids, place)
+            screen.print(report.exported(done), highlight=False, soft_wrap=True)
+
+
+def _compare(book: Record, ids: Sequence[str]) -> None:
+    runs = list({run.id: run for run in map(book.find, ids)}.values())
+    screen.print(report.run_comparison(runs, {run.id: book.events(run.id) for run in runs}))
+
+
+def _list(book: Record, name: str | None, limit: int) -> None:
+    found = book.runs(name=name)
+    if found:
+        screen.print(report.run_listing(found, limit))
+    else:
+        screen.print(_nothing(book, name), highlight=False, soft_wrap=True)
+
+
+def _nothing(book: Record, name: str | None) -> str:
+    if name is not None and book.runs():
+        return f"No runs of {name!r} in {book.path}."
+    return f"No runs in {book.path} yet. A training records them; --record FILE looks elsewhere."
