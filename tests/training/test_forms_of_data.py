@@ -234,8 +234,8 @@ class Endless(IterableDataset):
 
 
 REFUSED: dict[str, tuple[Any, str]] = {
-    "dicts": (Dicts(), "a batch is dict; expected a pair"),
-    "dicts from a loader": (DataLoader(Dicts(), batch_size=8), "a batch is dict; expected a pair"),
+    "dicts": (Dicts(), "is dict; expected a pair"),
+    "dicts from a loader": (DataLoader(Dicts(), batch_size=8), "is dict; expected a pair"),
     "three parts": (TensorDataset(*pair(), pair()[1]), "expected a pair"),
     "inputs alone": (TensorDataset(pair()[0]), "expected a pair"),
     "an iterator": (iter(Anew()), "only once"),

@@ -16,7 +16,7 @@ EPOCHS = 3
 
 
 def data(count: int = 50) -> tuple[Tensor, Tensor]:
-    generator = torch.Generator().manual_seed(1)
+    generator = torch.Generator().manual_seed(count)
     inputs = torch.randn(count, 6, generator=generator)
     return inputs, (inputs.sum(1) > 0).long()
 
