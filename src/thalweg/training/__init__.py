@@ -1,6 +1,7 @@
 """Training that can be read in five minutes, killed at any moment, and resumed bit for bit."""
 
 from thalweg.training.checkpoints import Checkpoints
+from thalweg.training.costing import Cost, costs
 from thalweg.training.curriculum import Curriculum
 from thalweg.training.evaluation import Evaluation, evaluate
 from thalweg.training.fitting import fit
@@ -12,7 +13,7 @@ from thalweg.training.sampling import class_balanced, sampled, weighted
 from thalweg.training.strategy import Strategy
 
 __all__ = [
-    "Checkpoints", "Curriculum", "Epoch", "Evaluation", "InOrder", "Interrupted", "Order",
-    "Restart", "Restarts", "Result", "Shuffled", "Spread", "Strategy", "class_balanced", "evaluate",
-    "fit", "random_restarts", "sampled", "weighted",
+    "Checkpoints", "Cost", "Curriculum", "Epoch", "Evaluation", "InOrder", "Interrupted", "Order",
+    "Restart", "Restarts", "Result", "Shuffled", "Spread", "Strategy", "class_balanced", "costs",
+    "evaluate", "fit", "random_restarts", "sampled", "weighted",
 ]  # fmt: skip
