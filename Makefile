@@ -33,6 +33,7 @@ bench: $(VENV)/.installed
 docs: $(VENV)/.installed-test
 	$(BIN)/python -m docs.chapters
 	$(BIN)/python -m docs.parity
+	$(BIN)/python -m docs.schedules
 	$(BIN)/python -m docs.picture
 
 $(VENV)/bin/python:

@@ -1,7 +1,9 @@
 """Schedules in place of numbers: as if somebody had set the number before every update."""
 
 import copy
+import io
 import pickle
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -9,10 +11,27 @@ import torch
 
 import thalweg
 from thalweg import optim
-from thalweg.errors import BadValue
+from thalweg.errors import BadType, BadValue
 from thalweg.optim.lr_scheduler import FollowLR
-from thalweg.schedules import constant, cosine, linear, warm_restarts, warmup
+from thalweg.schedules import (
+    Schedule,
+    adamwr,
+    constant,
+    cosine,
+    exponential,
+    inverse_time,
+    join,
+    lanes,
+    linear,
+    one_cycle,
+    piecewise,
+    polynomial,
+    triangular,
+    warm_restarts,
+    warmup,
+)
 
+unchecked: Any = optim
 LR = cosine(3e-2, steps=20).after(warmup(5))
 DECAY = linear(0.1, 0.0, steps=20)
 
@@ -64,6 +83,40 @@ def test_a_resumed_run_equals_the_straight_one(interrupted: int) -> None:
     second.load_state_dict(copy.deepcopy(first.state_dict()))
     train(second, q, range(interrupted, 30))
     assert torch.equal(q.detach(), by_hand(30))
+
+
+MAKERS: dict[str, Callable[[Any], Any]] = {
+    "restarts": lambda p: optim.AdamW([p], lr=warm_restarts(0.1, first=3), weight_decay=DECAY),
+    "momentum": lambda p: optim.SGD([p], lr=0.1, momentum=linear(0, 0.9, steps=15)),
+    "pair": lambda p: optim.Adam([p], betas=(linear(0.5, 0.9, steps=15), 0.99)),
+    "joined": lambda p: optim.RMSprop([p], lr=join(constant_for(6), one_cycle(0.1, steps=11))),
+    "by name": lambda p: thalweg.Optimizer([p], "lion", lr=triangular(1e-3, 1e-2, half=4)),
+    "adamwr": lambda p: thalweg.Optimizer(
+        [p], "adamw", like="paper", **adamwr(0.1, 0.1, batch=4, examples=10, first=1)
+    ),
+    "two groups": lambda p: optim.NAdam([{"params": [p], "lr": LR}, {"params": [leaf()]}]),
+}
+
+
+def constant_for(updates: int) -> Schedule:
+    return linear(0.05, 0.05, steps=updates)
+
+
+@pytest.mark.parametrize("name", MAKERS)
+@pytest.mark.parametrize("interrupted", [0, 1, 7, 16])
+def test_every_schedule_goes_on_from_a_checkpoint(name: str, interrupted: int) -> None:
+    straight, p = leaf(), leaf()
+    train(MAKERS[name](straight), straight, range(20))
+    first = MAKERS[name](p)
+    train(first, p, range(interrupted))
+    buffer = io.BytesIO()
+    torch.save(first.state_dict(), buffer)
+    buffer.seek(0)
+    q = torch.nn.Parameter(p.detach().clone())
+    second = MAKERS[name](q)
+    second.load_state_dict(torch.load(buffer, weights_only=True))
+    train(second, q, range(interrupted, 20))
+    assert torch.equal(q, straight)
 
 
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda each: pickle.loads(pickle.dumps(each))])
@@ -207,14 +260,63 @@ def test_an_update_that_the_scaler_skips_uses_up_nothing() -> None:
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
-        ({"lr": linear(0.1, -0.1, steps=10)}, r"lr=-0\.1 is outside .* at update 9"),
-        ({"betas": (linear(0.9, 1.0, steps=5), 0.999)}, r"=1\.0 is outside .* at update 4"),
-        ({"lr": constant(-1)}, r"lr=-1\.0 is outside .* at update 0"),
+        ({"lr": linear(0.1, -0.1, steps=10)}, r"lr=-0\.1 is outside .* at index 9, for update 10"),
+        (
+            {"betas": (linear(0.9, 1.0, steps=5), 0.999)},
+            r"betas\[0\]=1\.0 is outside .* at index 4",
+        ),
+        ({"lr": constant(-1)}, r"lr=-1\.0 is outside .* at index 0"),
+        ({"lr": polynomial(0.1, steps=10, power=-1)}, r"lr=inf is not finite.* at index 9"),
+        ({"lr": exponential(0.1, factor=1.01)}, r"lr=inf is not finite.* at index 71\d\d\d"),
+        ({"lr": polynomial(0.1, steps=10, power=0.5) * inverse_time(1, rate=-1)}, "=inf is not"),
+        ({"lr": piecewise([0.1, -0.1, 0.1], at=[77_000, 77_001])}, "at index 77000"),
+        ({"lr": linear(0.1, -0.1, steps=10**9)}, "at index 999999999"),
     ],
 )
 def test_a_schedule_that_leaves_the_legal_range_is_refused_at_once(wrong: Any, words: str) -> None:
     with pytest.raises(BadValue, match=words):
         optim.AdamW([leaf()], **wrong)
+
+
+def test_a_momentum_that_begins_at_zero_is_looked_at_as_momentum() -> None:
+    with pytest.raises(BadValue, match=r"momentum=-1\.0 is outside .* at index 4"):
+        optim.SGD([leaf()], momentum=linear(0, -1, steps=5))
+    p, q = leaf(), leaf()
+    rising = optim.SGD([p], lr=0.1, momentum=linear(0, 0.8, steps=5))
+    train(rising, p, range(8))
+    plain = optim.SGD([q], lr=0.1, momentum=1.0)
+    train(plain, q, range(8), lambda k: {"momentum": linear(0, 0.8, steps=5)(k)})
+    assert torch.equal(p, q)
+    assert not torch.equal(p, leaf())
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (
+            lambda: unchecked.Adam([leaf()], amsgrad=constant(1)),
+            "amsgrad follows a schedule, but it",
+        ),
+        (lambda: optim.SGD([leaf()], dampening=constant(0.1)), "dampening follows a schedule"),
+        (lambda: optim.Adam([leaf()], lr=lanes([constant(1), constant(2)])), "of 2 lanes"),
+        (lambda: thalweg.Optimizer([leaf()], "sgd", lr=lanes([constant(1)])), "of 1 lanes"),
+        (lambda: unchecked.Adam([leaf()], lr=cosine), "must be a number"),
+    ],
+)
+def test_what_cannot_follow_a_schedule_is_refused(make: Any, words: str) -> None:
+    with pytest.raises(BadType, match=words):
+        make()
+
+
+def test_what_lay_beyond_the_updates_looked_at_is_refused_when_it_comes() -> None:
+    p = leaf()
+    optimizer = optim.SGD([p], lr=piecewise([0.1, -0.1], at=[200_000]))
+    train(optimizer, p, range(2))
+    optimizer.param_groups[0]["updates"] = 200_000
+    before = p.detach().clone()
+    with pytest.raises(BadValue, match=r"group 0: lr=-0\.1 is outside .* at index 200000"):
+        optimizer.step()
+    assert torch.equal(p.detach(), before)
 
 
 def test_a_schedule_without_end_may_be_used() -> None:

@@ -15,7 +15,18 @@ from thalweg import optim
 Schedule = Callable[[Any], Any]
 
 SCHEDULES: dict[str, Schedule] = {
+    "ConstantLR": lambda o: lr_scheduler.ConstantLR(o, 0.3, total_iters=7),
+    "LinearLR": lambda o: lr_scheduler.LinearLR(o, 0.1, total_iters=9),
     "StepLR": lambda o: lr_scheduler.StepLR(o, 5, gamma=0.3),
+    "MultiStepLR": lambda o: lr_scheduler.MultiStepLR(o, [3, 20], gamma=0.3),
+    "ExponentialLR": lambda o: lr_scheduler.ExponentialLR(o, 0.9),
+    "PolynomialLR": lambda o: lr_scheduler.PolynomialLR(o, 30, power=2.0),
+    "MultiplicativeLR": lambda o: lr_scheduler.MultiplicativeLR(o, lambda k: 0.95),
+    "CosineAnnealingWarmRestarts": lambda o: lr_scheduler.CosineAnnealingWarmRestarts(o, 5, 2),
+    "ChainedScheduler": lambda o: lr_scheduler.ChainedScheduler(
+        [lr_scheduler.ConstantLR(o, 0.1, total_iters=5), lr_scheduler.ExponentialLR(o, 0.9)]
+    ),
+    "SWALR": lambda o: torch.optim.swa_utils.SWALR(o, 0.01, anneal_epochs=9),
     "CosineAnnealingLR": lambda o: lr_scheduler.CosineAnnealingLR(o, 30, eta_min=1e-4),
     "OneCycleLR": lambda o: lr_scheduler.OneCycleLR(o, max_lr=0.1, total_steps=41),
     "CyclicLR": lambda o: lr_scheduler.CyclicLR(o, 0.001, 0.1, step_size_up=5),
@@ -26,7 +37,21 @@ SCHEDULES: dict[str, Schedule] = {
         milestones=[5],
     ),
 }
-OPTIMIZERS = [("SGD", {"momentum": 0.9}), ("Adam", {}), ("Adam", {"amsgrad": True})]
+OPTIMIZERS = [
+    ("SGD", {"momentum": 0.9}), ("Adam", {}), ("Adam", {"amsgrad": True}),
+    ("AdamW", {"betas": (0.8, 0.99)}),
+]  # fmt: skip
+WITHOUT_STEPS = {"LRScheduler", "ReduceLROnPlateau", "_LRScheduler"}
+
+
+def test_every_scheduler_of_torch_is_tried() -> None:
+    """ReduceLROnPlateau is told a loss, and has a test of its own."""
+    kinds = {
+        name
+        for name, each in vars(lr_scheduler).items()
+        if isinstance(each, type) and issubclass(each, lr_scheduler.LRScheduler)
+    }
+    assert kinds - WITHOUT_STEPS == set(SCHEDULES) - {"SWALR"}
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
@@ -35,22 +60,25 @@ OPTIMIZERS = [("SGD", {"momentum": 0.9}), ("Adam", {}), ("Adam", {"amsgrad": Tru
 def test_a_schedule_takes_torchs_path(name: str, options: dict[str, Any], schedule: str) -> None:
     """OneCycleLR and CyclicLR also cycle the momentum, which is a beta in Adam."""
 
-    def run(source: Any) -> tuple[list[Tensor], list[float], list[float]]:
+    def run(source: Any) -> tuple[list[Tensor], list[float], list[Any]]:
         optimizer, params = ready(name, source, lr=0.05, **options)
         scheduler = SCHEDULES[schedule](optimizer)
+        group = optimizer.param_groups[0]
         travelled = [0.0] * len(params)
-        rates = []
+        rates = [(group["lr"], group.get("momentum"), group.get("betas"))]
         for step in range(40):
             legs = train(optimizer, params, range(step, step + 1))
             travelled = [a + b for a, b in zip(travelled, legs, strict=True)]
             scheduler.step()
-            rates.append(optimizer.param_groups[0]["lr"])
+            rates.append((group["lr"], group.get("momentum"), group.get("betas")))
         return params, travelled, rates
 
     their_params, travelled, their_rates = run(torch.optim)
     our_params, _, our_rates = run(optim)
     assert our_rates == their_rates
-    assert len(set(our_rates)) > 3
+    assert len({lr for lr, _, _ in our_rates}) > (1 if schedule == "ConstantLR" else 2)
+    cycled = {(momentum, betas) for _, momentum, betas in our_rates}
+    assert (len(cycled) > 3) == (schedule in ("OneCycleLR", "CyclicLR"))
     assert_same_place(our_params, their_params, travelled)
 
 

@@ -1,6 +1,7 @@
 """Contrastive divergence moves a Boltzmann machine along the gradient of its likelihood."""
 
 from itertools import product
+from typing import Any
 
 import pytest
 import torch
@@ -118,7 +119,7 @@ def test_the_same_random_state_gives_the_same_gradient():
 
 
 def test_training_by_contrastive_divergence_lowers_the_reconstruction_error():
-    problem = problems.load("rbm")
+    problem: Any = problems.load("rbm")
     model, (inputs, targets) = problem.make_model(0), problem.train
     before = problem.loss(model(inputs), targets).item()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)

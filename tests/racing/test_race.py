@@ -216,7 +216,7 @@ def test_values_of_the_wrong_type_are_refused(problem, arguments):
 
 def test_a_problem_without_a_validation_set_is_refused_before_training(problem):
     alone = dataclasses.replace(problem, validation=None)
-    with pytest.raises(BadValue, match="a race needs validation as a pair.*'blobs' has NoneType"):
+    with pytest.raises(BadValue, match="a race needs validation as a pair.*'blobs' has none"):
         race(alone, ["sgd"])
 
 

@@ -239,6 +239,14 @@ def test_a_run_of_one_update_uses_the_first_value(made: Schedule) -> None:
     assert made(0) == made(1) == 0.3
 
 
+@pytest.mark.parametrize("steps", [1, 7, 30, 49, 120, 1001])
+def test_the_cycles_of_snapshots_have_the_length_rounded_up(steps: int) -> None:
+    for cycles in range(1, steps + 1):
+        values = snapshot_cosine(1, steps=steps, cycles=cycles)(np.arange(steps))
+        length = -(-steps // cycles)
+        assert np.flatnonzero(values == 1).tolist() == list(range(0, steps, length)), cycles
+
+
 # Torch's schedulers that mean the same.
 
 THEIRS: dict[str, tuple[Schedule, Callable[[Any], Any]]] = {

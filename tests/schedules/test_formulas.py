@@ -1,9 +1,12 @@
 """A kind's formula is printed from its text, with its settings as symbols."""
 
+import inspect
 import re
+from typing import Any
 
 import pytest
 
+from thalweg.algebra import evaluate, symbol
 from thalweg.algebra.letters import letter
 from thalweg.errors import TracedBranch
 from thalweg.schedules import catalogue, constant, cosine, schedule, vaswani
@@ -33,6 +36,24 @@ def test_every_setting_stands_in_the_formula(name: str) -> None:
         assert re.search(rf"\b{symbol}\b", kind.text), symbol
         assert letter(symbol) in kind.latex
     assert len(kind.text.splitlines()) == len(kind.latex.splitlines()) - 2
+
+
+@pytest.mark.parametrize("name", catalogue)
+def test_the_formula_has_the_values_of_the_schedule(name: str) -> None:
+    kind = catalogue[name]
+    made = kind(**kind.example)
+    row: dict[Any, Any] = {}
+    defaults = inspect.signature(kind.compute).parameters
+    for setting in list(defaults)[1:]:
+        value = kind.example.get(setting, defaults[setting].default)
+        places = value if isinstance(value, list) else [value]
+        names = [f"{setting}_{i}" for i in range(len(places))] if places is value else [setting]
+        row |= {
+            symbol("hyper", each): float(number) for each, number in zip(names, places, strict=True)
+        }
+    for k in (0, 1, 99, 100, 500, 999):
+        (found,) = evaluate(kind.traced.outputs, [{**row, symbol("clock", "k"): float(k)}])
+        assert found[0] == pytest.approx(made(k), rel=1e-14), k
 
 
 def test_a_formula_as_latex() -> None:

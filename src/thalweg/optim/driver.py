@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.autograd.graph import increment_version
 from torch.optim import optimizer as torch_optimizer
 
-from thalweg.algebra import symbol
+from thalweg.algebra import Hyperparameter, symbol
 from thalweg.algebra.expr import postorder
 from thalweg.algebra.signature import Scalar
 from thalweg.errors import BadType, BadValue
@@ -29,7 +29,13 @@ from thalweg.optim.parameters import (
     warn_of_vanishing_eps,
 )
 from thalweg.optim.state import unwatched, watched
-from thalweg.optim.timetable import UPDATES, Entry, check_whole_run, found_in, with_numbers
+from thalweg.optim.timetable import (
+    UPDATES,
+    Entry,
+    farthest_from_zero,
+    found_in,
+    with_numbers,
+)
 from thalweg.optim.untraced import untraced
 from thalweg.optim.work import Kind, Work
 from thalweg.rules import Rule
@@ -126,8 +132,7 @@ class Driver(torch.optim.Optimizer, ABC):
         defaults, entries = self.defaults, []
         if isinstance(param_group, dict):
             settings = {**defaults, **param_group}
-            self._check_schedules(settings)
-            entries = found_in(settings, len(self.param_groups))
+            entries = self._entries(settings)
             settings = with_numbers(settings)
             settings["params"] = checked_parameters(settings)
             check_unshared(self.param_groups, settings)
@@ -144,18 +149,25 @@ class Driver(torch.optim.Optimizer, ABC):
         self._timetable += entries
         self._work = None
 
-    def _check_schedules(self, group: Group) -> None:
-        if not found_in(group, 0):
-            return
-        numbers = with_numbers(group)
-        for name, hyper in self.rule_of(numbers).hyperparameters.items():
-            value = self._value(group, name) if self._holds(group, name) else None
-            if isinstance(value, Schedule):
-                check_whole_run(value, hyper, type(self).__name__, name)
-
-    def _holds(self, group: Group, name: str) -> bool:
-        key, index = self.places.get(name, (name, None))
-        return index is None or (isinstance(group[key], (tuple, list)) and index < len(group[key]))
+    def _entries(self, group: Group) -> list[Entry]:
+        """Return which numbers of a new group follow schedules, after a look at their runs."""
+        entries = found_in(group, len(self.param_groups))
+        if not entries:
+            return []
+        owner = type(self).__name__
+        rule = self.rule_of(with_numbers(group, farthest_from_zero))
+        known: dict[tuple[str, int | None], Hyperparameter] = {
+            self.places.get(name, (name, None)): h for name, h in rule.hyperparameters.items()
+        }
+        for entry in entries:
+            entry.hyper = known.get(entry.place)
+            if entry.hyper is None and entry.key in self.defaults and entry.index is None:
+                raise BadType(
+                    f"{owner}: {entry.key} follows a schedule, but it is no hyperparameter of "
+                    f"{rule.name}, which runs here. Those are: {', '.join(rule.hyperparameters)}."
+                )
+            entry.check_run(owner)
+        return entries
 
     def _check_group(self, group: Group) -> None:
         owner = type(self).__name__
@@ -189,6 +201,11 @@ class Driver(torch.optim.Optimizer, ABC):
                 "expected one number."
             )
         return _number(value)
+
+    def schedule_of(self, key: str, group: int = 0) -> Schedule | None:
+        """Return the schedule that *key* of a group follows, None where it is a plain number."""
+        found = (each for each in self._timetable if (each.group, each.key) == (group, key))
+        return next((each.schedule for each in found), None)
 
     @untraced
     def step(self, closure: Callable[[], Any] | None = None) -> Any:

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from thalweg.errors import BadType, BadValue
+from thalweg.problems.examples import count, examples_of, first_batch
 from thalweg.problems.problem import Data, Loss, Problem, Split
+from thalweg.problems.rows import pieces, shared_rows
 
 if TYPE_CHECKING:
-    import torch
-    from torch import Tensor, nn
+    from torch import nn
 
-_SCANNED = 2**26
-_CHUNK = 2**20
 _IGNORED = -100
 _TOLERATED = 0.05
-_PROBE = 32
 
 
 def validate(problem: Problem) -> None:
@@ -41,14 +39,16 @@ def validate(problem: Problem) -> None:
 def check_data(data: Data, name: str = "train") -> None:
     """Refuse data that is empty, of the wrong kind, of unequal lengths, or not finite.
 
+    It may also be a plain pair (inputs, targets).
     Tensors and arrays are read whole, a memory map up to its first 67 million numbers, and of
     another Dataset the first example. ``name`` is what the error calls the data.
     """
-    dataset = _dataset(data)
+    dataset = examples_of(data)
     if isinstance(dataset, Split):
         _check_split(dataset, name)
     else:
         _check_examples(dataset, name)
+    _check_batches(data, name)
 
 
 def check_apart(train: Data, validation: Data, name: str = "validation") -> None:
@@ -58,15 +58,14 @@ def check_apart(train: Data, validation: Data, name: str = "validation") -> None
     data repeat themselves: rows that are shared no more often than rows repeat inside ``train``,
     plus one in twenty, only cause a warning.
     """
-    first, second = _dataset(train), _dataset(validation)
-    if first is second or _same_arrays(first, second):
+    if train is validation or _same_inputs(train, validation):
         raise BadValue(f"{name} is the training set itself; hold out examples that train lacks.")
-    shared, total, allowed = _overlap(first, second)
+    shared, allowed = _overlap(train, validation)
     if not shared:
         return
     message = (
-        f"{shared:,} of {total:,} examples of {name} are also in train; split the data so that "
-        "each example is in one part only."
+        f"{shared:,} of {count(validation):,} examples of {name} are also in train; split the data "
+        "so that each example is in one part only."
     )
     if shared > allowed:
         raise BadValue(message)
@@ -96,53 +95,21 @@ def check_model(model: nn.Module, loss: Loss, data: Data, name: str = "train") -
     Runs one forward pass without gradients and leaves the model, and torch's random state, as they
     were. The labels of tensors and arrays are all compared, of another Dataset those of the batch.
     """
-    inputs, targets = first_batch(data, name=name)
+    inputs, targets = (_beside(model, part) for part in first_batch(data, name=name))
     with _untouched(model):
         shown = f"{name} (inputs {_described(inputs)}, targets {_described(targets)})"
         with _explained(f"the model fails on the first examples of {shown}"):
             output = model(inputs)
-        _check_labels(output, targets, _dataset(data), name)
+        _check_labels(output, targets, examples_of(data), name)
         with _explained(f"the loss fails on the first examples of {shown}"):
             value = loss(output, targets)
     _check_loss(value, loss, output, targets)
 
 
-def first_batch(data: Data, size: int = _PROBE, name: str = "train") -> tuple[Tensor, Tensor]:
-    """Return the first examples of ``data``, at most ``size``, as (inputs, targets).
-
-    A DataLoader is not iterated: its examples are collated in the order of its Dataset.
-    """
-    import torch
-
-    dataset = _dataset(data)
-    with torch.random.fork_rng(devices=[]):
-        if isinstance(dataset, Split):
-            batch = [torch.as_tensor(part[:size]) for part in dataset]
-        else:
-            batch = _collated(data, dataset, size)
-    if not isinstance(batch, tuple | list) or len(batch) != 2:
-        raise BadType(f"each example of {name} should be a pair (input, target).")
-    return batch[0], batch[1]
-
-
-def count(data: Data) -> int | None:
-    """Return the number of examples of ``data``; None for an iterable that does not say."""
-    dataset = _dataset(data)
-    try:
-        return len(dataset.inputs if isinstance(dataset, Split) else dataset)
-    except TypeError:
-        return None
-
-
-def _dataset(data: Any) -> Any:
-    """Return the Split or Dataset behind ``data``; a TensorDataset of two tensors is a Split."""
-    from torch.utils.data import DataLoader, TensorDataset
-
-    if isinstance(data, DataLoader):
-        return _dataset(data.dataset)
-    if isinstance(data, TensorDataset) and len(data.tensors) == 2:
-        return Split(*data.tensors)
-    return data
+def _beside(model: nn.Module, part: Any) -> Any:
+    """Return a tensor on the device of the model's parameters, anything else as it is."""
+    devices = [parameter.device for parameter in model.parameters()]
+    return part.to(devices[0]) if devices and hasattr(part, "to") else part
 
 
 def _check_split(split: Split, name: str) -> None:
@@ -169,7 +136,7 @@ def _check_kinds(split: Split, name: str) -> None:
                 f"the {part} of {name} should be a tensor or a numpy array, got a "
                 f"{type(rows).__name__}; torch.tensor(...) makes one of numbers."
             )
-        if not rows.ndim or (isinstance(rows, np.ndarray) and rows.dtype.kind not in "fiub"):
+        if not rows.ndim or (isinstance(rows, np.ndarray) and rows.dtype.kind not in "fiubc"):
             raise BadType(
                 f"the {part} of {name} should be numbers with one row per example, got "
                 f"{_described(rows)}."
@@ -177,7 +144,7 @@ def _check_kinds(split: Split, name: str) -> None:
 
 
 def _check_finite(rows: Any, name: str) -> None:
-    for start, chunk in _chunks(rows):
+    for start, chunk in pieces(rows):
         if not chunk.is_floating_point():
             return
         bad = ~chunk.isfinite().flatten(1).all(1) if chunk.ndim > 1 else ~chunk.isfinite()
@@ -186,19 +153,6 @@ def _check_finite(rows: Any, name: str) -> None:
             raise BadValue(
                 f"{name} hold NaN or infinity, first in row {row:,}; remove or replace such rows."
             )
-
-
-def _chunks(rows: Any) -> Iterator[tuple[int, Tensor]]:
-    """Yield (first row, rows) as tensors of about a million numbers; stop early in a memory map."""
-    import numpy as np
-    import torch
-
-    width = max(1, int(np.prod(rows.shape[1:])))
-    count = min(len(rows), _SCANNED // width) if isinstance(rows, np.memmap) else len(rows)
-    height = max(1, _CHUNK // width)
-    with warnings.catch_warnings(action="ignore", category=UserWarning):
-        for start in range(0, count, height):
-            yield start, torch.as_tensor(rows[start : min(start + height, count)])
 
 
 def _check_examples(dataset: Any, name: str) -> None:
@@ -216,64 +170,47 @@ def _check_examples(dataset: Any, name: str) -> None:
             raise BadValue(f"the first example of {name} holds NaN or infinity; repair the data.")
 
 
-def _collated(data: Any, dataset: Any, size: int) -> Any:
-    from torch.utils.data import DataLoader, default_collate
-
-    if not isinstance(data, DataLoader):
-        return default_collate(list(_examples(dataset, size)))
-    if data.batch_sampler is None and data.batch_size is None:
-        return data.collate_fn(next(iter(_examples(dataset, 1))))
-    return data.collate_fn(list(_examples(dataset, min(size, data.batch_size or size))))
-
-
-def _examples(dataset: Any, wanted: int) -> Iterator[Any]:
-    from itertools import islice
-
-    from torch.utils.data import IterableDataset
-
-    if isinstance(dataset, IterableDataset):
-        yield from islice(iter(dataset), wanted)
-    else:
-        yield from (dataset[index] for index in range(min(wanted, count(dataset) or wanted)))
-
-
-def _same_arrays(first: Any, second: Any) -> bool:
-    both = isinstance(first, Split) and isinstance(second, Split)
-    return both and first.inputs is second.inputs
-
-
-def _overlap(first: Any, second: Any) -> tuple[int, int, float]:
-    """Return how many examples are shared, of how many, and how many the data's repeats excuse."""
-    from torch.utils.data import Subset
-
-    if isinstance(first, Subset) and isinstance(second, Subset):
-        if first.dataset is not second.dataset:
-            return 0, len(second), 0
-        return len(set(first.indices) & set(second.indices)), len(second), 0
+def _same_inputs(train: Data, validation: Data) -> bool:
+    first, second = examples_of(train), examples_of(validation)
     if isinstance(first, Split) and isinstance(second, Split):
-        return _shared_rows(first.inputs, second.inputs)
-    return 0, 0, 0
+        return first.inputs is second.inputs
+    return first is second
 
 
-def _shared_rows(first: Any, second: Any) -> tuple[int, int, float]:
-    import torch
+def _overlap(train: Data, validation: Data) -> tuple[int, float]:
+    """Return how many examples are shared, and how many the data's own repeats excuse."""
+    (ours, indices), (theirs, others) = _origin(train), _origin(validation)
+    if ours is theirs:
+        return len(set(indices) & set(others)), 0
+    first, second = examples_of(train), examples_of(validation)
+    if not (isinstance(first, Split) and isinstance(second, Split)):
+        return 0, 0
+    shared, repeats = shared_rows(first.inputs, second.inputs)
+    return shared, len(second.inputs) * (2 * repeats / len(first.inputs) + _TOLERATED)
 
-    if first.shape[1:] != second.shape[1:]:
-        return 0, len(second), 0
-    dtype = torch.promote_types(*(torch.as_tensor(rows[:1]).dtype for rows in (first, second)))
-    seen = list(_hashes(first, dtype))
-    known = set(seen)
-    found = [each in known for each in _hashes(second, dtype)]
-    repeats = 1 - len(known) / max(1, len(seen))
-    return sum(found), len(found), len(found) * (2 * repeats + _TOLERATED)
+
+def _origin(data: Any) -> tuple[Any, Iterable[int]]:
+    """Return the Dataset that ``data`` draws from, and the numbers of its examples there."""
+    from torch.utils.data import DataLoader, Subset
+
+    if isinstance(data, DataLoader):
+        return _origin(data.dataset)
+    if isinstance(data, Subset):
+        return data.dataset, data.indices
+    return data, range(count(data) or 0)
 
 
-def _hashes(rows: Any, dtype: torch.dtype) -> Iterator[int]:
-    import torch
+def _check_batches(data: Data, name: str) -> None:
+    from torch.utils.data import DataLoader
 
-    for _, chunk in _chunks(rows):
-        flat = chunk.detach().to("cpu", dtype).reshape(len(chunk), -1)
-        yield from map(hash, map(bytes, flat.view(torch.uint8).numpy()))
+    try:
+        batches = len(data) if isinstance(data, DataLoader) else 1
+    except TypeError:
+        return
+    if not batches:
+        raise BadValue(
+            f"the loader of {name} yields no batch; lower its batch size, or leave out drop_last."
+        )
 
 
 @contextmanager
@@ -303,7 +240,7 @@ def _check_labels(output: Any, targets: Any, dataset: Any, name: str) -> None:
     classes = _classes(output, targets)
     if classes is None:
         return
-    labels = [targets] if not isinstance(dataset, Split) else _chunks(dataset.targets)
+    labels = [targets] if not isinstance(dataset, Split) else pieces(dataset.targets)
     start = 0
     for item in labels:
         start, chunk = item if isinstance(item, tuple) else (0, item)

@@ -14,8 +14,10 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from thalweg.errors import BadFile, BadType, BadValue, ThalwegError
-from thalweg.problems.checks import check_batch_size, check_data, count, first_batch, validate
+from thalweg.problems.checks import check_batch_size, check_data, validate
+from thalweg.problems.examples import count, first_batch
 from thalweg.problems.problem import Data, Loss, Problem, Split
+from thalweg.problems.seeded import seeded
 
 if TYPE_CHECKING:
     from torch import nn
@@ -24,7 +26,7 @@ _NEEDED = ("model", "train")
 _DEFAULTS = {"valid": None, "test": None, "batch": None, "epochs": 10}
 _BATCH = 32
 _PARTS = {"train": "train", "validation": "valid", "test": "test"}
-_loaded: dict[str, Path] = {}
+_loaded: set[str] = set()
 
 
 def load_file(path: str | os.PathLike[str]) -> Problem:
@@ -64,7 +66,7 @@ def _execute(place: Path) -> ModuleType:
     sys.modules[place.stem] = module
     with _pointing_at(place):
         _run(module)
-    _loaded[place.stem] = place
+    _loaded.add(place.stem)
     return module
 
 
@@ -92,7 +94,7 @@ def _run(module: ModuleType) -> None:
 
 @contextmanager
 def _pointing_at(place: Path, name: str = "") -> Iterator[None]:
-    """Put the file and line in front of what goes wrong: where ``name`` is set, or where it failed.
+    """Put the file and line in front of what goes wrong: where it fails, or where ``name`` is set.
 
     Refusals of ours keep their type; whatever else the user's code raises becomes BadFile.
     """
@@ -102,7 +104,7 @@ def _pointing_at(place: Path, name: str = "") -> Iterator[None]:
         if str(error).startswith(str(place)):
             raise
         kind = type(error) if isinstance(error, BadType | BadValue) else BadFile
-        line = _line_that_sets(name, place) if name else _line_of(error.__cause__ or error, place)
+        line = _line_of(error.__cause__ or error, place) or _line_that_sets(name, place)
         where = f"{place}, line {line}" if line else str(place)
         raise kind(f"{where}: {_words(error)}") from error
 
@@ -122,12 +124,13 @@ def _line_of(error: BaseException, place: Path) -> int | None:
 
 
 def _line_that_sets(name: str, place: Path) -> int | None:
-    for node in ast.walk(ast.parse(place.read_bytes())):
+    """Return the last line that assigns to ``name`` or defines it."""
+    lines = []
+    for node in ast.walk(ast.parse(place.read_bytes())) if name else ():
         match node:
             case ast.Name(id=found, ctx=ast.Store()) | ast.FunctionDef(name=found):
-                if found == name:
-                    return node.lineno
-    return None
+                lines += [node.lineno] if found == name else []
+    return max(lines, default=None)
 
 
 def _problem(place: Path, names: dict[str, Any]) -> Problem:
@@ -186,12 +189,11 @@ def _check_epochs(epochs: Any) -> None:
 
 def _maker(place: Path, model: Callable[[], nn.Module]) -> Callable[[int], nn.Module]:
     def make_model(seed: int) -> nn.Module:
-        import torch
+        from torch.nn import Module
 
-        with torch.random.fork_rng(devices=[]), _pointing_at(place):
-            torch.manual_seed(seed)
-            made = model()
-        if not isinstance(made, torch.nn.Module):
+        with _pointing_at(place):
+            made = seeded(model)(seed)
+        if not isinstance(made, Module):
             raise BadType(f"{place}: model() should return a module, got a {type(made).__name__}.")
         return made
 
@@ -201,8 +203,14 @@ def _maker(place: Path, model: Callable[[], nn.Module]) -> Callable[[int], nn.Mo
 def _loss(place: Path, names: dict[str, Any], train: Data) -> Loss:
     from torch.nn.functional import cross_entropy, mse_loss
 
-    if "loss" in names:
-        return names["loss"]
-    with _pointing_at(place):
-        targets = first_batch(train, 1)[1]
-    return mse_loss if targets.is_floating_point() else cross_entropy
+    loss = names.get("loss")
+    if loss is None:
+        with _pointing_at(place):
+            targets = first_batch(train, 1)[1]
+        return mse_loss if targets.is_floating_point() else cross_entropy
+    with _pointing_at(place, "loss"):
+        if not callable(loss):
+            raise BadType(
+                f"loss should be a function of output and targets, got a {type(loss).__name__}."
+            )
+    return loss

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
     from torch.utils.data import DataLoader, Dataset
 
-Data: TypeAlias = "Split | Dataset | DataLoader"
+Data: TypeAlias = "tuple[Any, Any] | Dataset | DataLoader"
 
 
 class Split(NamedTuple):

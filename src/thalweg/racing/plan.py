@@ -76,7 +76,7 @@ def examples(problem: Problem, part: str) -> tuple[Tensor, Tensor]:
     if not isinstance(data, Split):
         raise BadValue(
             f"a race needs {part} as a pair of tensors or arrays; the problem {problem.name!r} has "
-            f"{type(data).__name__}."
+            f"{'none' if data is None else 'a ' + type(data).__name__}."
         )
     return torch.as_tensor(data.inputs), torch.as_tensor(data.targets)
 

@@ -15,15 +15,17 @@ from thalweg.report.figures import COLOURS, Figure
 from thalweg.report.file import check_path, write
 
 if TYPE_CHECKING:
-    import numpy as np
-
+    from thalweg.report.dots import Curve
     from thalweg.schedules import Schedule
 
 ENDLESS = 1000
 """How many updates are drawn of schedules of which none has a horizon."""
 
-POINTS = 10_000
-"""How many values of a schedule are looked at for each place of a drawing, and kept in a figure."""
+LOOKED_AT = 200_000
+"""How many updates of a schedule are looked at, spread evenly where there are more."""
+
+KEPT = 10_000
+"""How many points of a curve are kept, the lowest and the highest of each stretch."""
 
 
 @overload
@@ -58,7 +60,7 @@ def plot(
     length = _length(named, steps)
     axis = _axis(named, length, chosen=steps is not None)
     if path is None:
-        return Dots({name: _thinned(values) for name, values in _curves(named, length)}, axis)
+        return Dots(dict(_curves(named, length)), axis)
     place = check_path(path)
     return write(place, _page(_figure(named, length, axis)))
 
@@ -87,36 +89,32 @@ def _length(named: Mapping[str, Schedule], steps: int | None) -> int:
 def _axis(named: Mapping[str, Schedule], length: int, chosen: bool) -> str:
     """Return what stands below the drawing; it tells where a schedule goes on beyond it."""
     if chosen or any(each.horizon for each in named.values()):
-        return "update, counted from 0"
-    return f"update, counted from 0: the first {length:,} of a schedule without end"
+        return "updates made before, k"
+    return f"updates made before, k: the first {length:,} of a schedule without end"
 
 
-def _curves(
-    named: Mapping[str, Schedule], length: int
-) -> list[tuple[str, tuple[np.ndarray, np.ndarray]]]:
-    """Return by name which updates are looked at, and the values there; every lane is a curve."""
+def _curves(named: Mapping[str, Schedule], length: int) -> list[tuple[str, Curve]]:
+    """Return by name which updates are drawn, and the values there; every lane is a curve."""
     import numpy as np
 
-    indices = np.unique(np.linspace(0, length - 1, min(length, 20 * POINTS)).round())
+    indices = np.unique(np.linspace(0, length - 1, min(length, LOOKED_AT)).round())
     found = []
     for name, each in named.items():
         values = each(indices).reshape(len(indices), -1)
         for lane, column in enumerate(values.T):
             label = name if each.lanes is None else f"{name} lane {lane}".strip()
-            found.append((label, (indices, column)))
+            found.append((label, _thinned((indices, column))))
     return found
 
 
-def _thinned(
-    curve: tuple[np.ndarray, np.ndarray],
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return at most so many points of a curve, the lowest and the highest of each stretch."""
+def _thinned(curve: Curve) -> Curve:
+    """Return a curve with no more points than are kept."""
     import numpy as np
 
     indices, values = curve
-    if len(indices) <= POINTS:
+    if len(indices) <= KEPT:
         return curve
-    stretches = np.array_split(np.arange(len(indices)), POINTS // 2)
+    stretches = np.array_split(np.arange(len(indices)), KEPT // 2)
     kept = [
         place
         for stretch in stretches
@@ -127,8 +125,7 @@ def _thinned(
 
 def _figure(named: Mapping[str, Schedule], length: int, axis: str) -> Figure:
     traces = []
-    for number, (name, curve) in enumerate(_curves(named, length)):
-        indices, values = _thinned(curve)
+    for number, (name, (indices, values)) in enumerate(_curves(named, length)):
         traces.append(
             {
                 "type": "scatter", "mode": "lines", "name": name,

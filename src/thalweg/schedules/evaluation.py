@@ -33,7 +33,7 @@ class Program:
         known: dict[Expr, Any] = {K: index, **self.known}
         for current in self.steps:
             if current.args:
-                known[current] = _number(current.op, [known[arg] for arg in current.args])
+                known[current] = _number(current.op, *[known[arg] for arg in current.args])
         return known[self.steps[-1]] if self.steps else index
 
     def at_many(self, indices: Any) -> Any:
@@ -48,7 +48,7 @@ class Program:
         return known[self.steps[-1]] if self.steps else indices
 
 
-def _number(name: str, args: list[float]) -> float:
+def _number(name: str, *args: float) -> float:
     try:
         return OPERATIONS[name].number(*args)
     except (ArithmeticError, ValueError):
@@ -61,7 +61,7 @@ def _numbers(current: Expr, args: list[Any]) -> Any:
     if current.op == "constants":
         return np.array(current.payload)
     if current.op in ROUNDED_ANYHOW and any(library_of(arg) for arg in args):
-        alone = np.frompyfunc(partial(apply, current.op), len(args), 1)
+        alone = np.frompyfunc(partial(_number, current.op), len(args), 1)
         return alone(*args).astype(float)
     return apply(current.op, *args)
 

@@ -42,6 +42,9 @@ class Kind:
     check: Callable[..., None] | None = None
     example: Settings = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        return f"<kind of schedule {self.signature}>"
+
     def __call__(self, *args: Any, **settings: Any) -> Schedule:
         """Return the schedule of these settings; BadType or BadValue where one cannot be used."""
         given = self._bound(args, settings)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.autograd.functional import hessian
 
 from thalweg.problems import Problem, Split, check_apart, validate
-from thalweg.problems.checks import count, first_batch
+from thalweg.problems.examples import count, first_batch
 from thalweg.problems.surfaces import Surface
 from thalweg.testing.checks import Check, bind, promise
 
@@ -115,7 +115,8 @@ def its_guess_is_right_as_often_as_stated(problem: Problem) -> None:
 def its_inputs_are_scaled_by_the_training_set_alone(problem: Problem) -> None:
     """Where the training inputs have mean 0 and variance 1, those of the other parts are near."""
     parts = [part for part in (problem.train, problem.validation, problem.test) if part is not None]
-    moments = [_moments(part) for part in parts if isinstance(part, Split)]
+    rows = [part for part in parts if isinstance(part, Split) and len(part.inputs) > 1]
+    moments = [_moments(part) for part in rows]
     if not moments or not _near(moments[0], (0.0, 1.0), 1e-4):
         return
     for other in moments[1:]:
@@ -145,7 +146,7 @@ def _dense(grad: Tensor) -> Tensor:
 
 def _moments(split: Split) -> tuple[float, float]:
     inputs = torch.as_tensor(split.inputs).double()
-    return inputs.mean().item(), inputs.std(correction=0).item()
+    return inputs.mean().item(), inputs.std().item()
 
 
 def _near(found: tuple[float, float], expected: tuple[float, float], within: float) -> bool:

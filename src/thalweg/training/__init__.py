@@ -1,5 +1,7 @@
 """Training that can be read in five minutes, killed at any moment, and resumed bit for bit."""
 
+from thalweg.training.averaging import Average, Ema, PolyakTail, Swa
+from thalweg.training.batch_norm import StaleStatistics, mark, reestimate
 from thalweg.training.checkpoints import Checkpoints
 from thalweg.training.costing import Cost, costs
 from thalweg.training.curriculum import Curriculum
@@ -8,12 +10,17 @@ from thalweg.training.fitting import fit
 from thalweg.training.history import Epoch, Result
 from thalweg.training.interrupts import Interrupted
 from thalweg.training.order import InOrder, Order, Shuffled
+from thalweg.training.plateau import ReduceOnPlateau
 from thalweg.training.restarts import Restart, Restarts, Spread, random_restarts
 from thalweg.training.sampling import class_balanced, sampled, weighted
+from thalweg.training.snapshots import Ensemble, Snapshots, load_ensemble
+from thalweg.training.stopping import EarlyStopping
 from thalweg.training.strategy import Strategy
 
 __all__ = [
-    "Checkpoints", "Cost", "Curriculum", "Epoch", "Evaluation", "InOrder", "Interrupted", "Order",
-    "Restart", "Restarts", "Result", "Shuffled", "Spread", "Strategy", "class_balanced", "costs",
-    "evaluate", "fit", "random_restarts", "sampled", "weighted",
+    "Average", "Checkpoints", "Cost", "Curriculum", "EarlyStopping", "Ema", "Ensemble", "Epoch",
+    "Evaluation", "InOrder", "Interrupted", "Order", "PolyakTail", "ReduceOnPlateau", "Restart",
+    "Restarts", "Result", "Shuffled", "Snapshots", "Spread", "StaleStatistics", "Strategy", "Swa",
+    "class_balanced", "costs", "evaluate", "fit", "load_ensemble", "mark", "random_restarts",
+    "reestimate", "sampled", "weighted",
 ]  # fmt: skip

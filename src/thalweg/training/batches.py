@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, IterableDataset
 from thalweg.errors import BadType, BadValue
 from thalweg.schedules import Schedule
 from thalweg.training import randomness
-from thalweg.training.data import Batch, Examples, Stream
+from thalweg.training.data import Batch, Data, Examples, Stream
 from thalweg.training.order import InOrder, Order, Shuffled, generator_of
 
 Size = int | Literal["all"] | Schedule
@@ -30,6 +30,11 @@ class Batches(ABC):
     def lonely(self, epochs: int) -> Batch | None:
         """Return a batch of one example if one is known to come in so many epochs, else None."""
         return None
+
+    @property
+    @abstractmethod
+    def data(self) -> Data:
+        """The training set itself."""
 
     @abstractmethod
     def epoch(self, number: int, taken: int, update: int) -> Groups:
@@ -61,6 +66,11 @@ class CutBatches(Batches):
     def prepare(self, epochs: int) -> None:
         """Let the order look at the examples."""
         self.order.prepare(self.examples, epochs)
+
+    @property
+    def data(self) -> Examples:
+        """The examples."""
+        return self.examples
 
     def epoch(self, number: int, taken: int, update: int) -> Groups:
         """Yield the batches of one epoch, its last one smaller where the examples run out."""
@@ -115,6 +125,11 @@ class StreamBatches(Batches):
         self.stream, self.accumulate = stream, accumulate
         self.began: dict[str, Any] = {}
 
+    @property
+    def data(self) -> Stream:
+        """The loader."""
+        return self.stream
+
     def epoch(self, number: int, taken: int, update: int) -> Groups:
         """Yield the loader's batches, as many together as are accumulated."""
         now = randomness.capture(self.stream.generator)
@@ -152,9 +167,7 @@ class StreamBatches(Batches):
             self.stream.generator.set_state(state["own"])
 
 
-def as_batches(
-    data: Examples | Stream, size: Size, order: Order | None, seed: int, accumulate: int
-) -> Batches:
+def as_batches(data: Data, size: Size, order: Order | None, seed: int, accumulate: int) -> Batches:
     """Return the batches of *data*, or raise where they cannot be cut in that way."""
     check_count("accumulate", accumulate)
     if isinstance(data, Stream):
@@ -193,9 +206,9 @@ def check_size(size: Size, count: int) -> None:
             )
 
 
-def check_count(name: str, value: Any) -> None:
-    """Raise unless *value* is a whole number of at least 1."""
+def check_count(name: str, value: Any, low: int = 1) -> None:
+    """Raise unless *value* is a whole number of at least *low*."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise BadType(f"{name}={value!r}; expected a whole number.")
-    if value < 1:
-        raise BadValue(f"{name}={value!r}; expected a whole number of at least 1.")
+    if value < low:
+        raise BadValue(f"{name}={value!r}; expected a whole number of at least {low}.")

@@ -123,7 +123,10 @@ class Stream:
         return getattr(self.batches, "generator", None)
 
 
-def as_data(data: Any) -> Examples | Stream:
+Data = Examples | Stream
+
+
+def as_data(data: Any) -> Data:
     """Return *data* as one of the forms above, or raise BadType.
 
     It may be a pair of tensors, arrays or memory maps, a `Dataset`, a `DataLoader`, or an iterable

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from thalweg.training.data import Batch, Examples, Stream, as_data, moved, size_of
+from thalweg.training.data import Batch, Data, Stream, as_data, moved, size_of
 
 
 class Evaluation(NamedTuple):
@@ -25,24 +26,32 @@ def evaluate(
     """Return the mean loss of *model* on all of *data*, in evaluation mode.
 
     *data* is whatever `fit` takes; examples are fed *batch* at a time, a loader's batches as they
-    come. The model's mode and torch's random numbers are afterwards as they were.
+    come. The modes of the model's parts and torch's random numbers are afterwards as they were.
     """
-    training, device = model.training, device_of(model)
-    model.eval()
+    device = device_of(model)
     total, right, answers, examples = 0.0, 0, 0, 0
-    try:
-        with torch.random.fork_rng(devices=[]):
-            for inputs, targets in _batches(as_data(data), batch):
-                count = size_of((inputs, targets))
-                outputs, targets = model(moved(inputs, device)), moved(targets, device)
-                total += float(loss(outputs, targets)) * count
-                examples += count
-                found = _right(outputs, targets)
-                if found is not None:
-                    right, answers = right + found, answers + targets.numel()
-    finally:
-        model.train(training)
+    with in_evaluation(model), torch.random.fork_rng(devices=[]):
+        for inputs, targets in batches_of(as_data(data), batch):
+            count = size_of((inputs, targets))
+            outputs, targets = model(moved(inputs, device)), moved(targets, device)
+            total += float(loss(outputs, targets)) * count
+            examples += count
+            found = _right(outputs, targets)
+            if found is not None:
+                right, answers = right + found, answers + targets.numel()
     return Evaluation(total / max(examples, 1), right / answers if answers else None)
+
+
+@contextmanager
+def in_evaluation(model: nn.Module) -> Iterator[None]:
+    """Put *model* into evaluation mode, and afterwards every module of it back into its own."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
 
 
 def device_of(model: nn.Module) -> torch.device:
@@ -50,7 +59,8 @@ def device_of(model: nn.Module) -> torch.device:
     return next((p.device for p in model.parameters()), torch.device("cpu"))
 
 
-def _batches(data: Examples | Stream, batch: int) -> Iterator[Batch]:
+def batches_of(data: Data, batch: int) -> Iterator[Batch]:
+    """Yield all of *data* in order, *batch* examples at a time, or a loader's own batches."""
     if isinstance(data, Stream):
         yield from data
         return

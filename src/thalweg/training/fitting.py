@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from thalweg.training.batches import Size, as_batches, check_count
 from thalweg.training.checkpoints import Checkpoints
-from thalweg.training.data import Examples, Stream, as_data
+from thalweg.training.data import Data, Examples, Stream, as_data
 from thalweg.training.history import Result
 from thalweg.training.loop import Loop
 from thalweg.training.order import Order, generator_of
@@ -74,13 +74,13 @@ def fit(
         "order": str(order),
         "strategies": [type(strategy).__name__ for strategy in strategies],
     }
-    training = Training(model, optimizer, loss, batches, strategies, settings)
+    training = Training(model, optimizer, loss, batches, held_out, strategies, settings)
     if checkpoints is not None and not isinstance(checkpoints, Checkpoints):
         checkpoints = Checkpoints(checkpoints)
-    return Loop(training, _watched(data, watch, seed), held_out, checkpoints, run).run(epochs)
+    return Loop(training, _watched(data, watch, seed), checkpoints, run).run(epochs)
 
 
-def _watched(data: Examples | Stream, count: int, seed: int) -> Stream | None:
+def _watched(data: Data, count: int, seed: int) -> Stream | None:
     """Return a fixed part of the training set; there is none of a loader."""
     if isinstance(data, Stream) or not count:
         return None

@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from thalweg.training.checkpoints import Checkpoints
-from thalweg.training.data import Batch, Examples, Stream, moved, size_of
+from thalweg.training.data import Batch, Data, moved, size_of
 from thalweg.training.evaluation import Evaluation, device_of, evaluate
 from thalweg.training.history import Epoch, Result
 from thalweg.training.interrupts import Interrupted, Request, requests
@@ -21,21 +21,19 @@ if TYPE_CHECKING:
 EVERY = 10
 """Updates between two points of the running loss, and between two looks at whether it is finite."""
 
-Data = Examples | Stream
-
 
 class Loop:
     """A training with what it is evaluated on and where it leaves its traces.
 
-    ``watched`` is a fixed part of the training set, ``valid`` the validation set.
+    ``watched`` is a fixed part of the training set.
     """
 
     def __init__(
-        self, training: Training, watched: Data | None, valid: Data | None,
-        checkpoints: Checkpoints | None, run: Run | None,
+        self, training: Training, watched: Data | None, checkpoints: Checkpoints | None,
+        run: Run | None,
     ) -> None:  # fmt: skip
         self.training, self.checkpoints, self.record = training, checkpoints, run
-        self.watched, self.valid = watched, valid
+        self.watched = watched
         self.acting = [each for each in training.strategies if each.acts_on_updates()]
         self.device = device_of(training.model)
         self.clock = 0.0
@@ -132,7 +130,7 @@ class Loop:
         self._count_time()
         place = self.training.place
         watched = self._evaluate(self.watched)
-        valid = self._evaluate(self.valid)
+        valid = self._evaluate(self.training.valid)
         return Epoch(
             number=place.epoch + 1,
             updates=place.update,

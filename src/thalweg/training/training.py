@@ -10,12 +10,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from thalweg.errors import BadFile, BadValue
+from thalweg.errors import BadValue
 from thalweg.training import randomness
 from thalweg.training.batches import Batches
+from thalweg.training.data import Data
 from thalweg.training.evaluation import device_of
 from thalweg.training.history import Epoch
 from thalweg.training.strategy import Strategy
+from thalweg.training.weights import check_fit
 
 
 @dataclass
@@ -39,15 +41,17 @@ class Training:
     """A model on its way: what strategies look at and act on, and what a checkpoint holds.
 
     ``history`` has an Epoch for each that is done. ``window`` sums the losses since they were last
-    added to ``place.total``, so that no update waits for a number.
+    added to ``place.total``, so that no update waits for a number. ``valid`` is the validation set.
     """
 
     def __init__(
         self, model: nn.Module, optimizer: torch.optim.Optimizer, loss: Callable[..., Tensor],
-        batches: Batches, strategies: Sequence[Strategy], settings: dict[str, Any],
+        batches: Batches, valid: Data | None, strategies: Sequence[Strategy],
+        settings: dict[str, Any],
     ) -> None:  # fmt: skip
         self.model, self.optimizer, self.loss = model, optimizer, loss
-        self.batches, self.strategies, self.settings = batches, strategies, settings
+        self.batches, self.valid = batches, valid
+        self.strategies, self.settings = strategies, settings
         self.place = Place()
         self.history: list[Epoch] = []
         self.window = torch.zeros((), dtype=torch.float64, device=device_of(model))
@@ -55,6 +59,11 @@ class Training:
         self.stopped = ""
         self.diverged = False
         self._write_gradient = getattr(loss, "gradient", None)
+
+    @property
+    def data(self) -> Data:
+        """The training set."""
+        return self.batches.data
 
     @property
     def best(self) -> Epoch | None:
@@ -102,7 +111,7 @@ class Training:
     def restore(self, state: dict[str, Any]) -> None:
         """Take over what `state` returned, or raise with model and optimizer as they were."""
         self._check_settings(state["settings"])
-        _check_model(self.model, state["model"])
+        check_fit(self.model, state["model"], "the checkpoint is")
         _warn_of_threads(state["threads"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.model.load_state_dict(state["model"])
@@ -123,21 +132,6 @@ class Training:
                     f"the checkpoint was written by a training with {name} {saved.get(name)!r}; "
                     f"this one has {value!r}. Resume with the same, or begin in another folder."
                 )
-
-
-def _check_model(model: nn.Module, saved: dict[str, Tensor]) -> None:
-    own = {name: tuple(each.shape) for name, each in _tensors(model.state_dict())}
-    theirs = {name: tuple(each.shape) for name, each in _tensors(saved)}
-    for name in sorted(own.keys() | theirs.keys()):
-        if own.get(name) != theirs.get(name):
-            raise BadFile(
-                f"the checkpoint is of another model: its {name!r} has shape "
-                f"{theirs.get(name, 'none')}, that of this model {own.get(name, 'none')}."
-            )
-
-
-def _tensors(state: dict[str, Any]) -> list[tuple[str, Tensor]]:
-    return [(name, each) for name, each in state.items() if isinstance(each, Tensor)]
 
 
 def _warn_of_threads(number: int) -> None:

@@ -1,0 +1,47 @@
+"""Rows of tensors, arrays and memory maps, a piece at a time: read, and looked for elsewhere."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+_SCANNED = 2**26
+_CHUNK = 2**20
+
+
+def pieces(rows: Any) -> Iterator[tuple[int, Tensor]]:
+    """Yield (first row, rows) as tensors of about a million numbers; stop early in a memory map."""
+    import numpy as np
+    import torch
+
+    width = max(1, int(np.prod(rows.shape[1:])))
+    count = min(len(rows), _SCANNED // width) if isinstance(rows, np.memmap) else len(rows)
+    height = max(1, _CHUNK // width)
+    with warnings.catch_warnings(action="ignore", category=UserWarning):
+        for start in range(0, count, height):
+            yield start, torch.as_tensor(rows[start : min(start + height, count)])
+
+
+def shared_rows(first: Any, second: Any) -> tuple[int, int]:
+    """Return how many rows of ``second`` are in ``first`` too, and how many repeat in ``first``."""
+    import torch
+
+    if first.shape[1:] != second.shape[1:]:
+        return 0, 0
+    dtype = torch.promote_types(*(torch.as_tensor(rows[:1]).dtype for rows in (first, second)))
+    seen = list(_hashes(first, dtype))
+    known = set(seen)
+    return sum(each in known for each in _hashes(second, dtype)), len(seen) - len(known)
+
+
+def _hashes(rows: Any, dtype: torch.dtype) -> Iterator[int]:
+    import torch
+
+    for _, chunk in pieces(rows):
+        flat = chunk.detach().to("cpu", dtype).reshape(len(chunk), -1)
+        yield from map(hash, map(bytes, flat.view(torch.uint8).numpy()))
