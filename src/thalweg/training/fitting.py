@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.data import DataLoader
 
+from thalweg.problems import Split
+from thalweg.problems.checks import check_apart, check_data, check_model
 from thalweg.training.batches import Size, as_batches, check_count
 from thalweg.training.checkpoints import Checkpoints
-from thalweg.training.data import Data, Examples, Stream, as_data
+from thalweg.training.data import Data, Examples, Items, Rows, Stream, as_data
 from thalweg.training.history import Result
 from thalweg.training.loop import Loop
 from thalweg.training.order import Order, generator_of
@@ -65,6 +68,7 @@ def fit(
     batches = as_batches(data, batch, order, seed, accumulate)
     batches.prepare(epochs)
     check_single(model, batches, epochs)
+    _check(model, loss, data, held_out)
     settings = {
         "optimizer": type(optimizer).__name__,
         "examples": len(data) if isinstance(data, Examples) else "those of a loader",
@@ -78,6 +82,29 @@ def fit(
     if checkpoints is not None and not isinstance(checkpoints, Checkpoints):
         checkpoints = Checkpoints(checkpoints)
     return Loop(training, _watched(data, watch, seed), checkpoints, run).run(epochs)
+
+
+def _check(model: nn.Module, loss: Callable[..., Tensor], data: Data, valid: Data | None) -> None:
+    """Refuse data and models that cannot go together; of plain batches nothing is known yet."""
+    train, held_out = _source(data), None if valid is None else _source(valid)
+    for name, part in (("train", train), ("valid", held_out)):
+        if part is not None:
+            check_data(part, name)
+            check_model(model, loss, part, name)
+    if train is not None and held_out is not None:
+        check_apart(train, held_out, "valid")
+
+
+def _source(data: Data) -> Any:
+    """Return what the checks of problems know: a Split, a data set, or a loader, else None."""
+    match data:
+        case Rows():
+            return Split(data.inputs, data.targets)
+        case Items():
+            return data.dataset
+        case Stream(batches=DataLoader()):
+            return data.batches
+    return None
 
 
 def _watched(data: Data, count: int, seed: int) -> Stream | None:
