@@ -15,8 +15,8 @@ from thalweg.training.sampling import class_balanced, sampled, weighted
 EPOCHS = 3
 
 
-def data(count: int = 50, seed: int = 1) -> tuple[Tensor, Tensor]:
-    generator = torch.Generator().manual_seed(seed)
+def data(count: int = 50) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(count)
     inputs = torch.randn(count, 6, generator=generator)
     return inputs, (inputs.sum(1) > 0).long()
 
@@ -95,7 +95,7 @@ def trained(make, source, folder, cut=None, resume=False) -> tuple[dict, Result]
     model, optimizer = made(make)
     train, how = source()
     result = fit(
-        model, optimizer, nn.functional.cross_entropy, train, data(20, seed=2), epochs=EPOCHS,
+        model, optimizer, nn.functional.cross_entropy, train, data(20), epochs=EPOCHS,
         strategies=[Draw(), Cut(cut)], **how,
         checkpoints=Checkpoints(folder, every=2, resume=resume),
     )  # fmt: skip
