@@ -1,6 +1,7 @@
 """What a person sees: tables and progress in a terminal, and pages that open without a network."""
 
 from thalweg.report.catalogue import card, family_tree, listing, sheet
+from thalweg.report.costing import costs
 from thalweg.report.file import check_path
 from thalweg.report.page import page
 from thalweg.report.plot import plot
@@ -10,7 +11,7 @@ from thalweg.report.schedules import endpoints, schedule_listing, schedule_sheet
 from thalweg.report.table import summary, table
 
 __all__ = [
-    "card", "check_path", "endpoints", "exported", "family_tree", "follow", "listing", "page",
-    "plot", "run_comparison", "run_listing", "schedule_listing", "schedule_sheet", "sheet",
+    "card", "check_path", "costs", "endpoints", "exported", "family_tree", "follow", "listing",
+    "page", "plot", "run_comparison", "run_listing", "schedule_listing", "schedule_sheet", "sheet",
     "summary", "table",
 ]  # fmt: skip

@@ -3,6 +3,7 @@
 from thalweg.training.averaging import Average, Ema, PolyakTail, Swa
 from thalweg.training.batch_norm import StaleStatistics, mark, reestimate
 from thalweg.training.checkpoints import Checkpoints
+from thalweg.training.costing import Cost, costs
 from thalweg.training.curriculum import Curriculum
 from thalweg.training.evaluation import Evaluation, evaluate
 from thalweg.training.fitting import fit
@@ -17,9 +18,9 @@ from thalweg.training.stopping import EarlyStopping
 from thalweg.training.strategy import Strategy
 
 __all__ = [
-    "Average", "Checkpoints", "Curriculum", "EarlyStopping", "Ema", "Ensemble", "Epoch",
+    "Average", "Checkpoints", "Cost", "Curriculum", "EarlyStopping", "Ema", "Ensemble", "Epoch",
     "Evaluation", "InOrder", "Interrupted", "Order", "PolyakTail", "ReduceOnPlateau", "Restart",
     "Restarts", "Result", "Shuffled", "Snapshots", "Spread", "StaleStatistics", "Strategy", "Swa",
-    "class_balanced", "evaluate", "fit", "load_ensemble", "mark", "random_restarts", "reestimate",
-    "sampled", "weighted",
+    "class_balanced", "costs", "evaluate", "fit", "load_ensemble", "mark", "random_restarts",
+    "reestimate", "sampled", "weighted",
 ]  # fmt: skip
