@@ -8,6 +8,7 @@ import re
 import runpy
 import shlex
 import textwrap
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from thalweg import cli, rules
 from thalweg.algebra import latex
 from thalweg.algebra.signature import RESERVED
 from thalweg.kernels import kernel_source
+from thalweg.training import StaleStatistics
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -130,6 +132,28 @@ def test_the_rules_shown_in_the_docs_run(capsys: pytest.CaptureFixture[str]) -> 
 
 def test_the_names_a_rule_cannot_use_are_all_listed() -> None:
     assert all(f"`{name}`" in WRITING for name in RESERVED)
+
+
+STRATEGIES = (ROOT / "docs/strategies.md").read_text(encoding="utf-8")
+
+
+def test_the_strategies_shown_in_the_docs_act(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They print what the page says of them, and warn only where it says so."""
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    for number, block in enumerate(blocks("python", STRATEGIES), 1):
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", category=StaleStatistics)
+            exec(compile(block, f"strategies.md, python block {number}", "exec"), names)
+    early, averages, told, updates, _, lowered, own = capsys.readouterr().out.splitlines()
+    assert early.startswith("the validation loss made no progress in 3 epochs")
+    assert len(averages.split()) == 2
+    assert "call thalweg.training.reestimate(model, train)" in told
+    assert updates == "[20, 40, 60, 80, 100]"
+    assert float(lowered) < 0.1
+    assert own.startswith("the accuracy is 0.9")
 
 
 def relative_links(page: Path) -> list[str]:

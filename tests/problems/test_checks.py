@@ -78,7 +78,7 @@ def test_empty_unequal_or_non_finite_data_are_refused(data, message):
         ),
         (Split(np.array([["a"]]), np.zeros(1)), "should be numbers with one row per example"),
         (Split(torch.tensor(1.0), torch.zeros(1)), "should be numbers with one row per example"),
-        (TensorDataset(torch.zeros(4, 3)), "should be a pair"),
+        (TensorDataset(torch.zeros(4, 3)), "expected a pair"),
     ],
 )
 def test_data_of_another_kind_are_refused(data, message):

@@ -153,6 +153,26 @@ def test_data_that_have_no_moments_are_refused_with_nothing_changed(made, bad, m
     assert net.training
 
 
+def test_layers_that_are_not_called_are_left_as_they_are() -> None:
+    class Half(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.used, self.spare = nn.BatchNorm1d(6), nn.BatchNorm1d(6)
+
+        def forward(self, inputs: Tensor) -> Tensor:
+            return inputs if self.used is None else self.used(inputs)
+
+    made: Any = Half()
+    mark(made)
+    reestimate(made, data())
+    assert near(made.used.running_mean, data()[0].double().mean(0))
+    assert torch.equal(made.spare.running_mean, torch.zeros(6))
+    assert [is_marked(made.used), is_marked(made.spare)] == [False, True]
+    made.used = None
+    with pytest.raises(BadValue, match="calls none"):
+        reestimate(made, data())
+
+
 def test_a_batch_that_is_no_number_is_refused() -> None:
     with pytest.raises(BadType, match="batch"):
         reestimate(model(), data(), batch=0.5)  # type: ignore[arg-type]

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 from faults import STAGES
@@ -18,18 +19,17 @@ Ask = Callable[[Path, str], str]
 def ask() -> Iterator[Ask]:
     """Ask a process that forks trainings how one of them ends."""
     command = [sys.executable, str(Path(__file__).with_name("faults.py"))]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with subprocess.Popen(command, text=True, **pipes) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
+    with subprocess.Popen(command, text=True, stdin=PIPE, stdout=PIPE) as process:
+        questions, answers = process.stdin, process.stdout
+        assert questions is not None
+        assert answers is not None
 
         def call(folder: Path, plan: str) -> str:
-            process.stdin.write(f"{folder} {plan}\n")  # type: ignore[union-attr]
-            process.stdin.flush()  # type: ignore[union-attr]
-            return process.stdout.readline().strip()  # type: ignore[union-attr]
+            print(folder, plan, file=questions, flush=True)
+            return answers.readline().strip()
 
         yield call
-        process.stdin.close()
+        questions.close()
 
 
 def plans(chance: random.Random) -> Iterator[str]:

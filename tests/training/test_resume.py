@@ -16,7 +16,7 @@ EPOCHS = 3
 
 
 def data(count: int = 50) -> tuple[Tensor, Tensor]:
-    generator = torch.Generator().manual_seed(1)
+    generator = torch.Generator().manual_seed(count)
     inputs = torch.randn(count, 6, generator=generator)
     return inputs, (inputs.sum(1) > 0).long()
 
@@ -76,10 +76,10 @@ def drawn(generator: torch.Generator) -> RandomSampler:
     return RandomSampler(range(50), generator=generator)
 
 
-def curriculum() -> Curriculum:
-    """Judges by chance, as a model in training would: otherwise when asked again."""
+def curriculum(sign: int = 1) -> Curriculum:
+    """Begins with the smallest or the largest inputs."""
     pacing = linear(0.6, 1.0, steps=3)
-    return Curriculum(lambda inputs, targets: torch.rand(len(targets)), pacing, mix=0.3)
+    return Curriculum(lambda inputs, targets: sign * inputs.sum(1), pacing, mix=0.3)
 
 
 class Pairs(torch.utils.data.Dataset):
@@ -130,3 +130,20 @@ def test_it_ends_with_the_same_bits_whatever_the_optimizer(make, tmp_path) -> No
 @pytest.mark.parametrize("source", SETS.values(), ids=SETS)
 def test_it_ends_with_the_same_bits_whatever_the_data(source, cut, tmp_path) -> None:
     check(OPTIMIZERS["ours"], source, cut, tmp_path)
+
+
+def test_a_curriculum_keeps_the_difficulties_it_began_with(tmp_path) -> None:
+    """A function that judges otherwise later, as the loss of a model would, changes nothing."""
+
+    def ended(folder: str, sign: int, cut: int | None = None, resume: bool = False) -> dict:
+        def source() -> tuple:
+            return data(), {"batch": 8, "order": curriculum(sign)}
+
+        return trained(OPTIMIZERS["torch's"], source, tmp_path / folder, cut, resume)[0]
+
+    straight, other = ended("straight", 1), ended("other", -1)
+    with pytest.raises(RuntimeError, match="cut"):
+        ended("cut", 1, cut=7)
+    resumed = ended("cut", -1, resume=True)
+    assert all(torch.equal(straight[name], resumed[name]) for name in straight)
+    assert not all(torch.equal(straight[name], other[name]) for name in straight)

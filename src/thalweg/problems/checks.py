@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from thalweg.errors import BadType, BadValue
@@ -39,9 +40,9 @@ def validate(problem: Problem) -> None:
 def check_data(data: Data, name: str = "train") -> None:
     """Refuse data that is empty, of the wrong kind, of unequal lengths, or not finite.
 
-    It may also be a plain pair (inputs, targets).
-    Tensors and arrays are read whole, a memory map up to its first 67 million numbers, and of
-    another Dataset the first example. ``name`` is what the error calls the data.
+    It may also be a plain pair (inputs, targets). Tensors and arrays are read whole, a memory map
+    up to its first 4 million numbers, and of another Dataset the first example. ``name`` is what
+    the error calls the data.
     """
     dataset = examples_of(data)
     if isinstance(dataset, Split):
@@ -93,16 +94,23 @@ def check_model(model: nn.Module, loss: Loss, data: Data, name: str = "train") -
     """Refuse a model that fails on a first batch of ``data``, or labels it has no output for.
 
     Runs one forward pass without gradients and leaves the model, and torch's random state, as they
-    were. The labels of tensors and arrays are all compared, of another Dataset those of the batch.
+    were. The labels of tensors and arrays are all compared, of another Dataset those of the batch;
+    what a single output means is left to the loss.
     """
     inputs, targets = (_beside(model, part) for part in first_batch(data, name=name))
     with _untouched(model):
         shown = f"{name} (inputs {_described(inputs)}, targets {_described(targets)})"
         with _explained(f"the model fails on the first examples of {shown}"):
             output = model(inputs)
-        _check_labels(output, targets, examples_of(data), name)
-        with _explained(f"the loss fails on the first examples of {shown}"):
-            value = loss(output, targets)
+        labels = partial(_check_labels, output, targets, examples_of(data), name)
+        if _classes(output, targets) != 1:
+            labels()
+        try:
+            with _explained(f"the loss fails on the first examples of {shown}"):
+                value = loss(output, targets)
+        except BadValue:
+            labels()
+            raise
     _check_loss(value, loss, output, targets)
 
 
@@ -147,6 +155,8 @@ def _check_finite(rows: Any, name: str) -> None:
     for start, chunk in pieces(rows):
         if not chunk.is_floating_point():
             return
+        if chunk.sum().isfinite():
+            continue
         bad = ~chunk.isfinite().flatten(1).all(1) if chunk.ndim > 1 else ~chunk.isfinite()
         if bad.any():
             row = start + int(bad.nonzero()[0])

@@ -51,7 +51,10 @@ def first_batch(data: Data, size: int = _PROBE, name: str = "train") -> tuple[Te
         else:
             batch = _collated(data, dataset, size)
     if not isinstance(batch, tuple | list) or len(batch) != 2:
-        raise BadType(f"each example of {name} should be a pair (input, target).")
+        raise BadType(
+            f"a batch of {name} is {type(batch).__name__}; expected a pair (inputs, targets). Give "
+            "the data set a __getitem__, or the loader a collate_fn, that returns one."
+        )
     return batch[0], batch[1]
 
 

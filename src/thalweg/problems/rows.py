@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-_SCANNED = 2**26
+_SCANNED = 2**22
 _CHUNK = 2**20
 
 

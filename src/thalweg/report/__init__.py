@@ -1,6 +1,7 @@
 """What a person sees: tables and progress in a terminal, and pages that open without a network."""
 
 from thalweg.report.catalogue import card, family_tree, listing, sheet
+from thalweg.report.costing import costs
 from thalweg.report.file import check_path
 from thalweg.report.page import page
 from thalweg.report.plot import plot
@@ -12,7 +13,7 @@ from thalweg.report.study_table import study_summary
 from thalweg.report.table import summary, table
 
 __all__ = [
-    "card", "check_path", "endpoints", "exported", "family_tree", "follow", "follow_training",
-    "listing", "page", "plot", "run_comparison", "run_listing", "schedule_listing",
-    "schedule_sheet", "sheet", "study_summary", "summary", "table",
+    "card", "check_path", "costs", "endpoints", "exported", "family_tree", "follow",
+    "follow_training", "listing", "page", "plot", "run_comparison", "run_listing",
+    "schedule_listing", "schedule_sheet", "sheet", "study_summary", "summary", "table",
 ]  # fmt: skip

@@ -3,6 +3,7 @@
 from thalweg.training.averaging import Average, Ema, PolyakTail, Swa
 from thalweg.training.batch_norm import StaleStatistics, mark, reestimate
 from thalweg.training.checkpoints import Checkpoints
+from thalweg.training.costing import Cost, costs
 from thalweg.training.curriculum import Curriculum
 from thalweg.training.evaluation import Evaluation, evaluate
 from thalweg.training.experiment import train_problem, unfinished
@@ -22,10 +23,10 @@ from thalweg.training.trained import Study, Trained
 from thalweg.training.weights import save_weights
 
 __all__ = [
-    "Average", "Checkpoints", "Curriculum", "EarlyStopping", "Ema", "Ensemble", "Epoch",
+    "Average", "Checkpoints", "Cost", "Curriculum", "EarlyStopping", "Ema", "Ensemble", "Epoch",
     "Evaluation", "InOrder", "Interrupted", "Listener", "Order", "PolyakTail", "ReduceOnPlateau",
     "Restart", "Restarts", "Result", "Settings", "Shuffled", "Snapshots", "Spread",
-    "StaleStatistics", "Strategy", "Study", "Swa", "Trained", "class_balanced", "evaluate", "fit",
-    "load_ensemble", "mark", "random_restarts", "reestimate", "sampled", "save_weights",
-    "train_problem", "unfinished", "weighted",
+    "StaleStatistics", "Strategy", "Study", "Swa", "Trained", "class_balanced", "costs",
+    "evaluate", "fit", "load_ensemble", "mark", "random_restarts", "reestimate", "sampled",
+    "save_weights", "train_problem", "unfinished", "weighted",
 ]  # fmt: skip

@@ -44,13 +44,14 @@ def reestimate(model: nn.Module, data: Any, *, batch: int = 1000) -> None:
     try:
         with in_evaluation(model), _untouched_randomness(data), warnings.catch_warnings():
             warnings.simplefilter("ignore", StaleStatistics)
-            for layer, calls in _calls(model, data, batch).items():
+            reached = _calls(model, data, batch)
+            for layer, calls in reached.items():
                 _measure(layer, calls, model, data, batch)
     except BaseException:
         for layer, moments in zip(found, before, strict=True):
             _write(layer, *moments)
         raise
-    for layer in found:
+    for layer in reached:
         _unmark(layer)
 
 
@@ -83,11 +84,18 @@ def _calls(model: nn.Module, data: Data, batch: int) -> dict[nn.Module, int]:
     try:
         for inputs, _ in batches_of(data, batch):
             model(moved(inputs, device_of(model)))
-            return calls
+            break
+        else:
+            raise BadValue("there are no data to measure batch normalization on.")
     finally:
         for hook in hooks:
             hook.remove()
-    raise BadValue("there are no data to measure batch normalization on.")
+    if not calls:
+        raise BadValue(
+            "the model calls none of its batch normalizations. If it is compiled, re-estimate the "
+            "model that was given to torch.compile."
+        )
+    return calls
 
 
 class _Reached(Exception):

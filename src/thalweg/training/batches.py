@@ -179,7 +179,7 @@ def as_batches(data: Data, size: Size, order: Order | None, seed: int, accumulat
         return StreamBatches(data, accumulate)
     if len(data) == 0:
         raise BadValue("the training set is empty.")
-    _check_size(size, len(data))
+    check_size(size, len(data))
     return CutBatches(data, size, order or _usual(size), seed, accumulate)
 
 
@@ -187,7 +187,8 @@ def _usual(size: Size) -> Order:
     return InOrder() if size == "all" else Shuffled()
 
 
-def _check_size(size: Size, count: int) -> None:
+def check_size(size: Size, count: int) -> None:
+    """Raise unless batches of that size can be cut from *count* examples."""
     if isinstance(size, Schedule):
         values = size(np.arange(size.horizon or 100_000, dtype=float))
         low, high = float(np.min(values)), float(np.max(values))

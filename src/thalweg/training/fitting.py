@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
 
+from thalweg.problems import Split
+from thalweg.problems.checks import check_apart, check_data, check_model
 from thalweg.training.batches import Size, as_batches, check_count
 from thalweg.training.checkpoints import Checkpoints
-from thalweg.training.data import Data, Examples, Stream, as_data
+from thalweg.training.data import Data, Examples, Rows, Stream, as_data
 from thalweg.training.history import Result
 from thalweg.training.loop import Loop
 from thalweg.training.order import Order, generator_of
@@ -65,6 +68,7 @@ def fit(
     batches = as_batches(data, batch, order, seed, accumulate)
     batches.prepare(epochs)
     check_single(model, batches, epochs)
+    _check(model, loss, train, valid)
     settings = {
         "optimizer": type(optimizer).__name__,
         "examples": len(data) if isinstance(data, Examples) else "those of a loader",
@@ -78,6 +82,25 @@ def fit(
     if checkpoints is not None and not isinstance(checkpoints, Checkpoints):
         checkpoints = Checkpoints(checkpoints)
     return Loop(training, _watched(data, watch, seed), checkpoints, run).run(epochs)
+
+
+def _check(model: nn.Module, loss: Callable[..., Tensor], train: Any, valid: Any) -> None:
+    """Refuse data and models that cannot go together; of plain batches nothing is known yet."""
+    parts = {"train": _checkable(train), "valid": None if valid is None else _checkable(valid)}
+    known = {name: part for name, part in parts.items() if part is not None}
+    for name, part in known.items():
+        check_data(part, name)
+        check_model(model, loss, part, name)
+    if len(known) == len(parts):
+        check_apart(known["train"], known["valid"], "valid")
+
+
+def _checkable(data: Any) -> Any:
+    """Return the data as the checks of problems know them, else None."""
+    if isinstance(data, (DataLoader, Dataset)):
+        return data
+    rows = as_data(data)
+    return Split(rows.inputs, rows.targets) if isinstance(rows, Rows) else None
 
 
 def _watched(data: Data, count: int, seed: int) -> Stream | None:
