@@ -4,10 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 RACE ?=
 
-.PHONY: race test test-long lint format bench docs clean
+.PHONY: race study test test-long lint format bench docs clean
 
 race: $(VENV)/.installed
 	$(BIN)/thalweg race $(RACE)
+
+study: $(VENV)/.installed
+	$(BIN)/thalweg train mnist --rule sgd --lr 0.0001,0.01,0.1,1 --epochs 5 --out study.html
 
 test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest
@@ -51,4 +54,4 @@ $(VENV)/.installed-test: $(VENV)/.installed
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache race.html
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache race.html study.html

@@ -7,11 +7,11 @@ from typing import Annotated
 import typer
 
 from thalweg import __version__, report, rules
-from thalweg.cli import costs, new, race, runs, show
+from thalweg.cli import costs, new, race, runs, show, train
 from thalweg.cli.app import REFUSED, app, notices, screen
 from thalweg.errors import ThalwegError
 
-__all__ = ["app", "costs", "main", "new", "race", "runs", "show"]
+__all__ = ["app", "costs", "main", "new", "race", "runs", "show", "train"]
 
 
 def main(arguments: list[str] | None = None) -> None:

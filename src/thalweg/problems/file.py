@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 import importlib.util
 import os
 import sys
@@ -148,6 +149,7 @@ def _problem(place: Path, names: dict[str, Any]) -> Problem:
         batch_size=_batch_size(names["batch"], data["train"]),
         epochs=names["epochs"],
         known={},
+        digest=hashlib.sha256(place.read_bytes()).hexdigest()[:12],
         **data,
     )
     with _pointing_at(place, "batch"):

@@ -49,7 +49,7 @@ class Problem:
     examples, or is ``"all"``; ``epochs`` counts passes over ``train``. ``known`` holds facts that
     hold for any rule, such as the loss of a guess. ``threads`` is how many of torch's threads a run
     should use, None for all: a small model is no faster on several, and many times slower where
-    another program wants a core.
+    another program wants a core. ``digest`` tells one text of a problem file from another.
     """
 
     name: str
@@ -63,3 +63,4 @@ class Problem:
     epochs: int
     known: Mapping[str, float]
     threads: int | None = None
+    digest: str = ""

@@ -3,7 +3,6 @@
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import torch
@@ -15,6 +14,7 @@ from thalweg.problems import Loss, Problem
 from thalweg.racing.plan import Plan, examples
 from thalweg.racing.result import Epoch, Run
 from thalweg.rules import Rule
+from thalweg.training.threads import threads
 
 
 @dataclass(frozen=True)
@@ -62,23 +62,12 @@ def _run(plan: Plan, rule: Rule, place: Progress, report: Callable[[Progress], N
     report(place)
     start = time.perf_counter()
     curve = []
-    with _threads(plan.problem.threads), torch.random.fork_rng(devices=[]):
+    with threads(plan.problem.threads), torch.random.fork_rng(devices=[]):
         torch.manual_seed(plan.seed)
         for epoch in _epochs(plan, rule, place.lr):
             curve.append(epoch)
             report(replace(place, epoch=epoch.number))
     return Run(rule.key, place.lr, tuple(curve), time.perf_counter() - start)
-
-
-@contextmanager
-def _threads(number: int | None) -> Iterator[None]:
-    """Let torch use this many threads for a while, or leave it alone where None is given."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(number or before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _epochs(plan: Plan, rule: Rule, lr: float) -> Iterator[Epoch]:

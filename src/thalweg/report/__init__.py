@@ -8,10 +8,12 @@ from thalweg.report.plot import plot
 from thalweg.report.progress import follow
 from thalweg.report.runs import exported, run_comparison, run_listing
 from thalweg.report.schedules import endpoints, schedule_listing, schedule_sheet
+from thalweg.report.study_progress import follow_training
+from thalweg.report.study_table import study_summary
 from thalweg.report.table import summary, table
 
 __all__ = [
-    "card", "check_path", "costs", "endpoints", "exported", "family_tree", "follow", "listing",
-    "page", "plot", "run_comparison", "run_listing", "schedule_listing", "schedule_sheet", "sheet",
-    "summary", "table",
+    "card", "check_path", "costs", "endpoints", "exported", "family_tree", "follow",
+    "follow_training", "listing", "page", "plot", "run_comparison", "run_listing",
+    "schedule_listing", "schedule_sheet", "sheet", "study_summary", "summary", "table",
 ]  # fmt: skip

@@ -23,6 +23,7 @@ from thalweg.schedules.kinds import (
     warmup_stable_decay,
 )
 from thalweg.schedules.schedule import Schedule, join, lanes
+from thalweg.schedules.spread import spread
 from thalweg.schedules.together import adamwr, batch_growth
 
 catalogue: dict[str, Kind] = {
@@ -49,6 +50,7 @@ def find(name: str) -> Kind:
 __all__ = [
     "Kind", "Schedule", "adamwr", "batch_growth", "catalogue", "constant", "cosine", "exp_range",
     "exponential", "find", "inverse_time", "join", "lanes", "linear", "normalized_decay",
-    "one_cycle", "piecewise", "polynomial", "schedule", "snapshot_cosine", "step_decay",
-    "triangular", "triangular2", "vaswani", "warm_restarts", "warmup", "warmup_stable_decay",
+    "one_cycle", "piecewise", "polynomial", "schedule", "snapshot_cosine", "spread",
+    "step_decay", "triangular", "triangular2", "vaswani", "warm_restarts", "warmup",
+    "warmup_stable_decay",
 ]  # fmt: skip

@@ -6,21 +6,27 @@ from thalweg.training.checkpoints import Checkpoints
 from thalweg.training.costing import Cost, costs
 from thalweg.training.curriculum import Curriculum
 from thalweg.training.evaluation import Evaluation, evaluate
+from thalweg.training.experiment import train_problem, unfinished
 from thalweg.training.fitting import fit
 from thalweg.training.history import Epoch, Result
 from thalweg.training.interrupts import Interrupted
+from thalweg.training.notes import Listener
 from thalweg.training.order import InOrder, Order, Shuffled
 from thalweg.training.plateau import ReduceOnPlateau
 from thalweg.training.restarts import Restart, Restarts, Spread, random_restarts
 from thalweg.training.sampling import class_balanced, sampled, weighted
+from thalweg.training.settings import Settings
 from thalweg.training.snapshots import Ensemble, Snapshots, load_ensemble
 from thalweg.training.stopping import EarlyStopping
 from thalweg.training.strategy import Strategy
+from thalweg.training.trained import Study, Trained
+from thalweg.training.weights import save_weights
 
 __all__ = [
     "Average", "Checkpoints", "Cost", "Curriculum", "EarlyStopping", "Ema", "Ensemble", "Epoch",
-    "Evaluation", "InOrder", "Interrupted", "Order", "PolyakTail", "ReduceOnPlateau", "Restart",
-    "Restarts", "Result", "Shuffled", "Snapshots", "Spread", "StaleStatistics", "Strategy", "Swa",
-    "class_balanced", "costs", "evaluate", "fit", "load_ensemble", "mark", "random_restarts",
-    "reestimate", "sampled", "weighted",
+    "Evaluation", "InOrder", "Interrupted", "Listener", "Order", "PolyakTail", "ReduceOnPlateau",
+    "Restart", "Restarts", "Result", "Settings", "Shuffled", "Snapshots", "Spread",
+    "StaleStatistics", "Strategy", "Study", "Swa", "Trained", "class_balanced", "costs", "evaluate",
+    "fit", "load_ensemble", "mark", "random_restarts", "reestimate", "sampled", "save_weights",
+    "train_problem", "unfinished", "weighted",
 ]  # fmt: skip

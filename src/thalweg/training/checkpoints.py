@@ -43,6 +43,16 @@ class Checkpoints:
                 raise BadValue(f"{name}={value!r}; expected at least 1.")
         self.folder, self.every, self.keep, self.resume = Path(folder), every, keep, resume
 
+    @property
+    def last(self) -> Path | None:
+        """The newest checkpoint's file."""
+        return next(reversed(self._found(_NAME)), None)
+
+    @property
+    def best(self) -> Path | None:
+        """The file of the checkpoint after the best epoch."""
+        return next(reversed(self._found(_BEST)), None)
+
     def prepare(self) -> dict[str, Any] | None:
         """Make the folder and return the state to go on from, None at the beginning."""
         try:

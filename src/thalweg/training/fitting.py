@@ -24,7 +24,7 @@ from thalweg.training.strategy import Strategy
 from thalweg.training.training import Training
 
 if TYPE_CHECKING:
-    from thalweg.record import Run
+    from thalweg.training.notes import Notes
 
 
 def fit(
@@ -42,7 +42,7 @@ def fit(
     watch: int = 1000,
     strategies: Sequence[Strategy] = (),
     checkpoints: Checkpoints | str | PathLike[str] | None = None,
-    run: Run | None = None,
+    run: Notes | None = None,
 ) -> Result:
     """Train *model* in place and return its history.
 

@@ -16,7 +16,7 @@ from thalweg.training.interrupts import Interrupted, Request, requests
 from thalweg.training.training import Place, Training
 
 if TYPE_CHECKING:
-    from thalweg.record import Run
+    from thalweg.training.notes import Notes
 
 EVERY = 10
 """Updates between two points of the running loss, and between two looks at whether it is finite."""
@@ -30,7 +30,7 @@ class Loop:
 
     def __init__(
         self, training: Training, watched: Data | None, checkpoints: Checkpoints | None,
-        run: Run | None,
+        run: Notes | None,
     ) -> None:  # fmt: skip
         self.training, self.checkpoints, self.record = training, checkpoints, run
         self.watched = watched
@@ -105,6 +105,7 @@ class Loop:
             return
         if self.record:
             self.record.emit("loss", place.update, total / examples)
+            self.record.emit("lr", place.update, training.optimizer.param_groups[0].get("lr"))
         if not math.isfinite(total):
             training.diverge(f"the training loss is {total / examples} at update {place.update:,}")
 

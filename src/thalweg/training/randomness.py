@@ -9,6 +9,13 @@ import numpy as np
 import torch
 
 
+def seed(number: int) -> None:
+    """Let all generators of this process begin from a number below 2**32."""
+    torch.manual_seed(number)
+    np.random.seed(number)
+    random.seed(number)
+
+
 def capture(generator: torch.Generator | None = None) -> dict[str, Any]:
     """Return the states of torch's, NumPy's and Python's generators, and of one more."""
     kind, keys, *rest = np.random.get_state()

@@ -1,12 +1,17 @@
-"""The weights of a model, its buffers with them, copied out and put back."""
+"""The weights of a model, its buffers with them: copied out, put back, and written to a file."""
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
+import safetensors.torch
 from torch import Tensor, nn
 
+from thalweg import files
 from thalweg.errors import BadFile
+from thalweg.training.tree import pack
 
 Weights = dict[str, Any]
 """What ``state_dict()`` returns: tensors by name, and what modules add of their own."""
@@ -33,3 +38,17 @@ def check_fit(model: nn.Module, weights: Weights, origin: str) -> None:
 
 def _shapes(weights: Weights) -> dict[str, tuple[int, ...]]:
     return {n: tuple(each.shape) for n, each in weights.items() if isinstance(each, Tensor)}
+
+
+def save_weights(model: nn.Module, path: str | os.PathLike[str]) -> Path:
+    """Write the state dict of *model*, each tensor under its name, whole or not at all.
+
+    ``model.load_state_dict(safetensors.torch.load_file(path))`` reads it. Raises BadFile.
+    """
+    place = Path(os.path.abspath(path))
+    tensors = pack(dict(model.state_dict()))[1]
+    try:
+        files.replace(place, safetensors.torch.save(tensors))
+    except OSError as error:
+        raise BadFile(f"{place} cannot be written: {error.strerror}.") from error
+    return place

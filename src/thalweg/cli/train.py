@@ -1,0 +1,281 @@
+"""`thalweg train`: train a problem, and go on where it was stopped."""
+
+from __future__ import annotations
+
+import math
+import shlex
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from thalweg import problems, record, report, rules
+from thalweg.cli.app import app, notices, screen, whole
+from thalweg.cli.stopping import exit_code, leaving_at_once, stoppable
+from thalweg.errors import BadFile, BadValue
+from thalweg.schedules.spread import maker
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from thalweg.problems import Problem
+    from thalweg.record import Record
+    from thalweg.training import Study, Trained
+
+DIVERGED = 1
+
+
+def _number(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise typer.BadParameter(f"{text!r} is not a finite number.")
+    return number
+
+
+def _rates(text: str) -> float | tuple[float, ...]:
+    numbers = tuple(_number(part) for part in text.split(","))
+    return numbers if len(numbers) > 1 else numbers[0]
+
+
+def _batch(text: str) -> int | str:
+    return text if text == "all" else whole(1)(text)
+
+
+def _named(texts: list[str]) -> dict[str, float]:
+    found = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise typer.BadParameter(f"--set {text!r}: expected name=number, such as beta1=0.95.")
+        found[name.strip()] = _number(value)
+    return found
+
+
+@app.command()
+def train(
+    problem: Annotated[
+        str,
+        typer.Argument(metavar="PROBLEM", help="A name such as mnist, or a file: my_problem.py."),
+    ],
+    rule: Annotated[
+        str | None, typer.Option(metavar="KEY", help="Such as adam. Default: adamw.")
+    ] = None,
+    lr: Annotated[
+        Any,
+        typer.Option(
+            metavar="RATE",
+            parser=_rates,
+            help="Default: the rule's own. Several, as in 0.01,0.1, train one after the other.",
+        ),
+    ] = None,
+    schedule: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Of the learning rate, over the whole run: cosine, ..."),
+    ] = None,
+    warmup: Annotated[
+        int | None,
+        typer.Option(metavar="N", parser=whole(0), help="Updates in which the rate rises first."),
+    ] = None,
+    batch: Annotated[
+        Any, typer.Option(metavar="N|all", parser=_batch, help="Default: the problem's own number.")
+    ] = None,
+    epochs: Annotated[
+        int | None,
+        typer.Option(metavar="N", parser=whole(1), help="Default: the problem's own number."),
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(metavar="N", parser=whole(0), help="Fixes weights and order. Default: 0."),
+    ] = None,
+    accumulate: Annotated[
+        int | None, typer.Option(metavar="N", parser=whole(1), help="Batches behind one update.")
+    ] = None,
+    clip: Annotated[
+        Any, typer.Option(metavar="NORM", parser=_number, help="Clip the gradient to this norm.")
+    ] = None,
+    noise: Annotated[
+        Any,
+        typer.Option(metavar="ETA", parser=_number, help="Add annealed noise of this variance."),
+    ] = None,
+    stop_after: Annotated[
+        int | None,
+        typer.Option(metavar="N", parser=whole(1), help="Stop after N epochs without progress."),
+    ] = None,
+    ema: Annotated[
+        Any,
+        typer.Option(metavar="DECAY", parser=_number, help="Average the weights exponentially."),
+    ] = None,
+    snapshots: Annotated[
+        int | None,
+        typer.Option(
+            metavar="M", parser=whole(1), help="An ensemble of M, each at the end of a cosine."
+        ),
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="NAME=X", help="Another hyperparameter of the rule; may be repeated."
+        ),
+    ] = None,
+    record_: Annotated[
+        Path | None,
+        typer.Option("--record", metavar="FILE", help="Default: $THALWEG_RECORD or thalweg.db."),
+    ] = None,
+    checkpoints: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Each run has its own in it. Default: checkpoints."),
+    ] = None,
+    every: Annotated[
+        int | None,
+        typer.Option(metavar="N", parser=whole(1), help="Updates between two checkpoints."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a page with the curves.")
+    ] = None,
+    save: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write the final weights alone, as safetensors."),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the newest that has not ended.")
+    ] = False,
+) -> None:
+    """Train a problem; stopped or killed at any moment, it goes on with --resume.
+
+    Ctrl-C and SIGTERM finish the update and write a checkpoint. Exit code 0: done; 1: every run
+    diverged; 2: refused, or a file could not be written; 130 and 143: interrupted.
+    """
+    settings = {
+        "rule": rule, "lr": lr, "schedule": schedule, "warmup": warmup, "batch": batch,
+        "epochs": epochs, "seed": seed, "accumulate": accumulate, "clip": clip, "noise": noise,
+        "stop_after": stop_after, "ema": ema, "snapshots": snapshots,
+        "hyper": _named(set_ or []) or None,
+    }  # fmt: skip
+    places: dict[str, Any] = {
+        "--record": record_,
+        "--checkpoints": checkpoints,
+        "--out": out,
+        "--save": save,
+    }
+    _check(problem, settings, places)
+    again = _command(problem, {**places, "--every": every})
+    with stoppable(), _plain_warnings():
+        study = _train(problem, settings, places, every, resume, again)
+        try:
+            _show(study, places)
+        except KeyboardInterrupt as stop:
+            _note("Interrupted. The training is done and recorded.")
+            raise typer.Exit(exit_code(stop)) from None
+    raise typer.Exit(DIVERGED if study.diverged else 0)
+
+
+def _check(problem: str, settings: dict[str, Any], places: dict[str, Any]) -> None:
+    """Refuse what can be refused before torch is loaded."""
+    problems.find(problem)
+    if settings["rule"]:
+        rules.find(settings["rule"])
+    if settings["schedule"]:
+        maker(settings["schedule"])
+    for name in ("--out", "--save"):
+        if places[name]:
+            report.check_path(places[name])
+
+
+def _command(problem: str, options: dict[str, Any]) -> str:
+    """Return the command that goes on with what this one began."""
+    words = ["thalweg", "train", problem, "--resume"]
+    for name, value in options.items():
+        words += [name, str(value)] if value is not None else []
+    return shlex.join(words)
+
+
+def _train(
+    problem: str, settings: dict[str, Any], places: dict[str, Any], every: int | None,
+    resume: bool, again: str,
+) -> Study:  # fmt: skip
+    with leaving_at_once(notices), notices.status(f"Loading torch and {problem}"):
+        from thalweg.training import Settings, train_problem
+
+        loaded = problems.load(problem)
+    book = record.open(places["--record"])
+    if places["--save"]:
+        _check_single(loaded, book if resume else None, settings["lr"])
+    try:
+        with report.follow_training(notices) as listener:
+            return train_problem(
+                loaded, Settings(**settings), book, places["--checkpoints"],
+                resume=resume, every=every, listener=listener,
+            )  # fmt: skip
+    except BadFile as error:
+        if not listener.began:
+            raise
+        raise BadFile(f"{error}\nGo on with: {again}") from error
+    except KeyboardInterrupt as stop:
+        _note(str(stop) or "Interrupted.")
+        _note(f"Go on with: {again}" if listener.began else "Nothing was begun.")
+        raise typer.Exit(exit_code(stop)) from None
+    finally:
+        with suppress(BadFile):
+            book.close()
+
+
+def _check_single(problem: Problem, book: Record | None, lr: Any) -> None:
+    from thalweg.training import unfinished
+
+    earlier = unfinished(book, problem.name) if book else None
+    if isinstance(earlier.hyper["lr"] if earlier else lr, list | tuple):
+        raise BadValue("--save writes the weights of one training; give one learning rate.")
+
+
+def _show(study: Study, places: dict[str, Any]) -> None:
+    screen.print(report.study_summary(study))
+    for run in study.runs:
+        _say(f"Run {run.id}: checkpoints in {run.folder}{_best(run)}")
+    _say(f"Record: {record.open(places['--record']).path}")
+    if places["--save"]:
+        _say(f"Weights: {_save(study.runs[0].model, places['--save'])}")
+    if places["--out"]:
+        _say(f"Page: {report.page(study, places['--out'])}")
+
+
+def _save(model: nn.Module | None, path: Path) -> Path:
+    from thalweg.training import Ensemble, save_weights
+
+    assert model is not None
+    if not isinstance(model, Ensemble):
+        return save_weights(model, path)
+    model.save(path)
+    return path
+
+
+def _best(run: Trained) -> str:
+    from thalweg.training import Checkpoints
+
+    best = Checkpoints(run.folder).best
+    return f", the best in {best.name}" if best else ""
+
+
+def _say(text: str) -> None:
+    screen.print(text, highlight=False, soft_wrap=True, markup=False)
+
+
+def _note(text: str) -> None:
+    notices.print(text, highlight=False, soft_wrap=True, markup=False)
+
+
+@contextmanager
+def _plain_warnings() -> Iterator[None]:
+    """Print warnings as sentences, without the line of code they come from."""
+
+    def show(message: Warning | str, *_: Any, **__: Any) -> None:
+        _note(f"Warning: {message}")
+
+    with warnings.catch_warnings():
+        warnings.showwarning = show
+        yield

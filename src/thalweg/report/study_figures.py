@@ -1,0 +1,135 @@
+"""The pictures of trainings: losses, accuracy and learning rate against the epoch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from thalweg.report import study_words
+from thalweg.report.figures import COLOURS, Figure
+
+if TYPE_CHECKING:
+    from thalweg.training import Epoch, Study, Trained
+
+Points = list[tuple[float, float]]
+
+POINTS = 400
+"""How many points of a running curve are drawn."""
+
+_LOOKS = {
+    "running": {"width": 1, "dash": "solid"},
+    "fixed training subset": {"width": 2, "dash": "dash"},
+    "validation": {"width": 2, "dash": "solid"},
+}
+
+
+def loss(study: Study) -> Figure:
+    """Draw running loss, loss on the fixed training subset, and validation loss.
+
+    The axis is logarithmic where all losses are positive. What is ten times above where the
+    trainings began is out of the view.
+    """
+    traces = [trace for number in range(len(study.runs)) for trace in _losses(study, number)]
+    values = [value for trace in traces for value in trace["y"]]
+    return {"data": traces, "layout": _layout("loss", _fitted(values, _ceiling(study)))}
+
+
+def accuracy(study: Study) -> Figure | None:
+    """Draw validation accuracy, or return None where there is none."""
+    curves = [_points(run, lambda epoch: epoch.valid_accuracy) for run in study.runs]
+    if not any(curves):
+        return None
+    traces = [
+        _trace(study_words.label(run), points, COLOURS[number % len(COLOURS)])
+        for number, (run, points) in enumerate(zip(study.runs, curves, strict=True))
+    ]
+    return {"data": traces, "layout": _layout("validation accuracy", {"tickformat": ".0%"})}
+
+
+def rate(study: Study) -> Figure:
+    """Draw the learning rate as it went; logarithmic where several are far apart."""
+    traces = []
+    for number, run in enumerate(study.runs):
+        points = _thinned(_by_epoch(run, run.rates))
+        trace = _trace(study_words.label(run), points, COLOURS[number % len(COLOURS)])
+        traces.append(trace | {"mode": "lines" if len(points) > 1 else "markers"})
+    found = [value for trace in traces for value in trace["y"]]
+    far = len(traces) > 1 and min(found, default=0) > 0 and max(found) > 20 * min(found)
+    axis = {"type": "log", "dtick": 1, "tickformat": "~g"} if far else {}
+    return {"data": traces, "layout": _layout("learning rate", axis)}
+
+
+def _losses(study: Study, number: int) -> Iterator[Figure]:
+    """Yield the curves of a run: one colour for each run, or for each curve of a single one."""
+    run, alone = study.runs[number], len(study.runs) == 1
+    curves = {
+        "running": _thinned(_by_epoch(run, run.losses)),
+        "fixed training subset": _points(run, lambda epoch: epoch.train_loss),
+        "validation": _points(run, lambda epoch: epoch.valid_loss),
+    }
+    found = {kind: points for kind, points in curves.items() if points}
+    for place, (kind, points) in enumerate(found.items()):
+        colour = COLOURS[(place if alone else number) % len(COLOURS)]
+        trace = _trace(kind if alone else study_words.label(run), points, colour)
+        trace["line"] = trace["line"] | _LOOKS[kind]
+        trace["mode"] = "lines" if kind == "running" and len(points) > 1 else trace["mode"]
+        trace["opacity"] = 0.5 if kind == "running" else 1
+        trace["legendgroup"] = kind if alone else run.id
+        trace["showlegend"] = alone or place == len(found) - 1
+        trace["hovertemplate"] = (
+            f"{kind}, epoch %{{x:.3g}}: %{{y:.4g}}<extra>%{{fullData.name}}</extra>"
+        )
+        yield trace
+
+
+def _trace(name: str, points: Points, colour: str) -> Figure:
+    return {
+        "type": "scatter",
+        "name": name,
+        "mode": "lines" if len(points) > 40 else "lines+markers",
+        "x": [x for x, _ in points],
+        "y": [y for _, y in points],
+        "line": {"color": colour, "width": 2},
+        "hovertemplate": "epoch %{x:.3g}: %{y:.4g}<extra>%{fullData.name}</extra>",
+    }
+
+
+def _points(run: Trained, value: Callable[[Epoch], float | None]) -> Points:
+    pairs = [(epoch.number, value(epoch)) for epoch in run.epochs]
+    return [(x, y) for x, y in pairs if y is not None and math.isfinite(y)]
+
+
+def _by_epoch(run: Trained, curve: Sequence[tuple[int, float]]) -> Points:
+    """Return a curve over updates as one over epochs, what is not finite left out."""
+    first = run.epochs[0].updates if run.epochs else None
+    each = run.updates_per_epoch or first or curve[-1][0] if curve else 1
+    return [(update / each, value) for update, value in curve if math.isfinite(value)]
+
+
+def _thinned(points: Points) -> Points:
+    """Return at most so many points, each the mean of those it stands for."""
+    length = -(-len(points) // POINTS) or 1
+    parts = [points[begin : begin + length] for begin in range(0, len(points), length)]
+    return [(part[-1][0], math.fsum(y for _, y in part) / len(part)) for part in parts]
+
+
+def _ceiling(study: Study) -> float:
+    """Return the highest loss worth seeing: ten times that at which the trainings began."""
+    finite = [run.losses[0][1] for run in study.runs if run.losses]
+    return 10 * min((value for value in finite if math.isfinite(value)), default=math.inf)
+
+
+def _fitted(values: Sequence[float], ceiling: float) -> Figure:
+    if not values or min(values) <= 0:
+        return {}
+    low, high = min(values), min(max(values), max(ceiling, 2 * min(values)))
+    first, last = math.floor(math.log10(low)), math.floor(math.log10(high))
+    places = [digit * 10.0**power for power in range(first, last + 1) for digit in (1, 2, 5)]
+    ticks = {"tickmode": "array", "tickvals": places, "ticktext": [f"{at:g}" for at in places]}
+    return {"type": "log", "range": [math.log10(low) - 0.05, math.log10(high) + 0.05]} | ticks
+
+
+def _layout(title: str, y: Figure) -> Figure:
+    x = {"title": {"text": "epoch"}, "rangemode": "tozero"}
+    return {"xaxis": x, "yaxis": {"title": {"text": title}} | y}
