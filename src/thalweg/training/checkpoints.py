@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,6 @@ class Checkpoints:
             if value is not None and value < 1:
                 raise BadValue(f"{name}={value!r}; expected at least 1.")
         self.folder, self.every, self.keep, self.resume = Path(folder), every, keep, resume
-        self.damaged: list[Path] = []
 
     @property
     def last(self) -> Path | None:
@@ -72,15 +72,18 @@ class Checkpoints:
     def load(self) -> dict[str, Any] | None:
         """Return the last state that was written whole, None where there is none.
 
-        Files whose content is not what their name says are passed over and listed in ``damaged``.
-        Raises BadFile where there are files but none is whole.
+        Files whose content is not what their name says are passed over with a warning. Raises
+        BadFile where there are files but none is whole.
         """
         found = self._found(_NAME)
         for path in reversed(found):
             state = _read(path)
             if state is not None:
                 return state
-            self.damaged.append(path)
+            warnings.warn(
+                f"{path.name} is damaged and is passed over for the checkpoint before it.",
+                stacklevel=2,
+            )
         if found:
             raise BadFile(f"all {len(found)} checkpoints in {self.folder} are damaged.")
         return None

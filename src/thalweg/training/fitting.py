@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
+from thalweg.errors import BadValue
 from thalweg.problems import Split
 from thalweg.problems.checks import check_apart, check_data, check_model
 from thalweg.training.batches import Size, as_batches, check_count
@@ -69,6 +70,11 @@ def fit(
     batches.prepare(epochs)
     check_single(model, batches, epochs)
     _check(model, loss, train, valid)
+    if accumulate > 1 and hasattr(loss, "gradient"):
+        raise BadValue(
+            f"accumulate={accumulate}, but {type(loss).__name__} writes its own gradient, whole for "
+            "each batch. Use a larger batch instead."
+        )
     settings = {
         "optimizer": type(optimizer).__name__,
         "examples": len(data) if isinstance(data, Examples) else "those of a loader",

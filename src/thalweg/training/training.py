@@ -71,7 +71,10 @@ class Training:
         return min(self.history, key=lambda epoch: epoch.judged, default=None)
 
     def gradient(self, inputs: Any, targets: Any, share: float) -> Tensor:
-        """Add the gradient of a batch, times its *share* in the update; return its mean loss."""
+        """Add the gradient of a batch, times its *share* in the update; return its mean loss.
+
+        A loss that writes its own gradient is asked for it, and has no share but the whole.
+        """
         if self._write_gradient is not None:
             return self._write_gradient(self.model, inputs, targets).detach()
         loss = self.loss(self.model(inputs), targets)
