@@ -354,7 +354,7 @@ def test_a_checkpoint_of_another_model_and_a_damaged_one_are_refused(thalweg) ->
     newest.write_bytes(newest.read_bytes()[:-9])
     code, _, notices = thalweg("line.py", "--resume")
     assert code == 0
-    assert f"Damaged checkpoints were passed over: {newest.name}" in notices
+    assert f"Warning: {newest.name} is damaged and is passed over" in notices
 
 
 def figures(path: str) -> dict:

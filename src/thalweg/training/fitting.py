@@ -72,8 +72,8 @@ def fit(
     _check(model, loss, train, valid)
     if accumulate > 1 and hasattr(loss, "gradient"):
         raise BadValue(
-            f"accumulate={accumulate}, but {type(loss).__name__} writes its own gradient, whole for "
-            "each batch. Use a larger batch instead."
+            f"accumulate={accumulate}, but {type(loss).__name__} writes the gradient of each batch "
+            "itself. Use a larger batch instead."
         )
     settings = {
         "optimizer": type(optimizer).__name__,
