@@ -159,9 +159,6 @@ class Experiment:
             accumulate=settings.accumulate or 1, strategies=strategies, checkpoints=checkpoints,
             run=notes,
         )  # fmt: skip
-        if checkpoints.damaged:
-            names = ", ".join(path.name for path in checkpoints.damaged)
-            self.listener.remarks(f"Damaged checkpoints were passed over: {names}.")
         if result.diverged:
             return model
         return self._tested(model, _made_of(strategies), result.history[-1].updates, notes)
