@@ -315,6 +315,7 @@ NO_VALID = PROBLEM + "\nvalid = None\n"
         (["line.py", "--set", "beta1"], "expected name=number", PROBLEM),
         (["line.py", "--set", "beta1=2"], "beta1=2.0 is outside its legal range", PROBLEM),
         (["line.py", "--clip", "0"], "max_norm=0.0 is outside", PROBLEM),
+        (["rbm", "--accumulate", "2"], "writes its own gradient", PROBLEM),
         (["line.py", "--ema", "1"], "decay=1.0", PROBLEM),
         (["line.py", "--snapshots", "91"], "91 cycles in 90 steps", PROBLEM),
         (["line.py", "--snapshots", "3", "--schedule", "cosine"], "Leave one of them out", PROBLEM),

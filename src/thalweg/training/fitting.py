@@ -70,11 +70,7 @@ def fit(
     batches.prepare(epochs)
     check_single(model, batches, epochs)
     _check(model, loss, train, valid)
-    if accumulate > 1 and hasattr(loss, "gradient"):
-        raise BadValue(
-            f"accumulate={accumulate}, but {type(loss).__name__} writes the gradient of each batch "
-            "itself. Use a larger batch instead."
-        )
+    check_accumulation(loss, accumulate)
     settings = {
         "optimizer": type(optimizer).__name__,
         "examples": len(data) if isinstance(data, Examples) else "those of a loader",
@@ -88,6 +84,15 @@ def fit(
     if checkpoints is not None and not isinstance(checkpoints, Checkpoints):
         checkpoints = Checkpoints(checkpoints)
     return Loop(training, _watched(data, watch, seed), checkpoints, run).run(epochs)
+
+
+def check_accumulation(loss: Callable[..., Tensor], accumulate: int) -> None:
+    """Raise BadValue for a loss whose gradient cannot be that of a part of an update."""
+    if accumulate > 1 and hasattr(loss, "gradient"):
+        raise BadValue(
+            f"accumulate={accumulate}, but {type(loss).__name__} writes its own gradient, whole "
+            "for each batch. Use a larger batch instead."
+        )
 
 
 def _check(model: nn.Module, loss: Callable[..., Tensor], train: Any, valid: Any) -> None:

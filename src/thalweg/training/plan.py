@@ -20,6 +20,7 @@ from thalweg.schedules import Schedule
 from thalweg.schedules.spread import spread
 from thalweg.training.batches import as_batches
 from thalweg.training.data import Stream, as_data
+from thalweg.training.fitting import check_accumulation
 from thalweg.training.settings import Settings
 from thalweg.training.single import check_single
 
@@ -75,6 +76,7 @@ def planned(problem: Problem, settings: Settings, folder: str | os.PathLike[str]
     whole = settings.completed(problem)
     place = Path(os.path.abspath(folder))
     plan = Plan(problem, whole, place, _updates_per_epoch(problem, whole))
+    check_accumulation(problem.loss, whole.accumulate or 1)
     batches = as_batches(as_data(problem.train), whole.batch or 1, None, 0, whole.accumulate or 1)
     for each in whole.each():
         model, _ = plan.build(each)
