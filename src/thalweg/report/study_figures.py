@@ -125,7 +125,8 @@ def _fitted(values: Sequence[float], ceiling: float) -> Figure:
         return {}
     low, high = min(values), min(max(values), max(ceiling, 2 * min(values)))
     first, last = math.floor(math.log10(low)), math.floor(math.log10(high))
-    places = [digit * 10.0**power for power in range(first, last + 1) for digit in (1, 2, 5)]
+    digits = (1, 2, 5) if high > 8 * low else range(1, 10)
+    places = [digit * 10.0**power for power in range(first, last + 1) for digit in digits]
     ticks = {"tickmode": "array", "tickvals": places, "ticktext": [f"{at:g}" for at in places]}
     return {"type": "log", "range": [math.log10(low) - 0.05, math.log10(high) + 0.05]} | ticks
 
