@@ -11,7 +11,9 @@ from typing import Any, Literal
 import numpy as np
 from torch.utils.data import DataLoader, IterableDataset
 
-from thalweg.errors import BadType, BadValue
+from thalweg.arguments import check_count
+from thalweg.errors import BadValue
+from thalweg.problems.checks import check_batch
 from thalweg.schedules import Schedule
 from thalweg.training import randomness
 from thalweg.training.data import Batch, Data, Examples, Stream
@@ -198,17 +200,4 @@ def check_size(size: Size, count: int) -> None:
                 f"has {count:,} examples, so expected numbers from 1 to {count:,}."
             )
     elif size != "all":
-        check_count("batch", size)
-        if size > count:
-            raise BadValue(
-                f"batch={size:,} is more than the {count:,} examples there are. Use a smaller "
-                'batch, or batch="all" for one update with all of them.'
-            )
-
-
-def check_count(name: str, value: Any, low: int = 1) -> None:
-    """Raise unless *value* is a whole number of at least *low*."""
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise BadType(f"{name}={value!r}; expected a whole number.")
-    if value < low:
-        raise BadValue(f"{name}={value!r}; expected a whole number of at least {low}.")
+        check_batch(size, count)

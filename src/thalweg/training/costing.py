@@ -15,9 +15,10 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
+from thalweg.arguments import check_count
 from thalweg.errors import BadType, BadValue
 from thalweg.training import randomness
-from thalweg.training.batches import check_count, check_size
+from thalweg.training.batches import check_size
 from thalweg.training.data import Batch, Examples, as_data, moved
 from thalweg.training.evaluation import device_of
 from thalweg.training.fitting import fit
