@@ -12,7 +12,7 @@ from rich.console import RenderableType
 from thalweg.arguments import check_count
 from thalweg.errors import BadType
 from thalweg.report.dots import Dots
-from thalweg.report.figures import COLOURS, Figure
+from thalweg.report.figure import COLOURS, Figure
 from thalweg.report.file import check_path, write
 
 if TYPE_CHECKING:
