@@ -26,7 +26,7 @@ LAYERS = (
     {"algebra"},
 )
 HEIGHT = {room: -row for row, rooms in enumerate(LAYERS) for room in rooms}
-FOR_ALL = {"arguments", "errors", "files"}
+FOR_ALL = {"arguments", "errors", "files", "signals"}
 ROOMS = {*HEIGHT, *FOR_ALL, "testing"}
 WITHOUT_TORCH = ("algebra", "rules", "schedules", "record", *FOR_ALL)
 VAGUE = {"util", "utils", "utilities", "helper", "helpers", "manager", "managers", "misc", "common"}
