@@ -15,6 +15,7 @@ from thalweg.arguments import check_count
 from thalweg.errors import BadValue
 from thalweg.problems.checks import check_batch
 from thalweg.schedules import Schedule
+from thalweg.schedules.together import updates_per_epoch
 from thalweg.training import randomness
 from thalweg.training.data import Batch, Data, Examples, Stream
 from thalweg.training.order import InOrder, Order, Shuffled, generator_of
@@ -37,6 +38,11 @@ class Batches(ABC):
     @abstractmethod
     def data(self) -> Data:
         """The training set itself."""
+
+    @property
+    @abstractmethod
+    def updates_per_epoch(self) -> int | None:
+        """The updates of an epoch that sees every example once; None where that is unknown."""
 
     @abstractmethod
     def epoch(self, number: int, taken: int, update: int) -> Groups:
@@ -73,6 +79,13 @@ class CutBatches(Batches):
     def data(self) -> Examples:
         """The examples."""
         return self.examples
+
+    @property
+    def updates_per_epoch(self) -> int | None:
+        """How many, unless a schedule decides on the size."""
+        if not isinstance(self.size, int):
+            return None
+        return updates_per_epoch(len(self.examples), self.size * self.accumulate)
 
     def epoch(self, number: int, taken: int, update: int) -> Groups:
         """Yield the batches of one epoch, its last one smaller where the examples run out."""
@@ -131,6 +144,14 @@ class StreamBatches(Batches):
     def data(self) -> Stream:
         """The loader."""
         return self.stream
+
+    @property
+    def updates_per_epoch(self) -> int | None:
+        """How many, where the loader says how many batches it has."""
+        try:
+            return updates_per_epoch(len(self.stream.batches), self.accumulate)  # type: ignore[arg-type]
+        except TypeError:
+            return None
 
     def epoch(self, number: int, taken: int, update: int) -> Groups:
         """Yield the loader's batches, as many together as are accumulated."""
