@@ -125,7 +125,7 @@ def _fitted(values: Sequence[float], ceiling: float) -> Figure:
         return {}
     low, high = min(values), min(max(values), max(ceiling, 2 * min(values)))
     view = {"type": "log", "range": [math.log10(low) - 0.05, math.log10(high) + 0.05]}
-    return view | log_ticks((low, high))
+    return view | log_ticks((low, high), (1, 2, 5) if high > 8 * low else range(1, 10))
 
 
 def _layout(title: str, y: Figure) -> Figure:
