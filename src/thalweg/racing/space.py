@@ -80,7 +80,8 @@ class Axis:
         place = self._place(self.low) - more if side == "low" else self._place(self.high) + more
         end = _rounded(_SCALES[self.scale][1](place), self.scale)
         end = min(max(end, self.legal.low), self.legal.high)
-        return replace(self, **{side: end}) if end in self.legal else self
+        low, high = (end, self.high) if side == "low" else (self.low, end)
+        return replace(self, low=low, high=high) if end in self.legal else self
 
     def edge(self, value: float) -> str:
         """Return ``"low"`` or ``"high"`` where *value* lies at that end, else an empty string."""
@@ -198,7 +199,8 @@ def _learning_rate(rule: Rule, lr: Hyperparameter) -> Axis:
         )
     middle = (math.log10(low) + math.log10(high)) / 2
     ends = (_rounded(10 ** (middle + side * DECADES / 2), "log") for side in (-1, 1))
-    return Axis("lr", *(min(max(end, lr.low), lr.high) for end in ends), "log", lr.range)
+    low, high = (min(max(end, lr.low), lr.high) for end in ends)
+    return Axis("lr", low, high, "log", lr.range)
 
 
 def _named(rule: Rule, hyper: Hyperparameter) -> Axis:
@@ -207,7 +209,8 @@ def _named(rule: Rule, hyper: Hyperparameter) -> Axis:
             f"{rule.key} names no range in which {hyper.name} is worth searching. Leave it out, or "
             "write the range into the rule: Annotated[float, Range(search=(low, high))]."
         )
-    return Axis(hyper.name, *hyper.search, hyper.range.scale, hyper.range)
+    low, high = hyper.search
+    return Axis(hyper.name, low, high, hyper.range.scale, hyper.range)
 
 
 def _rounded(value: float, scale: str) -> float:
