@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from thalweg import files
+from thalweg.errors import BadFile
 
 
 def test_a_file_is_made_and_replaced(tmp_path: Path) -> None:
@@ -114,7 +115,12 @@ def test_a_reader_beside_two_writers_sees_one_whole_content(tmp_path: Path) -> N
     assert os.listdir(tmp_path) == ["file"]
 
 
-def test_it_needs_nothing_else_of_the_package() -> None:
+def test_it_needs_nothing_of_the_package_but_its_errors() -> None:
     code = "import sys, thalweg.files; print(*(m for m in sys.modules if m.startswith('thalweg')))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["thalweg", "thalweg.files"]
+    assert done.stdout.split() == ["thalweg", "thalweg.errors", "thalweg.files"]
+
+
+def test_what_cannot_be_written_is_told_with_its_place_and_reason(tmp_path: Path) -> None:
+    with pytest.raises(BadFile, match=r"missing/file' cannot be written: No such file"):
+        files.write(tmp_path / "missing" / "file", b"new")

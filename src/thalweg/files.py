@@ -5,6 +5,8 @@ import os
 import secrets
 from pathlib import Path
 
+from thalweg.errors import BadFile
+
 _CANNOT_FLUSH = (errno.EACCES, errno.EPERM, errno.EINVAL, errno.EBADF, errno.ENOTSUP)
 """What a system answers that cannot flush the list of a folder's files."""
 
@@ -26,6 +28,28 @@ def replace(path: str | os.PathLike[str], content: bytes) -> None:
     finally:
         draft.unlink(missing_ok=True)
     _flush_folder(place.parent)
+
+
+def write(path: str | os.PathLike[str], content: bytes) -> Path:
+    """Put *content* into the file at *path* as `replace` does, and return its absolute place.
+
+    Raises BadFile where that fails.
+    """
+    place = Path(os.path.abspath(path))
+    try:
+        replace(place, content)
+    except (OSError, ValueError) as error:
+        raise refused(path, error) from error
+    return place
+
+
+def refused(path: str | os.PathLike[str], error: Exception) -> BadFile:
+    """Return what to tell about a file that could not be written."""
+    reason = getattr(error, "strerror", None) or str(error)
+    return BadFile(
+        f"{os.fspath(path)!r} cannot be written: {reason}. Name a file in a folder that you can "
+        "write to, on a disk with room."
+    )
 
 
 def _flush_folder(folder: Path) -> None:

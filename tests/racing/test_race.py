@@ -195,9 +195,9 @@ def test_an_unknown_rule_is_refused_with_the_nearest_name(problem):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"trials": 0}, "trials should be at least 1, got 0"),
-        ({"epochs": -3}, "epochs should be at least 1, got -3"),
-        ({"seed": -1}, "seed should be between 0 and"),
+        ({"trials": 0}, "trials=0; expected a whole number of at least 1"),
+        ({"epochs": -3}, "epochs=-3; expected a whole number of at least 1"),
+        ({"seed": -1}, "seed=-1; expected a whole number from 0 to"),
         ({"rules": []}, "at least one rule"),
         ({"rules": [rule("Twin")(lambda g, *, lr=1.0: lr * g) for _ in "ab"]}, "two different"),
         ({"rules": [rule("Fixed")(lambda g: g)]}, "no hyperparameter lr"),

@@ -66,7 +66,7 @@ def test_only_a_constant_does_not_depend_on_the_length_of_the_run() -> None:
     [
         (UnknownName, "Did you mean 'cosine'", {"name": "cosin", "steps": 10}),
         (BadValue, "leaves none of the run's 10", {"name": "cosine", "steps": 10, "warmup": 10}),
-        (BadValue, "steps=0; expected at least 1", {"name": "cosine", "steps": 0}),
+        (BadValue, "steps=0; expected a whole number of", {"name": "cosine", "steps": 0}),
         (BadValue, "no number of cycles", {"name": "cosine", "steps": 10, "cycles": 2}),
         (BadValue, "11 cycles in 10 steps", {"name": "snapshot_cosine", "steps": 10, "cycles": 11}),
     ],

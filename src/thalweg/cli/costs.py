@@ -49,17 +49,12 @@ def _size(text: str) -> Size:
 
 
 def _measured(name: str, rule: Rule, sizes: list[Size], updates: int) -> tuple[Cost, ...]:
-    import torch
-
     from thalweg.optim import Optimizer
     from thalweg.training import costs as measure
+    from thalweg.training.threads import threads
 
     problem = problems.load(name)
     model = problem.make_model(0)
     optimizer = Optimizer(model.parameters(), rule)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(problem.threads or threads)
-    try:
+    with threads(problem.threads):
         return measure(model, optimizer, problem.loss, problem.train, sizes, updates=updates)
-    finally:
-        torch.set_num_threads(threads)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+from thalweg.signals import handled
 
 
 class Stopped(KeyboardInterrupt):
@@ -33,7 +32,7 @@ def stoppable() -> Iterator[None]:
     def stop(number: int, frame: object) -> None:
         raise Stopped(number)
 
-    with _handled(stop):
+    with handled(stop):
         yield
 
 
@@ -46,19 +45,5 @@ def leaving_at_once(console: Console) -> Iterator[None]:
         console.print("Interrupted before the first update: nothing was begun.")
         os._exit(128 + number)
 
-    with _handled(leave):
+    with handled(leave):
         yield
-
-
-@contextmanager
-def _handled(act: Callable[[int, object], None]) -> Iterator[None]:
-    """Act on both signals; other threads than the main one cannot listen, and do not."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.signal(number, act) for number in SIGNALS}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -234,7 +234,7 @@ def _check_single(problem: Problem, book: Record | None, lr: Any) -> None:
 
 
 def _show(study: Study, places: dict[str, Any]) -> None:
-    screen.print(report.study_summary(study))
+    screen.print(report.summary(study))
     for run in study.runs:
         _say(f"Run {run.id}: checkpoints in {run.folder}{_best(run)}")
     _say(f"Record: {record.open(places['--record']).path}")

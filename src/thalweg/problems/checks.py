@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from thalweg.arguments import check_count
 from thalweg.errors import BadType, BadValue
 from thalweg.problems.examples import count, examples_of, first_batch
 from thalweg.problems.problem import Data, Loss, Problem, Split
@@ -73,21 +74,27 @@ def check_apart(train: Data, validation: Data, name: str = "validation") -> None
     warnings.warn(message, stacklevel=2)
 
 
-def check_batch_size(batch_size: int | str, train: Data) -> None:
+def check_batch_size(batch_size: Any, train: Data) -> None:
     """Refuse a batch size that is neither ``"all"`` nor a number from 1 to the size of ``train``.
 
     A DataLoader brings its own batches, so nothing is compared with it.
     """
     from torch.utils.data import DataLoader
 
-    if batch_size == "all" or isinstance(train, DataLoader):
-        return
-    if isinstance(batch_size, bool) or not isinstance(batch_size, int):
-        raise BadType(f"batch size should be a whole number or 'all', got {batch_size!r}.")
-    size = count(train)
-    if batch_size < 1 or (size is not None and batch_size > size):
-        bounds = "at least 1" if size is None else f"from 1 to {size:,}, the examples of train"
-        raise BadValue(f"batch size should be {bounds}, or 'all'; got {batch_size:,}.")
+    if batch_size != "all" and not isinstance(train, DataLoader):
+        check_batch(batch_size, count(train))
+
+
+def check_batch(batch: Any, examples: int | None) -> None:
+    """Refuse what is no number from 1 to that of the *examples*; None where that is unknown."""
+    if isinstance(batch, str):
+        raise BadType(f'batch={batch!r}; expected a whole number, or "all".')
+    check_count("batch", batch)
+    if examples is not None and batch > examples:
+        raise BadValue(
+            f"batch={batch:,} is more than the {examples:,} examples there are. Use a smaller "
+            'batch, or batch="all" for one update with all of them.'
+        )
 
 
 def check_model(model: nn.Module, loss: Loss, data: Data, name: str = "train") -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from thalweg.arguments import check_count
 from thalweg.errors import BadFile, BadType, BadValue, ThalwegError
 from thalweg.problems.checks import check_batch_size, check_data, validate
 from thalweg.problems.examples import count, first_batch
@@ -138,7 +139,7 @@ def _problem(place: Path, names: dict[str, Any]) -> Problem:
     with _pointing_at(place, "model"):
         _check_model(names["model"])
     with _pointing_at(place, "epochs"):
-        _check_epochs(names["epochs"])
+        check_count("epochs", names["epochs"])
     data = {part: _data(place, name, names[name]) for part, name in _PARTS.items()}
     description = names["__doc__"] or f"The problem of {place.name}"
     problem = Problem(
@@ -180,13 +181,6 @@ def _check_model(model: Any) -> None:
             "model should be a function that returns a new untrained module, got a "
             f"{type(model).__name__}; write def model(): return ..."
         )
-
-
-def _check_epochs(epochs: Any) -> None:
-    if isinstance(epochs, bool) or not isinstance(epochs, int):
-        raise BadType(f"epochs should be a whole number, got {epochs!r}.")
-    if epochs < 1:
-        raise BadValue(f"epochs should be at least 1, got {epochs}.")
 
 
 def _maker(place: Path, model: Callable[[], nn.Module]) -> Callable[[int], nn.Module]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from thalweg import files
 from thalweg.errors import BadFile
 from thalweg.problems.archive import local, looked
 from thalweg.problems.problem import Split
@@ -88,19 +88,15 @@ def _kept() -> Path:
 def _download(path: Path) -> None:
     from urllib.request import urlopen
 
-    draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with urlopen(_ADDRESS, timeout=30) as answer:
-            draft.write_bytes(answer.read())
-        draft.replace(path)
+            files.replace(path, answer.read())
     except OSError as error:
         raise BadFile(
             f"tiny Shakespeare was not found: {looked(_FILE)}, and it could not be downloaded "
             f"({error}). Set THALWEG_DATA to a folder that holds {_FILE}, or connect to a network."
         ) from error
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def _damaged(path: Path, reason: str) -> BadFile:

@@ -1,9 +1,10 @@
 """A new problem file starts as a small one that runs."""
 
 import os
-from importlib.resources import files
+from importlib import resources
 from pathlib import Path
 
+from thalweg import files
 from thalweg.errors import BadFile, BadValue
 
 
@@ -18,14 +19,15 @@ def write_template(path: str | os.PathLike[str]) -> Path:
         raise BadValue(
             f"{place.name!r} should be a name that Python can import, such as my_problem.py."
         )
-    text = files("thalweg.problems").joinpath("template.py.txt").read_text(encoding="utf-8")
+    text = (
+        resources.files("thalweg.problems").joinpath("template.py.txt").read_text(encoding="utf-8")
+    )
     try:
         _write(place, text.replace("{name}", place.name))
     except FileExistsError as error:
         raise BadFile(f"{place} exists already; name a file that does not.") from error
     except OSError as error:
-        remedy = "Name a file in a folder you can write to"
-        raise BadFile(f"{place} cannot be written: {error.strerror}. {remedy}.") from error
+        raise files.refused(place, error) from error
     return place
 
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from thalweg import problems
+from thalweg.arguments import check_count
 from thalweg.errors import BadType, BadValue
 from thalweg.problems import Problem, Split
 from thalweg.rules import Rule, catalogue, find
@@ -56,10 +57,10 @@ def prepare(
 
     Raises UnknownName, BadValue, BadType or BadFile before anything is trained.
     """
-    _check_count("trials", trials, 1)
-    _check_count("seed", seed, 0, _LARGEST_SEED)
+    check_count("trials", trials)
+    check_count("seed", seed, 0, _LARGEST_SEED)
     if epochs is not None:
-        _check_count("epochs", epochs, 1)
+        check_count("epochs", epochs)
     chosen = _choose(catalogue if rules is None else rules)
     loaded = problems.load(problem) if isinstance(problem, str) else problem
     for part in ("train", "validation"):
@@ -116,11 +117,3 @@ def _check_rules(rules: tuple[Rule, ...]) -> None:
             raise BadValue(f"two different rules are called {rule.key!r}; give each its own key.")
         if "lr" not in rule.hyperparameters:
             raise BadValue(f"the rule {rule.key!r} has no hyperparameter lr, which a race varies.")
-
-
-def _check_count(name: str, value: int, low: int, high: float = math.inf) -> None:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise BadType(f"{name} should be a whole number, got {value!r}.")
-    if not low <= value <= high:
-        bounds = f"at least {low}" if math.isinf(high) else f"between {low} and {high}"
-        raise BadValue(f"{name} should be {bounds}, got {value}.")

@@ -85,23 +85,9 @@ def _numbers(
 
 
 def _put(path: Path, content: bytes) -> Path:
-    place = Path(os.path.abspath(path))
-    try:
-        if place.exists() and not place.is_file():
-            raise BadFile(f"{str(path)!r} is not an ordinary file; name another one.")
-        files.replace(place, content)
-    except (OSError, ValueError) as error:
-        if isinstance(error, BadFile):
-            raise
-        raise _unwritable(path, error) from error
-    return place
-
-
-def _unwritable(path: Path, error: Exception) -> BadFile:
-    reason = getattr(error, "strerror", None) or str(error)
-    return BadFile(
-        f"{str(path)!r} cannot be written: {reason}. Name a place in a folder you can write to."
-    )
+    if path.exists() and not path.is_file():
+        raise BadFile(f"{str(path)!r} is not an ordinary file; name another one.")
+    return files.write(path, content)
 
 
 # TensorBoard.
@@ -130,7 +116,7 @@ def _event_file(folder: Path, run: RunSummary) -> Path:
     try:
         place.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:
-        raise _unwritable(place, error) from error
+        raise files.refused(place, error) from error
     return place / f"events.out.tfevents.{int(run.started)}.thalweg"
 
 

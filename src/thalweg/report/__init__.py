@@ -3,17 +3,16 @@
 from thalweg.report.catalogue import card, family_tree, listing, sheet
 from thalweg.report.costing import costs
 from thalweg.report.file import check_path
-from thalweg.report.page import page
 from thalweg.report.plot import plot
-from thalweg.report.progress import follow
+from thalweg.report.race.progress import follow
+from thalweg.report.race.table import table
+from thalweg.report.results import page, summary
 from thalweg.report.runs import exported, run_comparison, run_listing
 from thalweg.report.schedules import endpoints, schedule_listing, schedule_sheet
-from thalweg.report.study_progress import follow_training
-from thalweg.report.study_table import study_summary
-from thalweg.report.table import summary, table
+from thalweg.report.study.progress import follow_training
 
 __all__ = [
     "card", "check_path", "costs", "endpoints", "exported", "family_tree", "follow",
     "follow_training", "listing", "page", "plot", "run_comparison", "run_listing",
-    "schedule_listing", "schedule_sheet", "sheet", "study_summary", "summary", "table",
+    "schedule_listing", "schedule_sheet", "sheet", "summary", "table",
 ]  # fmt: skip

@@ -18,13 +18,14 @@ if TYPE_CHECKING:
 
 _COMMANDS = {
     "thalweg race": "every rule on handwritten digits: a table and a page, in under a minute",
+    "thalweg train digits": "one training, recorded, that can be killed and resumed",
     "thalweg rules adam": "a rule's source, its formula and the kernel made from it",
     "thalweg --help": "all commands and options",
 }
 
 
 def card(version: str, rules: Iterable[Rule]) -> RenderableType:
-    """Return what thalweg is, the names of the rules, and three commands to try."""
+    """Return what thalweg is, the names of the rules, and a few commands to try."""
     names = Text(", ".join(rule.key for rule in rules), style="cyan")
     return Group(
         Text.assemble(("thalweg", "bold"), f" {version}: gradient-descent optimizers for PyTorch"),

@@ -22,7 +22,7 @@ def check_path(path: str | os.PathLike[str]) -> Path:
     except (OSError, RuntimeError, ValueError) as error:
         if isinstance(error, BadFile):
             raise
-        raise _refused(path, error) from error
+        raise files.refused(path, error) from error
 
 
 def write(path: str | os.PathLike[str], text: str) -> Path:
@@ -30,12 +30,7 @@ def write(path: str | os.PathLike[str], text: str) -> Path:
 
     Raises BadFile where that fails, with the old file as it was.
     """
-    place = check_path(path)
-    try:
-        files.replace(place, text.encode())
-    except OSError as error:
-        raise _refused(path, error) from error
-    return place
+    return files.write(check_path(path), text.encode())
 
 
 def _check_kind(place: Path, given: str | os.PathLike[str]) -> None:
@@ -57,9 +52,3 @@ def _mode(place: Path) -> int:
         return place.stat().st_mode
     except FileNotFoundError:
         return 0
-
-
-def _refused(path: str | os.PathLike[str], error: Exception) -> BadFile:
-    reason = getattr(error, "strerror", None) or str(error)
-    remedy = "Name a file in a folder you can write to"
-    return BadFile(f"{os.fspath(path)!r} cannot be written: {reason}. {remedy}.")

@@ -7,9 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from importlib.resources import files
 from string import Template
-from typing import Any
 
-Figure = dict[str, Any]
+from thalweg.report.figure import Figure
 
 
 def framed(name: str, texts: Mapping[str, str], figures: Mapping[str, Figure]) -> str:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, overload
 
 from rich.console import RenderableType
 
-from thalweg.errors import BadType, BadValue
+from thalweg.arguments import check_count
+from thalweg.errors import BadType
 from thalweg.report.dots import Dots
-from thalweg.report.figures import COLOURS, Figure
+from thalweg.report.figure import COLOURS, Figure
 from thalweg.report.file import check_path, write
 
 if TYPE_CHECKING:
@@ -81,8 +82,7 @@ def _named(schedule: Any) -> Mapping[str, Schedule]:
 def _length(named: Mapping[str, Schedule], steps: int | None) -> int:
     if steps is None:
         return max((each.horizon for each in named.values() if each.horizon), default=ENDLESS)
-    if not isinstance(steps, int) or isinstance(steps, bool) or steps < 1:
-        raise BadValue(f"steps={steps!r}; expected how many updates to draw, at least 1.")
+    check_count("steps", steps)
     return steps
 
 

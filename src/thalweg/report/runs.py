@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from thalweg.record import numbers
-from thalweg.report import words
+from thalweg.report import numerals
 from thalweg.report.sparkline import Curve, scale, sparkline
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def _listed(run: RunSummary, length: int) -> dict[str, str | Text]:
 
 
 def _reading(hidden: int) -> str:
-    more = f" {words.count(hidden, 'older run')} not shown (--limit)." if hidden else ""
+    more = f" {numerals.count(hidden, 'older run')} not shown (--limit)." if hidden else ""
     return f"thalweg runs ID shows one run, several IDs compare them.{more}"
 
 
@@ -195,7 +195,7 @@ def exported(done: Exported) -> str:
     """Say what an export wrote, to where, and what it left out."""
     left_out = ", ".join(f"{count} × {name}" for name, count in done.left_out.items())
     rest = f" Left out, because they hold no number: {left_out}." if left_out else ""
-    written = f"{words.count(done.numbers, 'number')} of {words.count(done.runs, 'run')}"
+    written = f"{numerals.count(done.numbers, 'number')} of {numerals.count(done.runs, 'run')}"
     return f"{written} written to {done.place}.{rest}"
 
 

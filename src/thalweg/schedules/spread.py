@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 
-from thalweg.errors import BadType, BadValue, UnknownName, nearest
+from thalweg.arguments import check_count
+from thalweg.errors import BadValue, UnknownName, nearest
 from thalweg.schedules import kinds
 from thalweg.schedules.schedule import Schedule
 
@@ -93,11 +94,8 @@ def spread(
     more than these numbers and for a run that is too short.
     """
     make = maker(name)
-    for label, count, low in (("steps", steps, 1), ("warmup", warmup, 0)):
-        if isinstance(count, bool) or not isinstance(count, int):
-            raise BadType(f"{label}={count!r}; expected a whole number.")
-        if count < low:
-            raise BadValue(f"{label}={count!r}; expected at least {low}.")
+    check_count("steps", steps)
+    check_count("warmup", warmup, 0)
     if warmup >= steps:
         raise BadValue(
             f"a warm-up of {warmup:,} updates leaves none of the run's {steps:,} for {name}. "

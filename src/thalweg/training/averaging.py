@@ -12,11 +12,11 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from thalweg.arguments import check_count, check_number
 from thalweg.errors import BadValue
 from thalweg.training.batch_norm import mark, reestimate
-from thalweg.training.batches import check_count
 from thalweg.training.history import Epoch
-from thalweg.training.strategy import Strategy, check_number
+from thalweg.training.strategy import Strategy
 from thalweg.training.training import Training
 from thalweg.training.weights import Weights, copy_of
 

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from thalweg.arguments import check_count
 from thalweg.errors import BadValue
 from thalweg.training import randomness
-from thalweg.training.batches import check_count
 from thalweg.training.data import Data, Stream, as_data, moved
 from thalweg.training.evaluation import batches_of, device_of, in_evaluation
 

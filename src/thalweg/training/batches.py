@@ -11,8 +11,11 @@ from typing import Any, Literal
 import numpy as np
 from torch.utils.data import DataLoader, IterableDataset
 
-from thalweg.errors import BadType, BadValue
+from thalweg.arguments import check_count
+from thalweg.errors import BadValue
+from thalweg.problems.checks import check_batch
 from thalweg.schedules import Schedule
+from thalweg.schedules.together import updates_per_epoch
 from thalweg.training import randomness
 from thalweg.training.data import Batch, Data, Examples, Stream
 from thalweg.training.order import InOrder, Order, Shuffled, generator_of
@@ -35,6 +38,11 @@ class Batches(ABC):
     @abstractmethod
     def data(self) -> Data:
         """The training set itself."""
+
+    @property
+    @abstractmethod
+    def updates_per_epoch(self) -> int | None:
+        """The updates of an epoch that sees every example once; None where that is unknown."""
 
     @abstractmethod
     def epoch(self, number: int, taken: int, update: int) -> Groups:
@@ -71,6 +79,13 @@ class CutBatches(Batches):
     def data(self) -> Examples:
         """The examples."""
         return self.examples
+
+    @property
+    def updates_per_epoch(self) -> int | None:
+        """How many, unless a schedule decides on the size."""
+        if not isinstance(self.size, int):
+            return None
+        return updates_per_epoch(len(self.examples), self.size * self.accumulate)
 
     def epoch(self, number: int, taken: int, update: int) -> Groups:
         """Yield the batches of one epoch, its last one smaller where the examples run out."""
@@ -129,6 +144,14 @@ class StreamBatches(Batches):
     def data(self) -> Stream:
         """The loader."""
         return self.stream
+
+    @property
+    def updates_per_epoch(self) -> int | None:
+        """How many, where the loader says how many batches it has."""
+        try:
+            return updates_per_epoch(len(self.stream.batches), self.accumulate)  # type: ignore[arg-type]
+        except TypeError:
+            return None
 
     def epoch(self, number: int, taken: int, update: int) -> Groups:
         """Yield the loader's batches, as many together as are accumulated."""
@@ -198,17 +221,4 @@ def check_size(size: Size, count: int) -> None:
                 f"has {count:,} examples, so expected numbers from 1 to {count:,}."
             )
     elif size != "all":
-        check_count("batch", size)
-        if size > count:
-            raise BadValue(
-                f"batch={size:,} is more than the {count:,} examples there are. Use a smaller "
-                'batch, or batch="all" for one update with all of them.'
-            )
-
-
-def check_count(name: str, value: Any, low: int = 1) -> None:
-    """Raise unless *value* is a whole number of at least *low*."""
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise BadType(f"{name}={value!r}; expected a whole number.")
-    if value < low:
-        raise BadValue(f"{name}={value!r}; expected a whole number of at least {low}.")
+        check_batch(size, count)

@@ -13,7 +13,8 @@ import safetensors
 import safetensors.torch
 
 from thalweg import files
-from thalweg.errors import BadFile, BadValue
+from thalweg.arguments import check_count
+from thalweg.errors import BadFile
 from thalweg.training.tree import pack, unpack
 
 _NAME = re.compile(r"update-(\d+)-([0-9a-f]{16})\.safetensors")
@@ -36,11 +37,9 @@ class Checkpoints:
         self, folder: str | os.PathLike[str], *, every: int | None = None, keep: int = 3,
         resume: bool = False,
     ) -> None:  # fmt: skip
-        for name, value in (("every", every), ("keep", keep)):
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
-                raise BadValue(f"{name}={value!r}; expected a whole number.")
-            if value is not None and value < 1:
-                raise BadValue(f"{name}={value!r}; expected at least 1.")
+        check_count("keep", keep)
+        if every is not None:
+            check_count("every", every)
         self.folder, self.every, self.keep, self.resume = Path(folder), every, keep, resume
 
     @property

@@ -15,9 +15,11 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
+from thalweg.arguments import check_count
 from thalweg.errors import BadType, BadValue
+from thalweg.schedules.together import updates_per_epoch
 from thalweg.training import randomness
-from thalweg.training.batches import check_count, check_size
+from thalweg.training.batches import check_size
 from thalweg.training.data import Batch, Examples, as_data, moved
 from thalweg.training.evaluation import device_of
 from thalweg.training.fitting import fit
@@ -99,7 +101,7 @@ class _Bench:
         """Time updates with batches of one size, then look at the memory of one."""
         count = len(self.data)
         batch = count if size == "all" else size
-        in_epoch = -(-count // batch)
+        in_epoch = updates_per_epoch(count, batch)
         with self._begun_anew():
             seconds, epoch_seconds = self._times(size, in_epoch)
         with self._begun_anew():

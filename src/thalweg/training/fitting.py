@@ -10,10 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
+from thalweg.arguments import check_count
 from thalweg.errors import BadValue
 from thalweg.problems import Split
 from thalweg.problems.checks import check_apart, check_data, check_model
-from thalweg.training.batches import Size, as_batches, check_count
+from thalweg.training.batches import Size, as_batches
 from thalweg.training.checkpoints import Checkpoints
 from thalweg.training.data import Data, Examples, Rows, Stream, as_data
 from thalweg.training.history import Result

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import signal
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+from thalweg.signals import handled
 
 
 class Interrupted(KeyboardInterrupt):
@@ -30,23 +29,14 @@ class Request:
 def requests() -> Iterator[Request]:
     """Yield what tells whether SIGINT or SIGTERM came; the second SIGINT interrupts at once.
 
-    Only the main thread can listen: in others, nothing is changed and nothing is heard.
+    Only the main thread can listen: in others nothing is heard.
     """
     request = Request()
-    if threading.current_thread() is not threading.main_thread():
-        yield request
-        return
-    before = {number: signal.getsignal(number) for number in _SIGNALS}
 
     def note(number: int, frame: object) -> None:
         if request.signal is not None and number == signal.SIGINT:
             raise KeyboardInterrupt
         request.signal = number
 
-    try:
-        for number in _SIGNALS:
-            signal.signal(number, note)
+    with handled(note):
         yield request
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -19,7 +19,7 @@ from thalweg.rules import Rule
 from thalweg.schedules import Schedule
 from thalweg.schedules.spread import spread
 from thalweg.training.batches import as_batches
-from thalweg.training.data import Stream, as_data
+from thalweg.training.data import as_data
 from thalweg.training.fitting import check_accumulation
 from thalweg.training.settings import Settings
 from thalweg.training.single import check_single
@@ -75,9 +75,9 @@ def planned(problem: Problem, settings: Settings, folder: str | os.PathLike[str]
     """Complete the settings, check all of them by building every optimizer, make the folder."""
     whole = settings.completed(problem)
     place = Path(os.path.abspath(folder))
-    plan = Plan(problem, whole, place, _updates_per_epoch(problem, whole))
     check_accumulation(problem.loss, whole.accumulate or 1)
     batches = as_batches(as_data(problem.train), whole.batch or 1, None, 0, whole.accumulate or 1)
+    plan = Plan(problem, whole, place, batches.updates_per_epoch)
     for each in whole.each():
         model, _ = plan.build(each)
         check_single(model, batches, each.epochs or 1)
@@ -87,19 +87,6 @@ def planned(problem: Problem, settings: Settings, folder: str | os.PathLike[str]
     except OSError as error:
         raise BadFile(f"{place} cannot hold checkpoints: {error.strerror}.") from error
     return plan
-
-
-def _updates_per_epoch(problem: Problem, settings: Settings) -> int | None:
-    data, together = as_data(problem.train), settings.accumulate or 1
-    as_batches(data, settings.batch or 1, None, 0, together)
-    try:
-        number = len(data.batches) if isinstance(data, Stream) else len(data)  # type: ignore[arg-type]
-    except TypeError:
-        return None
-    if not isinstance(data, Stream) and settings.batch == "all":
-        return 1
-    size = 1 if isinstance(data, Stream) else int(settings.batch or 1)
-    return -(-number // (size * together))
 
 
 def _rule(settings: Settings) -> Rule:

@@ -12,11 +12,11 @@ from typing import Any, Literal
 import torch
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
+from thalweg.arguments import check_count, check_number
 from thalweg.errors import BadValue
 from thalweg.optim.driver import Driver
-from thalweg.training.batches import check_count
 from thalweg.training.history import Epoch
-from thalweg.training.strategy import Strategy, check_number
+from thalweg.training.strategy import Strategy
 from thalweg.training.training import Training
 
 

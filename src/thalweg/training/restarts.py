@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from statistics import median
 from typing import NamedTuple
 
+from thalweg.arguments import check_count
 from thalweg.errors import BadType, BadValue
-from thalweg.training.batches import check_count
 from thalweg.training.history import Result
 
 

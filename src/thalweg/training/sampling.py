@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import WeightedRandomSampler
 
+from thalweg.arguments import check_count
 from thalweg.errors import BadType, BadValue
 from thalweg.training.data import Examples
 from thalweg.training.order import Order, generator_of
@@ -89,8 +90,7 @@ def _check_weights(weights: Tensor) -> None:
 
 
 def _check_drawn(count: Any, weights: Tensor, replacement: bool) -> None:
-    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-        raise BadValue(f"count={count!r}; expected a whole number of at least 1.")
+    check_count("count", count)
     possible = int(weights.count_nonzero())
     if not replacement and count > possible:
         raise BadValue(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from thalweg import rules
-from thalweg.errors import BadType, BadValue
+from thalweg.arguments import check_count, check_number
+from thalweg.errors import BadValue
 from thalweg.problems import Problem
 from thalweg.problems.examples import first_batch
 from thalweg.schedules.spread import depends_on_length
@@ -21,7 +21,7 @@ from thalweg.training.strategy import Strategy
 if TYPE_CHECKING:
     from thalweg.record import RunSummary
 
-WIDEST_SEED = 2**32 - 1
+LARGEST_SEED = 2**32 - 1
 
 SNAPSHOTS = "snapshot_cosine"
 """The schedule at the ends of whose cycles snapshots are taken."""
@@ -114,12 +114,11 @@ class Settings:
         return whole
 
     def _check(self) -> None:
-        for name, low in (("epochs", 1), ("warmup", 0), ("seed", 0), ("accumulate", 1)):
-            _check_whole(name, getattr(self, name), low)
-        if self.seed is not None and self.seed > WIDEST_SEED:
-            raise BadValue(f"seed={self.seed}; expected a number up to {WIDEST_SEED:,}.")
+        for name, low in (("epochs", 1), ("warmup", 0), ("accumulate", 1)):
+            check_count(name, getattr(self, name), low)
+        check_count("seed", self.seed, 0, LARGEST_SEED)
         for lr in self.lrs:
-            _check_finite("lr", lr)
+            check_number("lr", lr)
         if not self.lrs or len(set(self.lrs)) < len(self.lrs):
             raise BadValue(f"the learning rates are {self.lrs}; expected each of them once.")
         if "lr" in (self.hyper or {}):
@@ -186,17 +185,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [float(each) for each in value]
     return value
-
-
-def _check_whole(name: str, value: Any, low: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise BadType(f"{name}={value!r}; expected a whole number.")
-    if value < low:
-        raise BadValue(f"{name}={value!r}; expected at least {low}.")
-
-
-def _check_finite(name: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise BadType(f"{name}={value!r}; expected a number.")
-    if not math.isfinite(value):
-        raise BadValue(f"{name}={value!r}; expected a finite number.")

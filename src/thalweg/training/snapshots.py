@@ -21,11 +21,11 @@ import torch
 from torch import Tensor, nn
 
 from thalweg import files
+from thalweg.arguments import check_count
 from thalweg.errors import BadFile, BadType, BadValue
 from thalweg.optim.driver import Driver
 from thalweg.schedules import Schedule
 from thalweg.training.batch_norm import is_marked, mark, reestimate
-from thalweg.training.batches import check_count
 from thalweg.training.strategy import Strategy
 from thalweg.training.training import Training
 from thalweg.training.tree import pack, unpack
@@ -172,17 +172,14 @@ class Ensemble(nn.Module):
         """Return the mean probabilities."""
         return self(inputs).exp()
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the weights of all members into one safetensors file, whole or not at all.
 
-        Raises BadFile where that fails.
+        Return its place. Raises BadFile where that fails.
         """
         members = [member.state_dict() for member in self.members]
         text, tensors = pack({"members": members, "marked": [is_marked(m) for m in self.members]})
-        try:
-            files.replace(path, safetensors.torch.save(tensors, {_KEY: text}))
-        except OSError as error:
-            raise BadFile(f"{path} cannot be written: {error.strerror}.") from error
+        return files.write(path, safetensors.torch.save(tensors, {_KEY: text}))
 
 
 _KEY = "ensemble"

@@ -8,10 +8,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from thalweg.arguments import check_count, check_number
 from thalweg.errors import BadValue
-from thalweg.training.batches import check_count
 from thalweg.training.history import Epoch
-from thalweg.training.strategy import Strategy, check_number
+from thalweg.training.strategy import Strategy
 from thalweg.training.training import Training
 from thalweg.training.weights import Weights, copy_of
 

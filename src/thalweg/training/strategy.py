@@ -5,11 +5,8 @@ Early stopping, averages, snapshots and feedback on the learning rate are strate
 
 from __future__ import annotations
 
-import math
 from abc import ABC
 from typing import TYPE_CHECKING, Any
-
-from thalweg.errors import BadType, BadValue
 
 if TYPE_CHECKING:
     from thalweg.training.history import Epoch
@@ -47,12 +44,3 @@ class Strategy(ABC):
     def acts_on_updates(cls) -> bool:
         """Whether it has anything to do after an update."""
         return cls.after_update is not Strategy.after_update
-
-
-def check_number(name: str, value: Any, low: float, below: float = math.inf) -> None:
-    """Raise unless *value* is a finite number with low <= value < below."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise BadType(f"{name}={value!r}; expected a number.")
-    if not (low <= value < below):
-        range_ = f"of at least {low:g}" if below == math.inf else f"from {low:g} to below {below:g}"
-        raise BadValue(f"{name}={value!r}; expected a finite number {range_}.")

@@ -45,10 +45,5 @@ def save_weights(model: nn.Module, path: str | os.PathLike[str]) -> Path:
 
     ``model.load_state_dict(safetensors.torch.load_file(path))`` reads it. Raises BadFile.
     """
-    place = Path(os.path.abspath(path))
     tensors = pack(dict(model.state_dict()))[1]
-    try:
-        files.replace(place, safetensors.torch.save(tensors))
-    except OSError as error:
-        raise BadFile(f"{place} cannot be written: {error.strerror}.") from error
-    return place
+    return files.write(path, safetensors.torch.save(tensors))

@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from thalweg.report import study_words
+from thalweg.report.study import words
 
 if TYPE_CHECKING:
     from thalweg.training import Study
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 def study_summary(study: Study) -> RenderableType:
     """Return the claim, a line for each run, and what the lines do not say."""
-    notes = [*study_words.warnings(study), study_words.reading(study)]
+    notes = [*words.warnings(study), words.reading(study)]
     return Group(
-        Text(f"{study_words.title(study)}: {study_words.claim(study)}", style="bold"),
+        Text(f"{words.title(study)}: {words.claim(study)}", style="bold"),
         _table(study),
         *(Text(note) for note in notes if note),
     )
@@ -27,10 +27,10 @@ def study_summary(study: Study) -> RenderableType:
 def _table(study: Study) -> Table:
     drawn = Table(box=None, padding=(0, 1, 0, 0), header_style="dim")
     drawn.add_column("run", no_wrap=True)
-    for name in study_words.COLUMNS:
+    for name in words.COLUMNS:
         drawn.add_column(name, justify="right")
     for run in study.runs:
-        drawn.add_row(*study_words.cells(run))
-        for cells in study_words.made_cells(run):
+        drawn.add_row(*words.cells(run))
+        for cells in words.made_cells(run):
             drawn.add_row(*cells)
     return drawn

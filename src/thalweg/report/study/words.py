@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from thalweg.report import words
+from thalweg.report import numerals
 from thalweg.schedules.spread import spreads
 
 if TYPE_CHECKING:
@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
 COLUMNS = ("best epoch", "its loss", "last loss", "accuracy", "test loss", "accuracy", "time")
 """What is told of a run beside its name."""
-
-NONE = "–"
 
 
 def title(study: Study) -> str:
@@ -30,26 +28,26 @@ def claim(study: Study) -> str:
 
 
 def _settings(settings: Settings, runs: int) -> Iterator[str]:
-    yield words.count(settings.epochs or 0, "epoch") + (" each" if runs > 1 else "")
+    yield numerals.count(settings.epochs or 0, "epoch") + (" each" if runs > 1 else "")
     if settings.batch is not None:
         yield f"batches of {settings.batch}"
     if settings.accumulate != 1:
         yield f"{settings.accumulate} of them for an update"
     if runs == 1:
-        yield f"learning rate {words.rate(settings.lrs[0])}"
+        yield f"learning rate {numerals.rate(settings.lrs[0])}"
     schedule = settings.schedule or "constant"
     if settings.snapshots is not None:
-        yield f"{words.count(settings.snapshots, 'cosine')} with a snapshot at the end of each"
+        yield f"{numerals.count(settings.snapshots, 'cosine')} with a snapshot at the end of each"
     elif schedule != "constant":
         yield f"{schedule} ({spreads[schedule][0]})"
     if settings.warmup:
-        yield f"after {words.count(settings.warmup, 'update')} of warm-up"
+        yield f"after {numerals.count(settings.warmup, 'update')} of warm-up"
     if settings.clip is not None:
         yield f"gradient clipped to norm {settings.clip:g}"
     if settings.noise is not None:
         yield f"gradient noise of variance {settings.noise:g}, annealed"
     if settings.stop_after is not None:
-        yield f"stopped after {words.count(settings.stop_after, 'epoch')} without progress"
+        yield f"stopped after {numerals.count(settings.stop_after, 'epoch')} without progress"
     if settings.ema is not None:
         yield f"averaged with decay {settings.ema:g}"
     yield from (f"{name} {value:g}" for name, value in (settings.hyper or {}).items())
@@ -69,13 +67,13 @@ def versions(study: Study) -> str:
     """Name the software, the threads and the seed on one line."""
     run = study.runs[0]
     known = [f"{name} {run.provenance[name]}" for name in ("thalweg", "torch", "numpy", "python")]
-    threads = words.count(run.provenance["threads"], "thread")
+    threads = numerals.count(run.provenance["threads"], "thread")
     return ", ".join([*known, threads, f"seed {run.settings.seed}"])
 
 
 def label(run: Trained) -> str:
     """Name a run among those of its study."""
-    return f"lr {words.rate(run.settings.lrs[0])}"
+    return f"lr {numerals.rate(run.settings.lrs[0])}"
 
 
 def warnings(study: Study) -> list[str]:
@@ -89,7 +87,7 @@ def warnings(study: Study) -> list[str]:
 
 def _when(run: Trained) -> str:
     whole = len(run.epochs)
-    return "in the first epoch" if not whole else f"after {words.count(whole, 'epoch')}"
+    return "in the first epoch" if not whole else f"after {numerals.count(whole, 'epoch')}"
 
 
 def reading(study: Study) -> str:
@@ -109,12 +107,12 @@ def cells(run: Trained) -> list[str]:
     best, last = run.best, run.epochs[-1] if run.epochs else None
     return [
         label(run),
-        str(best.number) if best else NONE,
-        loss(best and best.judged),
-        "diverged" if run.diverged else loss(last and last.judged),
-        share(last and last.valid_accuracy),
+        str(best.number) if best else numerals.NONE,
+        numerals.loss(best and best.judged),
+        "diverged" if run.diverged else numerals.loss(last and last.judged),
+        numerals.share(last and last.valid_accuracy),
         *_evaluated(run.test),
-        words.seconds(sum(epoch.seconds for epoch in run.epochs)),
+        numerals.seconds(sum(epoch.seconds for epoch in run.epochs)),
     ]
 
 
@@ -127,24 +125,18 @@ def made_cells(run: Trained) -> list[list[str]]:
 
 
 def _evaluated(found: Evaluation | None) -> list[str]:
-    return [loss(found.loss), share(found.accuracy)] if found else [NONE, NONE]
+    return (
+        [numerals.loss(found.loss), numerals.share(found.accuracy)]
+        if found
+        else [numerals.NONE, numerals.NONE]
+    )
 
 
 def epoch_line(epoch: Mapping[str, Any]) -> str:
     """Tell an epoch, as the record has it, on one line."""
-    parts = [f"epoch {epoch['number']}", f"running loss {loss(epoch['running_loss'])}"]
+    parts = [f"epoch {epoch['number']}", f"running loss {numerals.loss(epoch['running_loss'])}"]
     if epoch["valid_loss"] is not None:
-        parts.append(f"validation loss {loss(epoch['valid_loss'])}")
+        parts.append(f"validation loss {numerals.loss(epoch['valid_loss'])}")
     if epoch["valid_accuracy"] is not None:
-        parts.append(f"accuracy {share(epoch['valid_accuracy'])}")
-    return "  ".join([*parts, words.seconds(epoch["seconds"])])
-
-
-def loss(value: float | None) -> str:
-    """Write a loss, or that there is none."""
-    return NONE if value is None else words.loss(value)
-
-
-def share(value: float | None) -> str:
-    """Write a share between 0 and 1 as a percentage, or that there is none."""
-    return NONE if value is None else words.accuracy(value)
+        parts.append(f"accuracy {numerals.share(epoch['valid_accuracy'])}")
+    return "  ".join([*parts, numerals.seconds(epoch["seconds"])])

@@ -5,8 +5,9 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-from thalweg.report import figures, words
+from thalweg.report import numerals
 from thalweg.report.frame import framed, paragraphs, table
+from thalweg.report.race import figures, words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,12 +20,12 @@ _STROKES = {"solid": "none", "dash": "7 4", "dot": "2 3"}
 def race_page(result: Result) -> str:
     """Return the page of a race, as HTML."""
     pictures = {"curves": figures.curves(result), "sensitivity": figures.sensitivity(result)}
-    return framed("race", _texts(result), pictures)
+    return framed("race/page", _texts(result), pictures)
 
 
 def _texts(result: Result) -> dict[str, str]:
     header = result.header
-    rules = words.count(len(header.rules), "rule")
+    rules = numerals.count(len(header.rules), "rule")
     return {
         "count": str(len(header.rules)),
         "title": escape(f"{rules} on {header.problem}"),
@@ -48,11 +49,11 @@ def _board(result: Result) -> str:
 
 def _cells(row: Row, header: Header) -> list[str]:
     best = row.best
-    shown = "–" if best.failed else words.rate(best.lr)
-    share = "–" if best.failed else words.accuracy(best.accuracy)
+    shown = numerals.NONE if best.failed else numerals.rate(best.lr)
+    share = numerals.NONE if best.failed else numerals.share(best.accuracy)
     name = _key(row.rule, header) + escape(row.rule)
     note = escape(words.notes(row, header))
-    return [name, shown, words.loss(best.loss), share, words.seconds(row.seconds), note]
+    return [name, shown, numerals.loss(best.loss), share, numerals.seconds(row.seconds), note]
 
 
 def _key(rule: str, header: Header) -> str:
@@ -70,9 +71,9 @@ def _runs(runs: Sequence[Run]) -> str:
 
 
 def _run(run: Run) -> list[str]:
-    share = words.accuracy(run.accuracy)
+    share = numerals.share(run.accuracy)
     epochs = str(len(run.curve))
     return [
-        escape(run.rule), words.rate(run.lr), words.loss(run.loss), share, epochs,
-        words.seconds(run.seconds),
+        escape(run.rule), numerals.rate(run.lr), numerals.loss(run.loss), share, epochs,
+        numerals.seconds(run.seconds),
     ]  # fmt: skip

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from thalweg.report import words
+from thalweg.report import numerals
+from thalweg.report.figure import COLOURS, Figure, log_ticks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from thalweg.racing import Header, Result, Row, Run
 
-Figure = dict[str, Any]
-
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#c2569a", "#e69f00", "#4aa3df", "#5b5b5b")
 _DASHES = ("solid", "dash", "dot")
 _SYMBOLS = ("circle", "diamond", "square")
 
@@ -46,7 +44,7 @@ def _named(row: Row, limit: float) -> Figure:
 
 
 def _curve(row: Row, header: Header) -> Figure:
-    label = f"<b>{row.rule}</b>, lr {words.rate(row.best.lr)}"
+    label = f"<b>{row.rule}</b>, lr {numerals.rate(row.best.lr)}"
     points = row.best.curve
     return _trace(row.rule, header) | {
         "mode": "lines" if len(points) > 1 else "markers",
@@ -65,7 +63,7 @@ def sensitivity(result: Result) -> Figure:
     """
     ceiling = _ceiling(result)
     traces = [_response(row, result, ceiling) for row in result.board]
-    ticks = _ticks([run.lr for run in result.runs], (1,))
+    ticks = log_ticks([run.lr for run in result.runs], (1,))
     x = {"title": {"text": "learning rate"}, "type": "log"} | ticks
     shown = any(run.loss >= ceiling for run in result.runs)
     y = _view([min(run.loss, ceiling * 1.2) for run in result.runs])
@@ -89,7 +87,7 @@ def _response(row: Row, result: Result, ceiling: float) -> Figure:
 
 
 def _told(run: Run) -> str:
-    return f"<b>{run.rule}</b>, lr {words.rate(run.lr)}<br>final loss {words.loss(run.loss)}"
+    return f"<b>{run.rule}</b>, lr {numerals.rate(run.lr)}<br>final loss {numerals.loss(run.loss)}"
 
 
 def _ceiling(result: Result) -> float:
@@ -102,14 +100,7 @@ def _view(values: Sequence[float]) -> Figure:
     if not values:
         return {}
     low, high = math.log10(min(values)), math.log10(max(values))
-    return {"range": [low - 0.08, high + 0.08]} | _ticks(values, (1, 2, 5))
-
-
-def _ticks(values: Sequence[float], digits: Sequence[int]) -> Figure:
-    """Return ticks at these digits of each decade, with a decade to spare for zooming out."""
-    first, last = (math.floor(math.log10(end)) for end in (min(values), max(values)))
-    places = [digit * 10.0**power for power in range(first - 1, last + 3) for digit in digits]
-    return {"tickmode": "array", "tickvals": places, "ticktext": [f"{at:g}" for at in places]}
+    return {"range": [low - 0.08, high + 0.08]} | log_ticks(values)
 
 
 def _trace(rule: str, header: Header) -> Figure:

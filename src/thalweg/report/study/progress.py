@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from thalweg.report import study_words, words
+from thalweg.report import numerals
+from thalweg.report.study import words
 
 if TYPE_CHECKING:
     from thalweg.training import Settings, Trained
@@ -40,7 +41,7 @@ class Shown:
 
     def begins(self, settings: Settings, updates: int | None) -> None:
         """Start a bar."""
-        self.name = f"{settings.rule} lr {words.rate(settings.lrs[0])}"
+        self.name = f"{settings.rule} lr {numerals.rate(settings.lrs[0])}"
         self.epochs, self.done = settings.epochs or 1, 0
         self.task = self.bar.add_task(self.name, total=updates and updates * self.epochs, speed="")
 
@@ -53,7 +54,7 @@ class Shown:
         """Show an epoch, or how far the updates are."""
         if name == "epoch":
             self.done = step
-            self._print(f"{self.name}  {study_words.epoch_line(data)}")
+            self._print(f"{self.name}  {words.epoch_line(data)}")
         elif name == "loss":
             self._move(step, value)
 
@@ -62,7 +63,7 @@ class Shown:
         self.bar.update(
             self.task,
             completed=update,
-            description=f"{self.name}  epoch {epoch}/{self.epochs}  loss {study_words.loss(loss)}",
+            description=f"{self.name}  epoch {epoch}/{self.epochs}  loss {numerals.loss(loss)}",
             speed=self._speed(),
         )
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from thalweg.report import words
+from thalweg.report import numerals
 
 if TYPE_CHECKING:
     from thalweg.racing import Progress as Place
@@ -49,7 +49,7 @@ def _mover(bar: Progress) -> OnPlace:
             total=place.planned * place.epochs,
             completed=(place.number - 1) * place.epochs + place.epoch,
             run=f"run {place.number} of {place.planned}",
-            description=f"{place.rule:<9} lr {words.rate(place.lr):<8}",
+            description=f"{place.rule:<9} lr {numerals.rate(place.lr):<8}",
         )
 
     return move
@@ -57,7 +57,8 @@ def _mover(bar: Progress) -> OnPlace:
 
 def _printer(console: Console) -> OnRun:
     def show(run: Run) -> None:
-        line = f"{run.rule:<9} lr {words.rate(run.lr):<8} validation loss {words.loss(run.loss):<9}"
-        console.print(f"{line} {words.seconds(run.seconds)}", highlight=False, soft_wrap=True)
+        lr, loss = numerals.rate(run.lr), numerals.loss(run.loss)
+        line = f"{run.rule:<9} lr {lr:<8} validation loss {loss:<9} {numerals.seconds(run.seconds)}"
+        console.print(line, highlight=False, soft_wrap=True)
 
     return show

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from html import escape
 from typing import TYPE_CHECKING
 
-from thalweg.report import study_figures, study_words, words
-from thalweg.report.frame import Figure, framed, paragraphs, table
+from thalweg.report import numerals
+from thalweg.report.figure import Figure
+from thalweg.report.frame import framed, paragraphs, table
+from thalweg.report.study import figures, words
 
 if TYPE_CHECKING:
     from thalweg.training import Epoch, Study, Trained
@@ -31,34 +33,34 @@ _READINGS = {
 def study_page(study: Study) -> str:
     """Return the page of a study, as HTML."""
     drawn = {
-        "loss": study_figures.loss(study),
-        "accuracy": study_figures.accuracy(study),
-        "rate": study_figures.rate(study),
+        "loss": figures.loss(study),
+        "accuracy": figures.accuracy(study),
+        "rate": figures.rate(study),
     }
     pictures = {name: figure for name, figure in drawn.items() if figure is not None}
-    return framed("study", _texts(study, pictures), pictures)
+    return framed("study/page", _texts(study, pictures), pictures)
 
 
 def _texts(study: Study, pictures: dict[str, Figure]) -> dict[str, str]:
     return {
         "count": str(len(study.runs)),
-        "title": escape(study_words.title(study)),
-        "claim": escape(study_words.claim(study)),
-        "warning": paragraphs(study_words.warnings(study), "warning"),
-        "protocol": paragraphs(study_words.protocol(study), ""),
+        "title": escape(words.title(study)),
+        "claim": escape(words.claim(study)),
+        "warning": paragraphs(words.warnings(study), "warning"),
+        "protocol": paragraphs(words.protocol(study), ""),
         "description": escape(study.description),
-        "versions": escape(study_words.versions(study)),
+        "versions": escape(words.versions(study)),
         "sections": "\n".join(_section(name) for name in pictures),
-        "runs": table(["run", *study_words.COLUMNS, "id"], list(_runs(study))),
-        "reading": escape(study_words.reading(study)),
+        "runs": table(["run", *words.COLUMNS, "id"], list(_runs(study))),
+        "reading": escape(words.reading(study)),
         "epochs": "\n".join(_epochs(run, len(study.runs) == 1) for run in study.runs),
     }
 
 
 def _runs(study: Study) -> Iterator[list[str]]:
     for run in study.runs:
-        yield [escape(cell) for cell in (*study_words.cells(run), run.id)]
-        yield from ([*map(escape, cells), ""] for cells in study_words.made_cells(run))
+        yield [escape(cell) for cell in (*words.cells(run), run.id)]
+        yield from ([*map(escape, cells), ""] for cells in words.made_cells(run))
 
 
 def _section(name: str) -> str:
@@ -72,7 +74,7 @@ def _section(name: str) -> str:
 def _epochs(run: Trained, open_: bool) -> str:
     rows = table(_EPOCHS, [_epoch(epoch) for epoch in run.epochs])
     return (
-        f"<details{' open' if open_ else ''}>\n<summary>Epochs of {escape(study_words.label(run))}"
+        f"<details{' open' if open_ else ''}>\n<summary>Epochs of {escape(words.label(run))}"
         f'</summary>\n<section class="wide">{rows}</section>\n</details>'
     )
 
@@ -80,6 +82,6 @@ def _epochs(run: Trained, open_: bool) -> str:
 def _epoch(epoch: Epoch) -> list[str]:
     losses = (epoch.running_loss, epoch.train_loss, epoch.valid_loss)
     return [
-        str(epoch.number), f"{epoch.updates:,}", *map(study_words.loss, losses),
-        study_words.share(epoch.valid_accuracy), words.seconds(epoch.seconds),
+        str(epoch.number), f"{epoch.updates:,}", *map(numerals.loss, losses),
+        numerals.share(epoch.valid_accuracy), numerals.seconds(epoch.seconds),
     ]  # fmt: skip

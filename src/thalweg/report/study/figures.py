@@ -6,8 +6,8 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from thalweg.report import study_words
-from thalweg.report.figures import COLOURS, Figure
+from thalweg.report.figure import COLOURS, Figure, log_ticks
+from thalweg.report.study import words
 
 if TYPE_CHECKING:
     from thalweg.training import Epoch, Study, Trained
@@ -41,7 +41,7 @@ def accuracy(study: Study) -> Figure | None:
     if not any(curves):
         return None
     traces = [
-        _trace(study_words.label(run), points, COLOURS[number % len(COLOURS)])
+        _trace(words.label(run), points, COLOURS[number % len(COLOURS)])
         for number, (run, points) in enumerate(zip(study.runs, curves, strict=True))
     ]
     return {"data": traces, "layout": _layout("validation accuracy", {"tickformat": ".0%"})}
@@ -52,7 +52,7 @@ def rate(study: Study) -> Figure:
     traces = []
     for number, run in enumerate(study.runs):
         points = _thinned(_by_epoch(run, run.rates))
-        trace = _trace(study_words.label(run), points, COLOURS[number % len(COLOURS)])
+        trace = _trace(words.label(run), points, COLOURS[number % len(COLOURS)])
         traces.append(trace | {"mode": "lines" if len(points) > 1 else "markers"})
     found = [value for trace in traces for value in trace["y"]]
     far = len(traces) > 1 and min(found, default=0) > 0 and max(found) > 20 * min(found)
@@ -71,7 +71,7 @@ def _losses(study: Study, number: int) -> Iterator[Figure]:
     found = {kind: points for kind, points in curves.items() if points}
     for place, (kind, points) in enumerate(found.items()):
         colour = COLOURS[(place if alone else number) % len(COLOURS)]
-        trace = _trace(kind if alone else study_words.label(run), points, colour)
+        trace = _trace(kind if alone else words.label(run), points, colour)
         trace["line"] = trace["line"] | _LOOKS[kind]
         trace["mode"] = "lines" if kind == "running" and len(points) > 1 else trace["mode"]
         trace["opacity"] = 0.5 if kind == "running" else 1
@@ -124,10 +124,8 @@ def _fitted(values: Sequence[float], ceiling: float) -> Figure:
     if not values or min(values) <= 0:
         return {}
     low, high = min(values), min(max(values), max(ceiling, 2 * min(values)))
-    first, last = math.floor(math.log10(low)), math.floor(math.log10(high))
-    places = [digit * 10.0**power for power in range(first, last + 1) for digit in (1, 2, 5)]
-    ticks = {"tickmode": "array", "tickvals": places, "ticktext": [f"{at:g}" for at in places]}
-    return {"type": "log", "range": [math.log10(low) - 0.05, math.log10(high) + 0.05]} | ticks
+    view = {"type": "log", "range": [math.log10(low) - 0.05, math.log10(high) + 0.05]}
+    return view | log_ticks((low, high), (1, 2, 5) if high > 8 * low else range(1, 10))
 
 
 def _layout(title: str, y: Figure) -> Figure:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
+
+from thalweg.report import numerals
 
 if TYPE_CHECKING:
     from thalweg.racing import Header, Result, Row
@@ -12,8 +13,8 @@ if TYPE_CHECKING:
 def claim(header: Header) -> str:
     """Say in one sentence what the race measures and how each rule was treated."""
     return (
-        f"Lowest validation loss after {count(header.epochs, 'epoch')} of {header.problem}, when "
-        f"each rule {_choice(header.trials)}."
+        f"Lowest validation loss after {numerals.count(header.epochs, 'epoch')} of "
+        f"{header.problem}, when each rule {_choice(header.trials)}."
     )
 
 
@@ -54,8 +55,8 @@ def unfinished(result: Result) -> str:
         return ""
     done, planned = len(result.runs), result.header.planned
     return (
-        f"Interrupted: {done} of {count(planned, 'run')} finished, so the rules have not all had "
-        "the same chance."
+        f"Interrupted: {done} of {numerals.count(planned, 'run')} finished, so the rules have not "
+        "all had the same chance."
     )
 
 
@@ -85,31 +86,4 @@ def reading(result: Result) -> str:
 def versions(header: Header) -> str:
     """Name the software, the threads and the seed of a race on one line."""
     software = [f"{name} {version}" for name, version in header.versions.items()]
-    return ", ".join([*software, count(header.threads, "thread"), f"seed {header.seed}"])
-
-
-def rate(lr: float) -> str:
-    """Write a learning rate with three significant digits."""
-    return f"{lr:.3g}"
-
-
-def loss(value: float) -> str:
-    """Write a loss with four significant digits, or ``diverged``."""
-    if not math.isfinite(value):
-        return "diverged"
-    return f"{value:.4f}" if 0.001 <= value < 1000 else f"{value:.3g}"
-
-
-def accuracy(value: float) -> str:
-    """Write a share between 0 and 1 as a percentage with one decimal; ``-`` where there is none."""
-    return "-" if math.isnan(value) else f"{value:.1%}"
-
-
-def seconds(value: float) -> str:
-    """Write a duration in seconds, with one decimal below a hundred."""
-    return f"{value:.1f} s" if value < 100 else f"{value:.0f} s"
-
-
-def count(number: int, noun: str) -> str:
-    """Write a number with its noun, in the plural where it is not one."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+    return ", ".join([*software, numerals.count(header.threads, "thread"), f"seed {header.seed}"])

@@ -8,7 +8,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from thalweg.report import words
+from thalweg.report import numerals
+from thalweg.report.race import words
 
 if TYPE_CHECKING:
     from thalweg.racing import Header, Result, Row
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 _NUMBERS = ("best lr", "validation loss", "accuracy", "time")
 
 
-def summary(result: Result) -> RenderableType:
+def race_summary(result: Result) -> RenderableType:
     """Return the claim, the table, and under it what the table does not say."""
     header = result.header
     notes = [words.unfinished(result), *words.protocol(header), words.reading(result)]
@@ -47,7 +48,7 @@ def table(result: Result) -> Table:
 def _cells(row: Row, header: Header) -> tuple[str, ...]:
     best = row.best
     if best.failed:
-        numbers = ("-", words.loss(best.loss), "-")
+        numbers = (numerals.NONE, numerals.loss(best.loss), numerals.NONE)
     else:
-        numbers = (words.rate(best.lr), words.loss(best.loss), words.accuracy(best.accuracy))
-    return (row.rule, *numbers, words.seconds(row.seconds), words.notes(row, header))
+        numbers = (numerals.rate(best.lr), numerals.loss(best.loss), numerals.share(best.accuracy))
+    return (row.rule, *numbers, numerals.seconds(row.seconds), words.notes(row, header))

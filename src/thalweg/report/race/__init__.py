@@ -1,0 +1,1 @@
+"""A race on screen and on its page."""

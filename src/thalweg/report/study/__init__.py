@@ -1,0 +1,1 @@
+"""Trainings of one problem, one or several, on screen and on their page."""
