@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from itertools import product
 from typing import Any, final
 
+from thalweg.arguments import check_count
 from thalweg.errors import BadValue, MissingPackage, UnknownName, nearest
-from thalweg.training.batches import check_count
 
 Point = tuple[float, ...]
 
