@@ -1,0 +1,106 @@
+"""Lanes: trainings of one problem that differ in rule, settings or seed, trained side by side."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+import torch
+from torch import Tensor
+
+from thalweg.errors import BadValue
+from thalweg.kernels.lanes import Lanes
+from thalweg.problems import Problem
+from thalweg.racing.plan import examples
+from thalweg.racing.result import Epoch
+from thalweg.racing.stack import Stack, without_fallback
+from thalweg.rules import Rule
+from thalweg.training.order import Shuffled, generator_of
+
+
+@dataclass(frozen=True)
+class Lane:
+    """One training: a rule with all its hyperparameters, and the seed of weights and data order."""
+
+    rule: Rule
+    hyper: Mapping[str, float]
+    seed: int
+
+
+def train_together(
+    problem: Problem, lanes: Sequence[Lane], epochs: int, batch: int
+) -> Iterator[list[Epoch]]:
+    """Train all *lanes* at once and yield, after each epoch, where every one of them stands.
+
+    Each does what `fit` does for it alone, with the same weights and the same order of the data;
+    products of stacked matrices may round otherwise in the last place. A lane whose loss is no
+    longer finite goes on without meaning and disturbs no other. Lanes of one rule stand together.
+    Raises BadValue where the model, its loss or its gradient cannot be stacked.
+    """
+    stack = stacked(problem, lanes, batch)
+    updates = _updates(stack, lanes)
+    inputs, targets = examples(problem, "train")
+    for epoch in range(epochs):
+        total = torch.zeros(len(lanes), dtype=torch.float64)
+        for chosen in _orders(lanes, len(targets), epoch).split(batch, dim=1):
+            losses, gradients = stack.gradients(inputs[chosen], targets[chosen])
+            for update, part in updates:
+                update.step([each[part] for each in gradients.values()])
+            total += losses.double() * chosen.shape[1]
+        yield _judged(problem, stack, epoch + 1, total / len(targets))
+
+
+def stacked(problem: Problem, lanes: Sequence[Lane], batch: int) -> Stack:
+    """Return the models of *lanes* as one, or raise BadValue where two could not be."""
+    if hasattr(problem.loss, "gradient"):
+        raise BadValue(f"the loss of {problem.name} writes its own gradient, for one model alone.")
+    trial = Stack([problem.make_model(lanes[0].seed) for _ in range(2)], problem.loss)
+    inputs, targets = (part[:batch] for part in examples(problem, "train"))
+    try:
+        with without_fallback():
+            trial.gradients(*(torch.stack([part, part]) for part in (inputs, targets)))
+            trial.outputs(inputs)
+    except (RuntimeError, NotImplementedError, TypeError, ValueError) as error:
+        reason = str(error).partition("\n")[0]
+        raise BadValue(f"the model of {problem.name} cannot be stacked: {reason}") from error
+    return Stack([problem.make_model(lane.seed) for lane in lanes], problem.loss)
+
+
+def _updates(stack: Stack, lanes: Sequence[Lane]) -> list[tuple[Lanes, slice]]:
+    """Return for each run of lanes with one rule its updates, and which of the lanes these are."""
+    found, begin = [], 0
+    for rule, members in groupby(lanes, key=lambda lane: lane.rule):
+        hypers = [lane.hyper for lane in members]
+        part = slice(begin, begin + len(hypers))
+        parameters = [each[part] for each in stack.parameters.values()]
+        found.append((Lanes(rule, parameters, hypers), part))
+        begin = part.stop
+    return found
+
+
+def _orders(lanes: Sequence[Lane], count: int, epoch: int) -> Tensor:
+    """Return the order in which each lane sees the examples, (lanes, examples)."""
+    orders = {
+        seed: Shuffled().indices(count, epoch, generator_of(seed, epoch))
+        for seed in {lane.seed for lane in lanes}
+    }
+    return torch.stack([torch.as_tensor(orders[lane.seed]) for lane in lanes])
+
+
+def _judged(problem: Problem, stack: Stack, number: int, train: Tensor) -> list[Epoch]:
+    inputs, targets = examples(problem, "validation")
+    outputs = stack.outputs(inputs)
+    return [
+        _epoch(number, float(running), float(problem.loss(output, targets)), output, targets)
+        for running, output in zip(train, outputs, strict=True)
+    ]
+
+
+def _epoch(number: int, train: float, valid: float, output: Tensor, targets: Tensor) -> Epoch:
+    if not (math.isfinite(train) and math.isfinite(valid)):
+        train = valid = math.inf
+    classes = not targets.is_floating_point()
+    right = (output.argmax(-1) == targets).double().mean().item() if classes else math.nan
+    return Epoch(number, train, valid, right)
