@@ -8,8 +8,13 @@ import typer
 
 from thalweg import __version__, report, rules
 from thalweg.cli import costs, new, race, runs, show, train
-from thalweg.cli.app import REFUSED, app, notices, screen
+from thalweg.cli.app import REFUSED, app, note, notices, screen
 from thalweg.errors import ThalwegError
+
+_ORDER = ("new", "train", "race", "costs", "show_runs", "show_rules", "show_schedules")
+"""The functions of the commands in the order in which a reader meets them."""
+
+app.registered_commands.sort(key=lambda each: _ORDER.index(getattr(each.callback, "__name__", "")))
 
 __all__ = ["app", "costs", "main", "new", "race", "runs", "show", "train"]
 
@@ -23,7 +28,7 @@ def main(arguments: list[str] | None = None) -> None:
         app(arguments, prog_name="thalweg")
     except ThalwegError as error:
         notices.print("[bold red]Error:[/] ", end="")
-        notices.print(str(error), markup=False, highlight=False, soft_wrap=True)
+        note(str(error))
         raise SystemExit(REFUSED) from None
     except (OSError, UnicodeEncodeError) as error:
         if isinstance(error, OSError) and error.errno not in (errno.ENOSPC, errno.EIO):

@@ -1,6 +1,8 @@
-"""The application that commands join, the two screens it writes to, and its exit codes."""
+"""The application that commands join: its two screens, exit codes, and what arguments mean."""
 
 from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -18,6 +20,16 @@ screen = Console()
 notices = Console(stderr=True)
 
 
+def say(text: str) -> None:
+    """Write a result to the screen as it is, unbroken, so that paths can be copied."""
+    screen.print(text, highlight=False, soft_wrap=True, markup=False)
+
+
+def note(text: str) -> None:
+    """Write a sentence that is no result to the other screen."""
+    notices.print(text, highlight=False, soft_wrap=True, markup=False)
+
+
 def whole(low: int, high: int = 2**32 - 1) -> Callable[[str], int]:
     """Return a parser of whole numbers from ``low`` to ``high``."""
 
@@ -31,3 +43,28 @@ def whole(low: int, high: int = 2**32 - 1) -> Callable[[str], int]:
         return number
 
     return parse
+
+
+def batch_size(text: str) -> int | Literal["all"]:
+    """Return a number of examples, or ``"all"``."""
+    if text == "all":
+        return "all"
+    number: int = whole(1)(text)
+    return number
+
+
+ProblemName = Annotated[
+    str, typer.Argument(metavar="PROBLEM", help="A name such as mnist, or a file: my_problem.py.")
+]
+Epochs = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N", parser=whole(1), help="Passes over the training set. Default: the problem's."
+    ),
+]
+RecordPlace = Annotated[
+    Path | None,
+    typer.Option(
+        "--record", metavar="FILE", help="The record. Default: $THALWEG_RECORD, else thalweg.db."
+    ),
+]

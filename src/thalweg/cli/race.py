@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from thalweg import problems, report, rules
-from thalweg.cli.app import INTERRUPTED, app, notices, screen, whole
+from thalweg.cli.app import INTERRUPTED, Epochs, ProblemName, app, note, notices, say, screen, whole
 
 if TYPE_CHECKING:
     from thalweg.racing import Plan, Run
@@ -17,13 +17,10 @@ if TYPE_CHECKING:
 
 @app.command()
 def race(
-    problem: Annotated[
-        str,
-        typer.Argument(metavar="PROBLEM", help="A name such as mnist, or a file: my_problem.py."),
-    ] = "digits",
+    problem: ProblemName = "digits",
     rules_: Annotated[
         str | None,
-        typer.Option("--rules", metavar="KEYS", help="Such as adam,sgd. Default: all rules."),
+        typer.Option("--rules", metavar="KEYS", help="The rules, such as adam,sgd. Default: all."),
     ] = None,
     trials: Annotated[
         int,
@@ -31,10 +28,7 @@ def race(
             metavar="N", parser=whole(1, 1000), help="Learning rates tried for each rule."
         ),
     ] = 4,
-    epochs: Annotated[
-        int | None,
-        typer.Option(metavar="N", parser=whole(1), help="Default: the problem's own number."),
-    ] = None,
+    epochs: Epochs = None,
     seed: Annotated[
         int, typer.Option(metavar="N", parser=whole(0), help="Fixes weights and order of data.")
     ] = 0,
@@ -70,7 +64,7 @@ def _prepare(problem: str, chosen: list[Rule] | None, numbers: dict[str, Any]) -
 
             return prepare(problem, chosen, **numbers)
     except KeyboardInterrupt:
-        notices.print("Interrupted while loading: there is nothing to show.")
+        note("Interrupted while loading: there is nothing to show.")
         raise typer.Exit(INTERRUPTED) from None
 
 
@@ -92,8 +86,8 @@ def _show(plan: Plan, finished: list[Run], place: Path) -> None:
     from thalweg.racing import conclude
 
     if not finished:
-        notices.print("Interrupted before the first run had finished: there is nothing to show.")
+        note("Interrupted before the first run had finished: there is nothing to show.")
         return
     result = conclude(plan, finished)
     screen.print(report.summary(result))
-    screen.print(f"Page: {report.page(result, place)}", highlight=False, soft_wrap=True)
+    say(f"Page: {report.page(result, place)}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from thalweg import record, report
-from thalweg.cli.app import app, screen, whole
+from thalweg.cli.app import RecordPlace, app, say, screen, whole
 from thalweg.errors import BadFile, BadValue
 
 if TYPE_CHECKING:
@@ -24,12 +24,7 @@ def show_runs(
         list[str] | None,
         typer.Argument(metavar="ID", help="The beginning of an id is enough."),
     ] = None,
-    place: Annotated[
-        Path | None,
-        typer.Option(
-            "--record", metavar="FILE", help="Default: THALWEG_RECORD, else thalweg.db here."
-        ),
-    ] = None,
+    place: RecordPlace = None,
     name: Annotated[
         str | None, typer.Option(metavar="NAME", help="Only runs of this problem or experiment.")
     ] = None,
@@ -79,7 +74,7 @@ def _export(
     for export, place in exports:
         if place is not None:
             done = export(book, ids, place)
-            screen.print(report.exported(done), highlight=False, soft_wrap=True)
+            say(report.exported(done))
 
 
 def _compare(book: Record, ids: Sequence[str]) -> None:
@@ -92,7 +87,7 @@ def _list(book: Record, name: str | None, limit: int) -> None:
     if found:
         screen.print(report.run_listing(found, limit))
     else:
-        screen.print(_nothing(book, name), highlight=False, soft_wrap=True)
+        say(_nothing(book, name))
 
 
 def _nothing(book: Record, name: str | None) -> str:

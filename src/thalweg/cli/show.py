@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from thalweg import report, rules, schedules
-from thalweg.cli.app import app, screen
+from thalweg.cli.app import app, say, screen
 
 
 @app.command("schedules")
@@ -28,7 +28,7 @@ def show_schedules(
     screen.print(report.schedule_sheet(kind))
     if figure is not None:
         place = report.plot({kind.call: kind(**kind.example)}, figure)
-        screen.print(f"Page: {place}", highlight=False, soft_wrap=True)
+        say(f"Page: {place}")
 
 
 @app.command("rules")

@@ -13,7 +13,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from thalweg import problems, record, report, rules
-from thalweg.cli.app import app, notices, screen, whole
+from thalweg.cli.app import (
+    Epochs,
+    ProblemName,
+    RecordPlace,
+    app,
+    batch_size,
+    note,
+    notices,
+    say,
+    screen,
+    whole,
+)
 from thalweg.cli.stopping import exit_code, leaving_at_once, stoppable
 from thalweg.errors import BadFile, BadValue
 from thalweg.schedules.spread import maker
@@ -43,10 +54,6 @@ def _rates(text: str) -> float | tuple[float, ...]:
     return numbers if len(numbers) > 1 else numbers[0]
 
 
-def _batch(text: str) -> int | str:
-    return text if text == "all" else whole(1)(text)
-
-
 def _named(texts: list[str]) -> dict[str, float]:
     found = {}
     for text in texts:
@@ -59,39 +66,40 @@ def _named(texts: list[str]) -> dict[str, float]:
 
 @app.command()
 def train(
-    problem: Annotated[
-        str,
-        typer.Argument(metavar="PROBLEM", help="A name such as mnist, or a file: my_problem.py."),
-    ],
+    problem: ProblemName,
     rule: Annotated[
-        str | None, typer.Option(metavar="KEY", help="Such as adam. Default: adamw.")
+        str | None, typer.Option(metavar="KEY", help="The rule, such as adam. Default: adamw.")
     ] = None,
     lr: Annotated[
         Any,
         typer.Option(
             metavar="RATE",
             parser=_rates,
-            help="Default: the rule's own. Several, as in 0.01,0.1, train one after the other.",
+            help="Learning rate, or several such as 0.01,0.1 in turn. Default: the rule's.",
         ),
     ] = None,
     schedule: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Of the learning rate, over the whole run: cosine, ..."),
+        typer.Option(
+            metavar="NAME", help="Of the learning rate, over the whole run, such as cosine."
+        ),
     ] = None,
     warmup: Annotated[
         int | None,
         typer.Option(metavar="N", parser=whole(0), help="Updates in which the rate rises first."),
     ] = None,
     batch: Annotated[
-        Any, typer.Option(metavar="N|all", parser=_batch, help="Default: the problem's own number.")
+        Any,
+        typer.Option(
+            metavar="N|all", parser=batch_size, help="Examples in a batch. Default: the problem's."
+        ),
     ] = None,
-    epochs: Annotated[
-        int | None,
-        typer.Option(metavar="N", parser=whole(1), help="Default: the problem's own number."),
-    ] = None,
+    epochs: Epochs = None,
     seed: Annotated[
         int | None,
-        typer.Option(metavar="N", parser=whole(0), help="Fixes weights and order. Default: 0."),
+        typer.Option(
+            metavar="N", parser=whole(0), help="Fixes weights and order of data. Default: 0."
+        ),
     ] = None,
     accumulate: Annotated[
         int | None, typer.Option(metavar="N", parser=whole(1), help="Batches behind one update.")
@@ -101,7 +109,11 @@ def train(
     ] = None,
     noise: Annotated[
         Any,
-        typer.Option(metavar="ETA", parser=_number, help="Add annealed noise of this variance."),
+        typer.Option(
+            metavar="ETA",
+            parser=_number,
+            help="Add annealed noise of this variance to the gradient.",
+        ),
     ] = None,
     stop_after: Annotated[
         int | None,
@@ -109,12 +121,16 @@ def train(
     ] = None,
     ema: Annotated[
         Any,
-        typer.Option(metavar="DECAY", parser=_number, help="Average the weights exponentially."),
+        typer.Option(
+            metavar="DECAY", parser=_number, help="Average the weights too, with this decay."
+        ),
     ] = None,
     snapshots: Annotated[
         int | None,
         typer.Option(
-            metavar="M", parser=whole(1), help="An ensemble of M, each at the end of a cosine."
+            metavar="M",
+            parser=whole(1),
+            help="An ensemble of M models, each from the end of a cosine.",
         ),
     ] = None,
     set_: Annotated[
@@ -123,27 +139,27 @@ def train(
             "--set", metavar="NAME=X", help="Another hyperparameter of the rule; may be repeated."
         ),
     ] = None,
-    record_: Annotated[
-        Path | None,
-        typer.Option("--record", metavar="FILE", help="Default: $THALWEG_RECORD or thalweg.db."),
-    ] = None,
+    record_: RecordPlace = None,
     checkpoints: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="Each run has its own in it. Default: checkpoints."),
+        typer.Option(metavar="FOLDER", help="Where each run has a folder. Default: checkpoints."),
     ] = None,
     every: Annotated[
         int | None,
-        typer.Option(metavar="N", parser=whole(1), help="Updates between two checkpoints."),
+        typer.Option(
+            metavar="N", parser=whole(1), help="Updates between two checkpoints. Default: an epoch."
+        ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write a page with the curves.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Write a page with curves; an old file is replaced."),
     ] = None,
     save: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Write the final weights alone, as safetensors."),
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the newest that has not ended.")
+        bool, typer.Option("--resume", help="Go on with the newest training that has not ended.")
     ] = False,
 ) -> None:
     """Train a problem; stopped or killed at any moment, it goes on with --resume.
@@ -170,7 +186,7 @@ def train(
         try:
             _show(study, places)
         except KeyboardInterrupt as stop:
-            _note("Interrupted. The training is done and recorded.")
+            note("Interrupted. The training is done and recorded.")
             raise typer.Exit(exit_code(stop)) from None
     raise typer.Exit(DIVERGED if study.diverged else 0)
 
@@ -217,8 +233,8 @@ def _train(
             raise
         raise BadFile(f"{error}\nGo on with: {again}") from error
     except KeyboardInterrupt as stop:
-        _note(str(stop) or "Interrupted.")
-        _note(f"Go on with: {again}" if listener.began else "Nothing was begun.")
+        note(str(stop) or "Interrupted.")
+        note(f"Go on with: {again}" if listener.began else "Nothing was begun.")
         raise typer.Exit(exit_code(stop)) from None
     finally:
         with suppress(BadFile):
@@ -236,12 +252,12 @@ def _check_single(problem: Problem, book: Record | None, lr: Any) -> None:
 def _show(study: Study, places: dict[str, Any]) -> None:
     screen.print(report.summary(study))
     for run in study.runs:
-        _say(f"Run {run.id}: checkpoints in {run.folder}{_best(run)}")
-    _say(f"Record: {record.open(places['--record']).path}")
+        say(f"Run {run.id}: checkpoints in {run.folder}{_best(run)}")
+    say(f"Record: {record.open(places['--record']).path}")
     if places["--save"]:
-        _say(f"Weights: {_save(study.runs[0].model, places['--save'])}")
+        say(f"Weights: {_save(study.runs[0].model, places['--save'])}")
     if places["--out"]:
-        _say(f"Page: {report.page(study, places['--out'])}")
+        say(f"Page: {report.page(study, places['--out'])}")
 
 
 def _save(model: nn.Module | None, path: Path) -> Path:
@@ -261,20 +277,12 @@ def _best(run: Trained) -> str:
     return f", the best in {best.name}" if best else ""
 
 
-def _say(text: str) -> None:
-    screen.print(text, highlight=False, soft_wrap=True, markup=False)
-
-
-def _note(text: str) -> None:
-    notices.print(text, highlight=False, soft_wrap=True, markup=False)
-
-
 @contextmanager
 def _plain_warnings() -> Iterator[None]:
     """Print warnings as sentences, without the line of code they come from."""
 
     def show(message: Warning | str, *_: Any, **__: Any) -> None:
-        _note(f"Warning: {message}")
+        note(f"Warning: {message}")
 
     with warnings.catch_warnings():
         warnings.showwarning = show
