@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -39,7 +40,7 @@ def train_together(
     longer finite goes on without meaning and disturbs no other. Lanes of one rule stand together.
     Raises BadValue where the model, its loss or its gradient cannot be stacked.
     """
-    stack = Stack([problem.make_model(lane.seed) for lane in lanes], problem.loss)
+    stack = _stack(problem, lanes)
     updates = _updates(stack, lanes)
     inputs, targets = examples(problem, "train")
     for epoch in range(epochs):
@@ -59,24 +60,36 @@ def lanes_at_once(problem: Problem, lanes: Sequence[Lane], batch: int) -> int:
     """
     if hasattr(problem.loss, "gradient"):
         raise BadValue(f"the loss of {problem.name} writes its own gradient, for one model alone.")
-    trial = Stack([problem.make_model(lanes[0].seed) for _ in range(2)], problem.loss)
+    parameters = problem.make_model(lanes[0].seed).parameters()
+    member = STREAMS * sum(p.nbytes for p in parameters)
+    size = min(len(lanes), MEMBERS, MEMORY // max(member, 1))
+    if size < FEWEST:
+        return 1
+    trial = _stack(problem, lanes[:size])
     inputs, targets = (part[:batch] for part in examples(problem, "train"))
     try:
         with without_fallback():
-            trial.gradients(*(torch.stack([part, part]) for part in (inputs, targets)))
-            trial.outputs(inputs)
+            trial.gradients(*(part.expand(size, *part.shape) for part in (inputs, targets)))
+            trial.outputs(examples(problem, "validation")[0])
     except Exception as error:
         reason = str(error).partition("\n")[0]
         raise BadValue(f"the model of {problem.name} cannot be stacked: {reason}") from error
-    size = min(len(lanes), MEMBERS, MEMORY // trial.bytes_of_a_member())
-    return size if size >= FEWEST else 1
+    return size
+
+
+_traced: WeakKeyDictionary[Problem, dict] = WeakKeyDictionary()
+
+
+def _stack(problem: Problem, lanes: Sequence[Lane]) -> Stack:
+    models = [problem.make_model(lane.seed) for lane in lanes]
+    return Stack(models, problem.loss, _traced.setdefault(problem, {}))
 
 
 MEMBERS, FEWEST = 96, 4
 """How many lanes a stack has at most, and at least."""
 
-MEMORY = 2**23
-"""Bytes that the parameters of a stack, their gradients and two slots of state may take."""
+MEMORY, STREAMS = 2**23, 4
+"""Bytes that a stack may take, and how often those of its parameters: gradients, two slots, too."""
 
 
 def _updates(stack: Stack, lanes: Sequence[Lane]) -> list[tuple[Lanes, slice]]:

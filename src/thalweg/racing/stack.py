@@ -23,19 +23,21 @@ class Stack:
 
     What `torch.vmap` makes of the forward and backward pass is traced once for each shape of batch
     and then run as plain operations on stacked tensors. ``parameters`` and ``buffers`` are by name;
-    the first are to be updated in place, the second the passes update themselves.
+    the first are to be updated in place, the second the passes update themselves. Stacks of one
+    model and loss may share what is *traced*.
     """
 
-    def __init__(self, models: Sequence[nn.Module], loss: Loss) -> None:
+    def __init__(
+        self,
+        models: Sequence[nn.Module],
+        loss: Loss,
+        traced: dict[tuple, GraphModule] | None = None,
+    ) -> None:
         stacked, buffers = stack_module_state(list(models))
         self.parameters = {name: each.detach() for name, each in stacked.items()}
         self.buffers: State = buffers
         self.model, self.loss = models[0], loss
-        self._traced: dict[tuple, GraphModule] = {}
-
-    def bytes_of_a_member(self) -> int:
-        """Return what one member's parameters, gradients and two slots of state take."""
-        return 4 * sum(each[0].nbytes for each in self.parameters.values())
+        self._traced = {} if traced is None else traced
 
     def gradients(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, State]:
         """Return the loss of every member on its own batch, and the gradients by name.
@@ -54,7 +56,8 @@ class Stack:
 
     def _run(self, function: Callable, in_dim: int | None, *data: Tensor) -> Any:
         """Run *function* for all members; their data are their own or, for None, shared."""
-        key = (in_dim, *((each.shape, each.dtype) for each in data))
+        members = len(next(iter(self.parameters.values())))
+        key = (members, in_dim, *((each.shape, each.dtype) for each in data))
         if key not in self._traced:
             self._traced[key] = self._trace(function, in_dim, data)
         return self._traced[key](self.parameters, self.buffers, data)
