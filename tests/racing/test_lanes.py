@@ -1,6 +1,7 @@
 """Every lane does what its training does alone, and no lane disturbs another."""
 
 import math
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
@@ -13,7 +14,8 @@ from thalweg.errors import BadValue
 from thalweg.kernels.lanes import Lanes
 from thalweg.optim import Optimizer
 from thalweg.problems import Problem, Split
-from thalweg.racing.lanes import Lane, train_together
+from thalweg.racing import race
+from thalweg.racing.lanes import Lane, lanes_at_once, train_together
 from thalweg.racing.stack import Stack
 from thalweg.rules import add_noise, catalogue, chain, clip_by_global_norm, find
 from thalweg.training import fit
@@ -120,12 +122,38 @@ class Recurrent(nn.Module):
     "model", [Branching, Recurrent, lambda: nn.Sequential(nn.Linear(4, 2), nn.Dropout())]
 )
 def test_what_cannot_be_stacked_is_refused_with_the_reason(model) -> None:
-    split = Split(torch.randn(12, 4), torch.arange(12) % 2)
+    train, valid = (Split(torch.randn(12, 4), torch.arange(12) % 2) for _ in range(2))
     problem = Problem(
-        "odd", "", lambda seed: model(), split, split, None, nn.functional.cross_entropy, 4, 1, {}
+        "odd", "", lambda seed: model(), train, valid, None, nn.functional.cross_entropy, 4, 1, {}
     )
     with pytest.raises(BadValue, match="odd cannot be stacked: "):
-        next(train_together(problem, [lane(find("sgd"), 0.1)] * 2, epochs=1, batch=4))
+        lanes_at_once(problem, [lane(find("sgd"), 0.1)] * 8, batch=4)
+    rates = [run.loss for run in race(problem, ["sgd"], trials=4).runs]
+    assert all(map(math.isfinite, rates))
+
+
+def test_stacks_are_as_large_as_the_models_are_small(digits) -> None:
+    def perceptron(width: int) -> Problem:
+        return replace(digits, make_model=lambda seed: nn.Sequential(nn.Linear(64, width)))
+
+    lanes = [lane(find("sgd"), 0.1)] * 200
+    assert lanes_at_once(perceptron(10), lanes, batch=8) == 96
+    assert lanes_at_once(perceptron(10), lanes[:7], batch=8) == 7
+    assert lanes_at_once(perceptron(10), lanes[:3], batch=8) == 1
+    assert 4 <= lanes_at_once(perceptron(2000), lanes, batch=8) < 20
+    assert lanes_at_once(perceptron(20_000), lanes, batch=8) == 1
+
+
+def test_a_race_side_by_side_tells_what_it_tells_one_by_one(digits, monkeypatch) -> None:
+    def raced() -> list[tuple[str, float, float]]:
+        found = race(digits, ["sgd", "adam"], trials=3, epochs=2).runs
+        return [(run.rule, run.lr, run.loss) for run in found]
+
+    together = raced()
+    monkeypatch.setattr("thalweg.racing.lanes.FEWEST", 100)
+    for (*one, loss), (*other, alone) in zip(together, raced(), strict=True):
+        assert one == other
+        assert loss == pytest.approx(alone, rel=1e-3)
 
 
 def test_batch_norm_keeps_the_statistics_of_each_member() -> None:

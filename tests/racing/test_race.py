@@ -88,13 +88,16 @@ def test_every_run_starts_at_the_same_weights_and_sees_the_data_in_the_same_orde
         return model
 
     def loss(logits, targets):
-        orders[-1].append(targets.tolist())
+        if logits.requires_grad:
+            orders[-1].append(targets.tolist())
         return problem.loss(logits, targets)
 
     watched = dataclasses.replace(problem, make_model=make_model, loss=loss)
     race(watched, ["sgd", "adam"], trials=2)
-    assert len(starts) == len(orders) == 4
-    assert all(order == orders[0] for order in orders)
+    trained = [order for order in orders if order]
+    assert len(trained) == 4
+    assert len(starts) >= 4
+    assert all(order == trained[0] for order in trained)
     for start in starts:
         assert all(torch.equal(*pair) for pair in zip(start, starts[0], strict=True))
 
@@ -103,12 +106,14 @@ def test_the_order_of_the_data_changes_from_epoch_to_epoch(problem):
     seen = []
 
     def loss(logits, targets):
-        seen.append(targets.tolist())
+        if logits.requires_grad:
+            seen.append(targets.tolist())
         return problem.loss(logits, targets)
 
     race(dataclasses.replace(problem, loss=loss), ["sgd"], trials=1, epochs=2)
     batches = 48 // 16
-    assert seen[:batches] != seen[batches + 1 : 2 * batches + 1]
+    assert len(seen) == 2 * batches
+    assert seen[:batches] != seen[batches:]
 
 
 def test_training_lowers_the_loss_and_the_curve_counts_epochs_from_one(problem):
@@ -164,9 +169,9 @@ def test_a_race_that_was_cut_short_says_so_and_shows_what_has_finished(problem):
 def test_progress_is_reported_at_the_start_and_after_each_epoch_of_every_run(problem):
     places: list[racing.Progress] = []
     race(problem, ["sgd", "adam"], trials=1, on_progress=places.append)
-    assert [(place.number, place.epoch) for place in places] == [
-        (run, epoch) for run in (1, 2) for epoch in (0, 1, 2, 3)
-    ]
+    for run in (1, 2):
+        assert [place.epoch for place in places if place.number == run] == [0, 1, 2, 3]
+    assert [place.done for place in places if place.epoch] == [1, 2, 3, 4, 5, 6]
     assert {(place.planned, place.epochs) for place in places} == {(2, 3)}
 
 

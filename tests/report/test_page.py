@@ -162,7 +162,7 @@ def test_the_table_fits_a_terminal_of_80_columns(result):
 def test_away_from_a_terminal_progress_is_one_line_for_each_run(result):
     text = io.StringIO()
     with follow(Console(file=text, width=80)) as (on_place, on_run):
-        on_place(Progress(1, 4, "adam", 0.01, 0, 2))
+        on_place(Progress(1, 4, "adam", 0.01, 0, 2, 0))
         on_run(result.runs[0])
         on_run(result.runs[3])
     first, second = text.getvalue().splitlines()
@@ -173,7 +173,7 @@ def test_away_from_a_terminal_progress_is_one_line_for_each_run(result):
 def test_in_a_terminal_progress_names_the_rule_and_the_learning_rate():
     text = io.StringIO()
     with follow(Console(file=text, width=100, force_terminal=True)) as (on_place, _):
-        on_place(Progress(3, 4, "adam", 0.01, 1, 2))
+        on_place(Progress(3, 4, "adam", 0.01, 1, 2, 5))
     assert re.search("run 3 of 4.*adam.*lr 0.01", text.getvalue(), re.DOTALL)
 
 

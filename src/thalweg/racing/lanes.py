@@ -39,7 +39,7 @@ def train_together(
     longer finite goes on without meaning and disturbs no other. Lanes of one rule stand together.
     Raises BadValue where the model, its loss or its gradient cannot be stacked.
     """
-    stack = stacked(problem, lanes, batch)
+    stack = Stack([problem.make_model(lane.seed) for lane in lanes], problem.loss)
     updates = _updates(stack, lanes)
     inputs, targets = examples(problem, "train")
     for epoch in range(epochs):
@@ -52,8 +52,11 @@ def train_together(
         yield _judged(problem, stack, epoch + 1, total / len(targets))
 
 
-def stacked(problem: Problem, lanes: Sequence[Lane], batch: int) -> Stack:
-    """Return the models of *lanes* as one, or raise BadValue where two could not be."""
+def lanes_at_once(problem: Problem, lanes: Sequence[Lane], batch: int) -> int:
+    """Return how many lanes a stack should have, 1 where it would be no faster than a loop.
+
+    Raises BadValue where two models cannot be stacked.
+    """
     if hasattr(problem.loss, "gradient"):
         raise BadValue(f"the loss of {problem.name} writes its own gradient, for one model alone.")
     trial = Stack([problem.make_model(lanes[0].seed) for _ in range(2)], problem.loss)
@@ -62,10 +65,18 @@ def stacked(problem: Problem, lanes: Sequence[Lane], batch: int) -> Stack:
         with without_fallback():
             trial.gradients(*(torch.stack([part, part]) for part in (inputs, targets)))
             trial.outputs(inputs)
-    except (RuntimeError, NotImplementedError, TypeError, ValueError) as error:
+    except Exception as error:
         reason = str(error).partition("\n")[0]
         raise BadValue(f"the model of {problem.name} cannot be stacked: {reason}") from error
-    return Stack([problem.make_model(lane.seed) for lane in lanes], problem.loss)
+    size = min(len(lanes), MEMBERS, MEMORY // trial.bytes_of_a_member())
+    return size if size >= FEWEST else 1
+
+
+MEMBERS, FEWEST = 96, 4
+"""How many lanes a stack has at most, and at least."""
+
+MEMORY = 2**23
+"""Bytes that the parameters of a stack, their gradients and two slots of state may take."""
 
 
 def _updates(stack: Stack, lanes: Sequence[Lane]) -> list[tuple[Lanes, slice]]:

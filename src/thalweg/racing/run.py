@@ -1,25 +1,32 @@
-"""One run is a plain training loop: a fresh model, a rule, a learning rate, and a curve."""
+"""Trains the runs of a race: side by side where the model can be stacked, else one by one."""
 
 import math
 import time
+import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Any
 
 import torch
-from torch import nn
 
 from thalweg import rules
+from thalweg.errors import BadValue
 from thalweg.optim import Optimizer
-from thalweg.problems import Loss, Problem
+from thalweg.racing.lanes import Lane, lanes_at_once, train_together
 from thalweg.racing.plan import Plan, examples
 from thalweg.racing.result import Epoch, Run
-from thalweg.rules import Rule
+from thalweg.training import Epoch as Fitted
+from thalweg.training import Strategy, fit
 from thalweg.training.threads import threads
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a race stands: run ``number`` of ``planned`` has done ``epoch`` of ``epochs``."""
+    """Where a race stands: run ``number`` of ``planned`` has done ``epoch`` of ``epochs``.
+
+    ``done`` counts the epochs of all runs so far. Runs that are trained side by side go through
+    their epochs together.
+    """
 
     number: int
     planned: int
@@ -27,18 +34,35 @@ class Progress:
     lr: float
     epoch: int
     epochs: int
+    done: int
 
 
-def execute(plan: Plan, on_progress: Callable[[Progress], None] | None = None) -> Iterator[Run]:
-    """Train the runs of ``plan`` one after another, yielding each as it finishes.
+Report = Callable[[Progress], None]
+Numbered = tuple[int, Lane]
 
-    ``on_progress`` is called when a run starts (epoch 0) and after each of its epochs.
+
+def execute(plan: Plan, on_progress: Report | None = None) -> Iterator[Run]:
+    """Train the runs of ``plan`` and yield them in the order of its entries.
+
+    ``on_progress`` is called when a run starts (epoch 0) and after each of its epochs. Whether runs
+    are trained side by side, and how many, follows from the model and its size alone.
     """
     _warm_up()
-    entries = plan.entries()
-    for number, (rule, lr) in enumerate(entries, 1):
-        place = Progress(number, len(entries), rule.key, lr, 0, plan.epochs)
-        yield _run(plan, rule, place, on_progress or _ignore)
+    lanes = [_lane(rule, lr, plan.seed) for rule, lr in plan.entries()]
+    told = _Told(plan, lanes, on_progress or _ignore)
+    try:
+        size = lanes_at_once(plan.problem, lanes, plan.batch_size)
+    except BadValue:
+        size = 1
+    if size == 1:
+        yield from (_alone(plan, number, lane, told) for number, lane in enumerate(lanes))
+    else:
+        yield from _side_by_side(plan, lanes, size, told)
+
+
+def _lane(rule: rules.Rule, lr: float, seed: int) -> Lane:
+    settings = dict(Optimizer([torch.zeros(1, requires_grad=True)], rule, lr=lr).param_groups[0])
+    return Lane(rule, {name: settings[name] for name in rule.hyperparameters}, seed)
 
 
 def _ignore(place: Progress) -> None:
@@ -58,66 +82,86 @@ def _warm_up() -> None:
     Optimizer([parameter], _still).step()
 
 
-def _run(plan: Plan, rule: Rule, place: Progress, report: Callable[[Progress], None]) -> Run:
-    report(place)
+class _Told:
+    """Tells how far the runs are."""
+
+    def __init__(self, plan: Plan, lanes: list[Lane], report: Report) -> None:
+        self.plan, self.lanes, self.report, self.done = plan, lanes, report, 0
+
+    def __call__(self, number: int, epoch: int) -> None:
+        """Tell that a run, counted from 0, has done so many epochs."""
+        lane, planned = self.lanes[number], len(self.lanes)
+        self.done += epoch > 0
+        key, lr = lane.rule.key, lane.hyper["lr"]
+        self.report(Progress(number + 1, planned, key, lr, epoch, self.plan.epochs, self.done))
+
+
+def _side_by_side(plan: Plan, lanes: list[Lane], size: int, told: _Told) -> Iterator[Run]:
+    """Train stacks of at most so many lanes, those of one rule next to each other."""
+    places = sorted(range(len(lanes)), key=lambda place: lanes[place].rule.key)
+    runs: dict[int, Run] = {}
+    for begin in range(0, len(places), size):
+        members = places[begin : begin + size]
+        found = _stack(plan, [(number, lanes[number]) for number in members], told)
+        runs.update(zip(members, found, strict=True))
+    yield from (runs[number] for number in range(len(lanes)))
+
+
+def _stack(plan: Plan, members: list[Numbered], told: _Told) -> list[Run]:
+    """Train one stack; each of its runs is said to have taken an equal share of the time."""
+    for number, _ in members:
+        told(number, 0)
     start = time.perf_counter()
-    curve = []
-    with threads(plan.problem.threads), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(plan.seed)
-        for epoch in _epochs(plan, rule, place.lr):
-            curve.append(epoch)
-            report(replace(place, epoch=epoch.number))
-    return Run(rule.key, place.lr, tuple(curve), time.perf_counter() - start)
+    curves: list[list[Epoch]] = [[] for _ in members]
+    lanes = [lane for _, lane in members]
+    with threads(plan.problem.threads):
+        for epochs in train_together(plan.problem, lanes, plan.epochs, plan.batch_size):
+            for (number, _), curve, epoch in zip(members, curves, epochs, strict=True):
+                if not (curve and math.isinf(curve[-1].validation_loss)):
+                    curve.append(epoch)
+                told(number, epoch.number)
+    share = (time.perf_counter() - start) / len(members)
+    return [
+        Run(lane.rule.key, lane.hyper["lr"], tuple(curve), share)
+        for lane, curve in zip(lanes, curves, strict=True)
+    ]
 
 
-def _epochs(plan: Plan, rule: Rule, lr: float) -> Iterator[Epoch]:
-    """Yield the curve; the seed fixes the initial weights and the order of the data."""
-    model = plan.problem.make_model(plan.seed)
-    optimizer = Optimizer(model.parameters(), rule, lr=lr)
-    order = torch.Generator().manual_seed(plan.seed)
-    for number in range(1, plan.epochs + 1):
-        epoch = _epoch(number, _train(plan, model, optimizer, order), plan.problem, model)
-        yield epoch
-        if math.isinf(epoch.validation_loss):
-            return
+def _alone(plan: Plan, number: int, lane: Lane, told: _Told) -> Run:
+    """Train one run as `fit` does."""
+    told(number, 0)
+    start = time.perf_counter()
+    problem = plan.problem
+    with threads(problem.threads), torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.manual_seed(lane.seed)
+        model = problem.make_model(lane.seed)
+        settings: dict[str, Any] = dict(lane.hyper)
+        result = fit(
+            model, Optimizer(model.parameters(), lane.rule, **settings), problem.loss,
+            examples(problem, "train"), examples(problem, "validation"), batch=plan.batch_size,
+            epochs=plan.epochs, seed=lane.seed, watch=0, strategies=[_Telling(told, number)],
+        )  # fmt: skip
+    curve = [_epoch(epoch) for epoch in result.history]
+    if result.diverged and not (curve and math.isinf(curve[-1].validation_loss)):
+        curve.append(Epoch(len(curve) + 1, math.inf, math.inf, 0.0))
+    return Run(lane.rule.key, lane.hyper["lr"], tuple(curve), time.perf_counter() - start)
 
 
-def _train(plan: Plan, model: nn.Module, optimizer: Optimizer, order: torch.Generator) -> float:
-    """Pass once over the training set and return the mean of the mini-batch losses."""
-    model.train()
-    inputs, targets = examples(plan.problem, "train")
-    total = torch.zeros((), dtype=torch.float64)
-    for batch in torch.randperm(len(targets), generator=order).split(plan.batch_size):
-        optimizer.zero_grad()
-        loss = _gradient(plan.problem.loss, model, inputs[batch], targets[batch])
-        optimizer.step()
-        total += loss.detach() * len(batch)
-    return total.item() / len(targets)
+class _Telling(Strategy):
+    """Tells of every epoch."""
+
+    def __init__(self, told: _Told, number: int) -> None:
+        self.told, self.number = told, number
+
+    def after_epoch(self, training: Any, epoch: Fitted) -> None:
+        """Tell of it."""
+        self.told(self.number, epoch.number)
 
 
-def _gradient(
-    loss: Loss, model: nn.Module, inputs: torch.Tensor, targets: torch.Tensor
-) -> torch.Tensor:
-    own = getattr(loss, "gradient", None)
-    if own is not None:
-        return own(model, inputs, targets)
-    value = loss(model(inputs), targets)
-    value.backward()
-    return value
-
-
-@torch.no_grad()
-def _epoch(number: int, train_loss: float, problem: Problem, model: nn.Module) -> Epoch:
-    model.eval()
-    inputs, targets = examples(problem, "validation")
-    output = model(inputs)
-    loss = problem.loss(output, targets).item()
-    if not (math.isfinite(loss) and math.isfinite(train_loss)):
-        loss = train_loss = math.inf
-    return Epoch(number, train_loss, loss, _accuracy(output, targets))
-
-
-def _accuracy(output: torch.Tensor, targets: torch.Tensor) -> float:
-    if targets.is_floating_point():
-        return math.nan
-    return (output.argmax(-1) == targets).double().mean().item()
+def _epoch(epoch: Fitted) -> Epoch:
+    losses = [epoch.running_loss, epoch.judged]
+    if not all(map(math.isfinite, losses)):
+        losses = [math.inf, math.inf]
+    accuracy = math.nan if epoch.valid_accuracy is None else epoch.valid_accuracy
+    return Epoch(epoch.number, losses[0], losses[1], accuracy)

@@ -33,6 +33,10 @@ class Stack:
         self.model, self.loss = models[0], loss
         self._traced: dict[tuple, GraphModule] = {}
 
+    def bytes_of_a_member(self) -> int:
+        """Return what one member's parameters, gradients and two slots of state take."""
+        return 4 * sum(each[0].nbytes for each in self.parameters.values())
+
     def gradients(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, State]:
         """Return the loss of every member on its own batch, and the gradients by name.
 

@@ -47,7 +47,7 @@ def _mover(bar: Progress) -> OnPlace:
         bar.update(
             task,
             total=place.planned * place.epochs,
-            completed=(place.number - 1) * place.epochs + place.epoch,
+            completed=place.done,
             run=f"run {place.number} of {place.planned}",
             description=f"{place.rule:<9} lr {numerals.rate(place.lr):<8}",
         )
