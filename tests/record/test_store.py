@@ -6,7 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -271,3 +271,25 @@ def test_every_transaction_is_on_the_disk_before_it_returns(written):
         ((level,),) = _connection(book).execute("PRAGMA synchronous")
         ((journal,),) = _connection(book).execute("PRAGMA journal_mode")
     assert (level, journal) == (2, "wal")
+
+
+class Interleaved:
+    """A connection after whose first look another process makes a record of the empty file."""
+
+    def __init__(self, path: Path) -> None:
+        self.connection = sqlite3.connect(path, isolation_level=None)
+        self.path, self.looked = path, False
+
+    def execute(self, statement: str) -> list[tuple]:
+        found = self.connection.execute(statement).fetchall()
+        if found and not self.looked:
+            self.looked = True
+            with suppress(sqlite3.OperationalError):
+                store._create(
+                    sqlite3.connect(self.path, timeout=0, isolation_level=None), self.path
+                )
+        return found
+
+
+def test_a_record_that_is_being_made_is_not_taken_for_another_database(path) -> None:
+    assert not store._is_record(Interleaved(path), path)  # type: ignore[arg-type]

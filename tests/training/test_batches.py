@@ -3,10 +3,13 @@
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils.data import DataLoader, TensorDataset
 
 from thalweg.errors import BadType, BadValue
 from thalweg.schedules import linear
 from thalweg.training import InOrder, Strategy, fit
+from thalweg.training.batches import as_batches
+from thalweg.training.data import Stream, as_data
 
 COUNT, WIDTH = 22, 5
 
@@ -124,3 +127,18 @@ def test_an_empty_training_set_is_refused() -> None:
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     with pytest.raises(BadValue, match="empty"):
         fit(model, optimizer, nn.functional.mse_loss, (torch.zeros(0, WIDTH), torch.zeros(0, 1)))
+
+
+@pytest.mark.parametrize("accumulate", [1, 3])
+@pytest.mark.parametrize("size", ["all", 1, 5, 22])
+@pytest.mark.parametrize("loader", [False, True])
+def test_they_say_how_many_updates_an_epoch_has(loader, size, accumulate) -> None:
+    cut = DataLoader(TensorDataset(*data()), batch_size=COUNT if size == "all" else size)
+    batches = as_batches(as_data(cut if loader else data()), size, None, 0, accumulate)
+    assert batches.updates_per_epoch == len(list(batches.epoch(0, 0, 0)))
+
+
+def test_they_do_not_say_it_where_nobody_knows() -> None:
+    endless = as_batches(Stream(iter([])), 1, None, 0, 1)
+    growing = as_batches(as_data(data()), linear(2, 9, steps=5), None, 0, 1)
+    assert (endless.updates_per_epoch, growing.updates_per_epoch) == (None, None)

@@ -1,11 +1,10 @@
 """A training that was cut anywhere and resumed ends as if nothing had happened, bit for bit."""
 
-from collections.abc import Callable
-
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, RandomSampler, TensorDataset
+from trained import Cut, data, equal, model
 
 from thalweg.optim import SGD, Adam
 from thalweg.schedules import cosine, linear, warmup
@@ -13,30 +12,6 @@ from thalweg.training import Checkpoints, Curriculum, Result, Strategy, fit
 from thalweg.training.sampling import class_balanced, sampled, weighted
 
 EPOCHS = 3
-
-
-def data(count: int = 50) -> tuple[Tensor, Tensor]:
-    generator = torch.Generator().manual_seed(count)
-    inputs = torch.randn(count, 6, generator=generator)
-    return inputs, (inputs.sum(1) > 0).long()
-
-
-def made(optimizer: Callable) -> tuple[nn.Module, torch.optim.Optimizer]:
-    torch.manual_seed(0)
-    layers = (nn.Linear(6, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.3), nn.Linear(8, 2))
-    model = nn.Sequential(*layers)
-    return model, optimizer(model.parameters())
-
-
-class Cut(Strategy):
-    """Stops the process's training dead after an update, as a crash would."""
-
-    def __init__(self, update: int | None) -> None:
-        self.update = update
-
-    def after_update(self, training) -> None:
-        if training.place.update == self.update:
-            raise RuntimeError("cut")
 
 
 class Draw(Strategy):
@@ -56,7 +31,7 @@ SETS = {
     "tensors": lambda: (data(), {"batch": 8}),
     "accumulated": lambda: (data(), {"batch": 4, "accumulate": 2}),
     "a growing batch": lambda: (data(), {"batch": cosine(4, steps=18, floor=11)}),
-    "a data set": lambda: (Pairs(), {"batch": 8}),
+    "a data set": lambda: (Noisy(*data()), {"batch": 8}),
     "a sampler's order": lambda: (data(), {"batch": 8, "order": sampled(drawn)}),
     "weighted": lambda: (data(), {"batch": 8, "order": weighted(torch.arange(50))}),
     "class balanced": lambda: (data(), {"batch": 8, "order": class_balanced(data()[1])}),
@@ -82,24 +57,24 @@ def curriculum(sign: int = 1) -> Curriculum:
     return Curriculum(lambda inputs, targets: sign * inputs.sum(1), pacing, mix=0.3)
 
 
-class Pairs(torch.utils.data.Dataset):
-    def __len__(self) -> int:
-        return len(data()[1])
+class Noisy(TensorDataset):
+    """Draws from torch's generator for every example."""
 
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        inputs, targets = data()
-        return inputs[index] + 0.01 * torch.randn(6), targets[index]
+    def __getitem__(self, index: int) -> tuple[Tensor, ...]:
+        inputs, targets = super().__getitem__(index)
+        return inputs + 0.01 * torch.randn(6), targets
 
 
-def trained(make, source, folder, cut=None, resume=False) -> tuple[dict, Result]:
-    model, optimizer = made(make)
+def run(make, source, folder, cut=None, resume=False) -> tuple[dict, Result]:
+    made = model()
+    optimizer = make(made.parameters())
     train, how = source()
     result = fit(
-        model, optimizer, nn.functional.cross_entropy, train, data(20), epochs=EPOCHS,
+        made, optimizer, nn.functional.cross_entropy, train, data(20, 2), epochs=EPOCHS,
         strategies=[Draw(), Cut(cut)], **how,
         checkpoints=Checkpoints(folder, every=2, resume=resume),
     )  # fmt: skip
-    return {**model.state_dict(), **_flat(optimizer)}, result
+    return {**made.state_dict(), **_flat(optimizer)}, result
 
 
 def _flat(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -112,12 +87,12 @@ def timeless(result: Result) -> list[tuple]:
 
 
 def check(make, source, cut, folder) -> None:
-    straight, whole = trained(make, source, folder / "straight")
+    straight, whole = run(make, source, folder / "straight")
     with pytest.raises(RuntimeError, match="cut"):
-        trained(make, source, folder / "cut", cut)
+        run(make, source, folder / "cut", cut)
     torch.manual_seed(99)
-    resumed, rest = trained(make, source, folder / "cut", resume=True)
-    assert all(torch.equal(straight[name], resumed[name]) for name in straight)
+    resumed, rest = run(make, source, folder / "cut", resume=True)
+    assert equal(straight, resumed)
     assert timeless(whole) == timeless(rest)
 
 
@@ -139,11 +114,11 @@ def test_a_curriculum_keeps_the_difficulties_it_began_with(tmp_path) -> None:
         def source() -> tuple:
             return data(), {"batch": 8, "order": curriculum(sign)}
 
-        return trained(OPTIMIZERS["torch's"], source, tmp_path / folder, cut, resume)[0]
+        return run(OPTIMIZERS["torch's"], source, tmp_path / folder, cut, resume)[0]
 
     straight, other = ended("straight", 1), ended("other", -1)
     with pytest.raises(RuntimeError, match="cut"):
         ended("cut", 1, cut=7)
     resumed = ended("cut", -1, resume=True)
-    assert all(torch.equal(straight[name], resumed[name]) for name in straight)
-    assert not all(torch.equal(straight[name], other[name]) for name in straight)
+    assert equal(straight, resumed)
+    assert not equal(straight, other)

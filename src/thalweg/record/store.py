@@ -211,10 +211,15 @@ def _mode(path: Path, creating: bool) -> str:
 
 
 def _is_record(connection: sqlite3.Connection, path: Path) -> bool:
-    """Say whether the file is a record, not still empty; raise BadFile where it is neither."""
+    """Say whether the file is a record, not still empty; raise BadFile where it is neither.
+
+    It is looked at in one transaction: another process may be making a record of it just now.
+    """
+    connection.execute("BEGIN")
     ((application,),) = connection.execute("PRAGMA application_id")
     ((version,),) = connection.execute("PRAGMA user_version")
     ((objects,),) = connection.execute("SELECT count(*) FROM sqlite_master")
+    connection.execute("COMMIT")
     if (application, version, objects) == (0, 0, 0):
         return False
     if application != APPLICATION:
