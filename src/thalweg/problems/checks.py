@@ -93,9 +93,10 @@ def check_batch_size(batch_size: int | str, train: Data) -> None:
 def check_model(model: nn.Module, loss: Loss, data: Data, name: str = "train") -> None:
     """Refuse a model that fails on a first batch of ``data``, or labels it has no output for.
 
-    Runs one forward pass without gradients and leaves the model, and torch's random state, as they
-    were. The labels of tensors and arrays are all compared, of another Dataset those of the batch;
-    what a single output means is left to the loss.
+    Runs one forward pass and leaves the model, and torch's random state, as they were. The labels
+    of tensors and arrays are all compared, of another Dataset those of the batch; what a single
+    output means is left to the loss. A loss without a gradient is refused too, unless it writes its
+    own.
     """
     inputs, targets = (_beside(model, part) for part in first_batch(data, name=name))
     with _untouched(model):
@@ -225,13 +226,13 @@ def _check_batches(data: Data, name: str) -> None:
 
 @contextmanager
 def _untouched(model: nn.Module) -> Iterator[None]:
-    """Evaluate without gradients; modes and torch's random state are put back."""
+    """Evaluate; modes and torch's random state are put back."""
     import torch
 
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
-        with torch.random.fork_rng(devices=[]), torch.no_grad():
+        with torch.random.fork_rng(devices=[]), torch.enable_grad():
             yield
     finally:
         for module, mode in modes:
@@ -278,7 +279,13 @@ def _check_loss(value: Any, loss: Loss, output: Any, targets: Any) -> None:
 
     if tuple(getattr(value, "shape", (0,))) != ():
         raise BadValue(
-            f"the loss should be the mean over the batch, one number, got {_described(value)}."
+            "the loss should be the mean over the batch, a tensor of one number and no dimensions, "
+            f"got {_described(value)}."
+        )
+    if not value.requires_grad and not hasattr(loss, "gradient"):
+        raise BadValue(
+            "the loss has no gradient: no parameter of the model requires one, or the loss or the "
+            "model cuts it off, as detach(), item() and numpy() do."
         )
     if loss is mse_loss and output.shape != targets.shape:
         raise BadValue(

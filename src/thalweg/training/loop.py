@@ -169,7 +169,7 @@ class Loop:
 
     def _heed(self, request: Request) -> None:
         """Leave where a signal asked for it, with a checkpoint written."""
-        if request.signal is None or self.checkpoints is None:
+        if request.signal is None or self.checkpoints is None or self.training.diverged:
             return
         self._save()
         update = self.training.place.update
