@@ -12,7 +12,7 @@ from rich.console import Console
 
 from thalweg.errors import BadFile
 from thalweg.racing import Epoch, Header, Progress, Result, Row, Run
-from thalweg.report import check_path, follow, page, summary, table
+from thalweg.report import check_path, follow, page, summary, table, words
 
 
 def _run(rule, lr, losses):
@@ -227,3 +227,10 @@ def test_a_link_is_followed_not_replaced(result, tmp_path):
     page(result, link)
     assert link.is_symlink()
     assert "adam" in _body(target)
+
+
+@pytest.mark.parametrize(
+    ("text", "ended"), [("Moons", "Moons."), ("Which?", "Which?"), ("Moons.", "Moons.")]
+)
+def test_a_description_ends_as_a_sentence_once(text, ended):
+    assert words.sentence(text) == ended

@@ -31,7 +31,7 @@ def _texts(result: Result) -> dict[str, str]:
         "claim": escape(words.claim(header)),
         "warning": paragraphs([words.unfinished(result)], "warning"),
         "protocol": paragraphs(words.protocol(header), ""),
-        "description": escape(header.description),
+        "description": escape(words.sentence(header.description)),
         "versions": escape(words.versions(header)),
         "reading": escape(words.reading(result)),
         "board": _board(result),

@@ -46,7 +46,7 @@ def _texts(study: Study, pictures: dict[str, Figure]) -> dict[str, str]:
         "claim": escape(study_words.claim(study)),
         "warning": paragraphs(study_words.warnings(study), "warning"),
         "protocol": paragraphs(study_words.protocol(study), ""),
-        "description": escape(study.description),
+        "description": escape(words.sentence(study.description)),
         "versions": escape(study_words.versions(study)),
         "sections": "\n".join(_section(name) for name in pictures),
         "runs": table(["run", *study_words.COLUMNS, "id"], list(_runs(study))),

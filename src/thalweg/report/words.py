@@ -23,6 +23,11 @@ def _choice(trials: int) -> str:
     return f"may keep the best of {trials} learning rates"
 
 
+def sentence(text: str) -> str:
+    """End a text with a full stop unless it ends as a sentence already."""
+    return text if text.endswith((".", "?", "!")) else f"{text}."
+
+
 def protocol(header: Header) -> list[str]:
     """Say what was the same for all rules and what the numbers do not show."""
     chosen = (
