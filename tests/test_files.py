@@ -2,9 +2,11 @@
 
 import errno
 import os
+import sqlite3
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -118,3 +120,13 @@ def test_it_needs_nothing_else_of_the_package() -> None:
     code = "import sys, thalweg.files; print(*(m for m in sys.modules if m.startswith('thalweg')))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["thalweg", "thalweg.files"]
+
+
+def test_a_database_is_never_replaced(tmp_path: Path) -> None:
+    place = tmp_path / "thalweg.db"
+    with closing(sqlite3.connect(place)) as book:
+        book.execute("CREATE TABLE runs (id)")
+    before = place.read_bytes()
+    with pytest.raises(FileExistsError, match="a database, which would be lost"):
+        files.replace(place, b"a page")
+    assert place.read_bytes() == before
