@@ -2,9 +2,11 @@
 
 import errno
 import os
+import sqlite3
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -124,3 +126,13 @@ def test_it_needs_nothing_of_the_package_but_its_errors() -> None:
 def test_what_cannot_be_written_is_told_with_its_place_and_reason(tmp_path: Path) -> None:
     with pytest.raises(BadFile, match=r"missing/file' cannot be written: No such file"):
         files.write(tmp_path / "missing" / "file", b"new")
+
+
+def test_a_database_is_never_replaced(tmp_path: Path) -> None:
+    place = tmp_path / "thalweg.db"
+    with closing(sqlite3.connect(place)) as book:
+        book.execute("CREATE TABLE runs (id)")
+    before = place.read_bytes()
+    with pytest.raises(FileExistsError, match="a database, which would be lost"):
+        files.replace(place, b"a page")
+    assert place.read_bytes() == before

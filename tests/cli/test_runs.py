@@ -145,6 +145,16 @@ def test_runs_are_exported_and_what_is_left_out_is_said(thalweg, ids, tmp_path):
     assert [each.name for each in (tmp_path / "board").iterdir()] == [f"digits-{ids[0]}"]
 
 
+@pytest.mark.parametrize("option", [["runs", "--csv"], ["schedules", "cosine", "--plot"]])
+def test_nothing_is_written_over_a_record(option, thalweg, ids, tmp_path, capsys):
+    before = (tmp_path / "thalweg.db").read_bytes()
+    with pytest.raises(SystemExit) as left:
+        cli.main([*option, str(tmp_path / "thalweg.db")])
+    assert left.value.code == 2
+    assert "it is a database, which would be lost" in capsys.readouterr().err
+    assert (tmp_path / "thalweg.db").read_bytes() == before
+
+
 def test_an_export_without_ids_takes_all_runs_or_those_of_a_name(thalweg, ids):
     assert "of 3 runs" in thalweg("--csv", "runs.csv")[1]
     assert "of 2 runs" in thalweg("--csv", "runs.csv", "--name", "digits")[1]

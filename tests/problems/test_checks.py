@@ -242,3 +242,14 @@ def test_a_first_batch_comes_from_every_form_of_data():
     assert first_batch(Stream())[1].tolist() == [0, 1]
     assert [count(data) for data in forms] == [6, 6, 6, 6]
     assert count(Stream()) is None
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_a_loss_that_is_the_sum_over_the_examples_is_refused(reduction):
+    loss = nn.CrossEntropyLoss(reduction=reduction)
+    split = Split(torch.randn(12, 4), torch.arange(12) % 2)
+    if reduction == "mean":
+        check_model(nn.Linear(4, 2), loss, split)
+        return
+    with pytest.raises(BadValue, match="grows with the number of examples"):
+        check_model(nn.Linear(4, 2), loss, split)

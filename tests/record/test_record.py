@@ -339,3 +339,24 @@ def test_a_forked_process_is_told_to_open_the_record_itself(book):
             os._exit(7 if "forked" in str(error) else 1)
         os._exit(2)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+
+
+def test_of_two_that_resume_a_run_at_once_one_is_refused(tmp_path, monkeypatch):
+    """The other takes the run between the look at who writes it and the word that it is taken."""
+    place = tmp_path / "thalweg.db"
+    with record.open(place) as book:
+        run = book.begin("digits", {})
+        run.end("interrupted")
+    other, own = record.open(place), record.record.process
+
+    def beaten() -> dict:
+        monkeypatch.setattr(record.record, "process", lambda: {**own(), "pid": 1, "born": None})
+        other.resume(run.id)
+        monkeypatch.setattr(record.record, "process", own)
+        return own()
+
+    with record.open(place) as book:
+        monkeypatch.setattr(record.record, "process", beaten)
+        with pytest.raises(BadValue, match="resumed by another process at this very moment"):
+            book.resume(run.id)
+    assert '"pid": 1,' in other._store.read("SELECT process FROM runs")[0][0]

@@ -4,6 +4,8 @@ import errno
 import json
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +57,7 @@ def test_the_last_few_and_the_best_are_kept_and_no_draft(tmp_path) -> None:
     train(tmp_path, epochs=5, every=1, keep=2)
     assert names(tmp_path, "update") == [20, 20]
     assert len(names(tmp_path, "best")) == 1
-    assert all(path.suffix == ".safetensors" for path in tmp_path.iterdir())
+    assert {path.suffix for path in tmp_path.iterdir() if path.name != ".lock"} == {".safetensors"}
 
 
 def test_the_best_one_holds_the_weights_of_the_best_epoch(tmp_path) -> None:
@@ -225,3 +227,27 @@ def test_what_only_code_could_read_back_is_refused() -> None:
 def test_numbers_that_cannot_be_are_refused_at_once(how, tmp_path) -> None:
     with pytest.raises((BadValue, BadType), match="expected"):
         Checkpoints(tmp_path, **how)
+
+
+HELD = """
+import pathlib, sys
+from thalweg.training.lock import locked
+with locked(pathlib.Path(sys.argv[1])):
+    print("locked", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_folder_that_another_process_trains_into_is_refused_until_that_is_killed(
+    tmp_path,
+) -> None:
+    command = [sys.executable, "-c", HELD, str(tmp_path)]
+    other = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert other.stdout is not None
+    assert other.stdout.readline() == "locked\n"
+    with pytest.raises(BadFile, match="another training writes"):
+        train(tmp_path)
+    other.kill()
+    other.communicate()
+    train(tmp_path)
+    assert Checkpoints(tmp_path).last is not None

@@ -3,9 +3,10 @@
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, RandomSampler, TensorDataset
+from torch.utils.data import BatchSampler, DataLoader, RandomSampler, TensorDataset
 from trained import Cut, data, equal, model
 
+from thalweg.errors import BadValue
 from thalweg.optim import SGD, Adam
 from thalweg.schedules import cosine, linear, warmup
 from thalweg.training import Checkpoints, Curriculum, Result, Strategy, fit
@@ -37,6 +38,11 @@ SETS = {
     "class balanced": lambda: (data(), {"batch": 8, "order": class_balanced(data()[1])}),
     "a curriculum": lambda: (data(), {"batch": 8, "order": curriculum()}),
     "a loader": lambda: (DataLoader(TensorDataset(*data()), batch_size=8, shuffle=True), {}),
+    "a loader with a sampler's generator": lambda: (DataLoader(rows(), 8, sampler=random()), {}),
+    "a loader with a batch sampler's": lambda: (
+        DataLoader(rows(), batch_sampler=BatchSampler(random(), 8, drop_last=False)),
+        {},
+    ),
     "a loader with its own generator": lambda: (
         DataLoader(
             TensorDataset(*data()), batch_size=8, shuffle=True,
@@ -45,6 +51,14 @@ SETS = {
         {},
     ),
 }  # fmt: skip
+
+
+def rows() -> TensorDataset:
+    return TensorDataset(*data())
+
+
+def random() -> RandomSampler:
+    return RandomSampler(range(50), generator=torch.Generator().manual_seed(4))
 
 
 def drawn(generator: torch.Generator) -> RandomSampler:
@@ -122,3 +136,61 @@ def test_a_curriculum_keeps_the_difficulties_it_began_with(tmp_path) -> None:
     resumed = ended("cut", -1, resume=True)
     assert equal(straight, resumed)
     assert not equal(straight, other)
+
+
+class Counting(nn.Module):
+    """Has a buffer that no state dict holds, and on which its outputs depend."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(6, 2)
+        self.calls: Tensor
+        self.register_buffer("calls", torch.zeros(()), persistent=False)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        if self.training:
+            self.calls += 1
+        return self.layer(inputs) * (1 + 0.01 * self.calls)
+
+
+def ended(folder, valid, cut: int | None = None, resume: bool = False) -> tuple[list, Tensor]:
+    torch.manual_seed(0)
+    made = Counting()
+    result = fit(
+        made, SGD(made.parameters(), lr=0.1), nn.functional.cross_entropy, data(), valid(),
+        batch=8, epochs=EPOCHS, strategies=[Cut(cut)],
+        checkpoints=Checkpoints(folder, every=2, resume=resume),
+    )  # fmt: skip
+    return timeless(result), made.layer.weight
+
+
+def shuffled() -> DataLoader:
+    """A validation set whose order is random, so that the last bits of its loss tell of it."""
+    own = torch.Generator().manual_seed(4)
+    return DataLoader(TensorDataset(*data(31, 2)), batch_size=3, shuffle=True, generator=own)
+
+
+def test_buffers_beside_the_state_dict_and_a_validation_loader_go_on_where_they_were(
+    tmp_path,
+) -> None:
+    history, weight = ended(tmp_path / "straight", shuffled)
+    with pytest.raises(RuntimeError, match="cut"):
+        ended(tmp_path / "cut", shuffled, cut=12)
+    again, same = ended(tmp_path / "cut", shuffled, resume=True)
+    assert torch.equal(weight, same)
+    assert again == history
+
+
+def test_a_loader_with_other_generators_is_refused(tmp_path) -> None:
+    with pytest.raises(RuntimeError, match="cut"):
+        ended(tmp_path, shuffled, cut=12)
+    with pytest.raises(BadValue, match="had 1 generators of their own; those of this one have 0"):
+        ended(tmp_path, lambda: data(31, 2), resume=True)
+
+
+def test_workers_that_outlive_an_epoch_are_told_to_forget_their_random_numbers(tmp_path) -> None:
+    made = model()
+    optimizer = OPTIMIZERS["ours"](made.parameters())
+    loader = DataLoader(rows(), 25, num_workers=1, persistent_workers=True)
+    with pytest.warns(UserWarning, match="persistent_workers=False"):
+        fit(made, optimizer, nn.functional.cross_entropy, loader, checkpoints=tmp_path)

@@ -201,6 +201,19 @@ def _check(problem: str, settings: dict[str, Any], places: dict[str, Any]) -> No
     for name in ("--out", "--save"):
         if places[name]:
             report.check_path(places[name])
+    _check_distinct({"--record": record.open(places["--record"]).path} | _given(places))
+
+
+def _given(places: dict[str, Any]) -> dict[str, Path]:
+    return {name: place for name, place in places.items() if place is not None}
+
+
+def _check_distinct(places: dict[str, Path]) -> None:
+    found: dict[Path, str] = {}
+    for name, place in places.items():
+        other = found.setdefault(place.resolve(), name)
+        if other != name:
+            raise BadValue(f"{other} and {name} are both {str(place)!r}; name two places.")
 
 
 def _command(problem: str, options: dict[str, Any]) -> str:

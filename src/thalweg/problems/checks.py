@@ -15,10 +15,12 @@ from thalweg.problems.problem import Data, Loss, Problem, Split
 from thalweg.problems.rows import pieces, shared_rows
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
 _IGNORED = -100
 _TOLERATED = 0.05
+_NEARLY = 1e-4
+_FAILURES = (RuntimeError, TypeError, ValueError, IndexError, AttributeError)
 
 
 def validate(problem: Problem) -> None:
@@ -100,9 +102,10 @@ def check_batch(batch: Any, examples: int | None) -> None:
 def check_model(model: nn.Module, loss: Loss, data: Data, name: str = "train") -> None:
     """Refuse a model that fails on a first batch of ``data``, or labels it has no output for.
 
-    Runs one forward pass without gradients and leaves the model, and torch's random state, as they
-    were. The labels of tensors and arrays are all compared, of another Dataset those of the batch;
-    what a single output means is left to the loss.
+    Runs one forward pass and leaves the model, and torch's random state, as they were. The labels
+    of tensors and arrays are all compared, of another Dataset those of the batch; what a single
+    output means is left to the loss. A loss without a gradient is refused too, unless it writes its
+    own, and one that is the sum over the examples instead of their mean.
     """
     inputs, targets = (_beside(model, part) for part in first_batch(data, name=name))
     with _untouched(model):
@@ -119,6 +122,7 @@ def check_model(model: nn.Module, loss: Loss, data: Data, name: str = "train") -
             labels()
             raise
     _check_loss(value, loss, output, targets)
+    _check_mean(value, loss, output, targets)
 
 
 def _beside(model: nn.Module, part: Any) -> Any:
@@ -232,13 +236,13 @@ def _check_batches(data: Data, name: str) -> None:
 
 @contextmanager
 def _untouched(model: nn.Module) -> Iterator[None]:
-    """Evaluate without gradients; modes and torch's random state are put back."""
+    """Evaluate; modes and torch's random state are put back."""
     import torch
 
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
-        with torch.random.fork_rng(devices=[]), torch.no_grad():
+        with torch.random.fork_rng(devices=[]), torch.enable_grad():
             yield
     finally:
         for module, mode in modes:
@@ -249,7 +253,7 @@ def _untouched(model: nn.Module) -> Iterator[None]:
 def _explained(what: str) -> Iterator[None]:
     try:
         yield
-    except (RuntimeError, TypeError, ValueError, IndexError, AttributeError) as error:
+    except _FAILURES as error:
         raise BadValue(f"{what}: {type(error).__name__}: {error}") from error
 
 
@@ -285,12 +289,34 @@ def _check_loss(value: Any, loss: Loss, output: Any, targets: Any) -> None:
 
     if tuple(getattr(value, "shape", (0,))) != ():
         raise BadValue(
-            f"the loss should be the mean over the batch, one number, got {_described(value)}."
+            "the loss should be the mean over the batch, a tensor of one number and no dimensions, "
+            f"got {_described(value)}."
+        )
+    if not value.requires_grad and not hasattr(loss, "gradient"):
+        raise BadValue(
+            "the loss has no gradient: no parameter of the model requires one, or the loss or the "
+            "model cuts it off, as detach(), item() and numpy() do."
         )
     if loss is mse_loss and output.shape != targets.shape:
         raise BadValue(
             f"the model's output has shape {tuple(output.shape)} and the targets "
             f"{tuple(targets.shape)}; the squared error would pair them wrongly."
+        )
+
+
+def _check_mean(value: Tensor, loss: Loss, output: Any, targets: Any) -> None:
+    """Refuse a loss that doubles where every example comes twice, as the sum over them does."""
+    import torch
+
+    try:
+        with torch.no_grad():
+            twice = loss(*(torch.cat([part, part]) for part in (output, targets)))
+    except _FAILURES:
+        return
+    if value.item() and abs(twice.item() / value.item() - 2) < _NEARLY:
+        raise BadValue(
+            "the loss grows with the number of examples, as a sum does; return their mean, such as "
+            'with reduction="mean".'
         )
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from thalweg.errors import BadType
+from thalweg.errors import BadType, BadValue
 from thalweg.problems.problem import Data, Split
 
 if TYPE_CHECKING:
@@ -67,16 +66,18 @@ def _collated(data: Any, dataset: Any, size: int) -> Any:
     from torch.utils.data import DataLoader, default_collate
 
     if not isinstance(data, DataLoader):
-        return default_collate(list(_examples(dataset, size)))
+        return default_collate(_examples(dataset, size))
     if data.batch_sampler is None and data.batch_size is None:
-        return data.collate_fn(next(iter(_examples(dataset, 1))))
-    return data.collate_fn(list(_examples(dataset, min(size, data.batch_size or size))))
+        return data.collate_fn(_examples(dataset, 1)[0])
+    return data.collate_fn(_examples(dataset, min(size, data.batch_size or size)))
 
 
-def _examples(dataset: Any, wanted: int) -> Iterator[Any]:
+def _examples(dataset: Any, wanted: int) -> list[Any]:
     from torch.utils.data import IterableDataset
 
-    if isinstance(dataset, IterableDataset):
-        yield from islice(iter(dataset), wanted)
-    else:
-        yield from (dataset[index] for index in range(min(wanted, count(dataset) or wanted)))
+    if not isinstance(dataset, IterableDataset):
+        return [dataset[index] for index in range(min(wanted, count(dataset) or wanted))]
+    found = list(islice(iter(dataset), wanted))
+    if not found:
+        raise BadValue("an iterable data set is empty; let it yield at least one example.")
+    return found

@@ -24,7 +24,14 @@ def pieces(rows: Any) -> Iterator[tuple[int, Tensor]]:
     height = max(1, _CHUNK // width)
     with warnings.catch_warnings(action="ignore", category=UserWarning):
         for start in range(0, count, height):
-            yield start, torch.as_tensor(rows[start : min(start + height, count)])
+            piece = rows[start : min(start + height, count)]
+            yield start, torch.as_tensor(_forwards(piece))
+
+
+def _forwards(piece: Any) -> Any:
+    """Return an array that is read backwards as a copy, which torch takes; others as they are."""
+    backwards = any(stride < 0 for stride in getattr(piece, "strides", ()))
+    return piece.copy() if backwards else piece
 
 
 def shared_rows(first: Any, second: Any) -> tuple[int, int]:

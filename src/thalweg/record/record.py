@@ -22,7 +22,9 @@ _COLUMNS = (
     "id, name, kind, hyper, seed, source, parent, provenance, process, started, ended, status"
 )
 _BEGIN = f"INSERT INTO runs ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_RESUME = "UPDATE runs SET process = ?, ended = NULL, status = 'running' WHERE id = ?"
+_RESUME = (
+    "UPDATE runs SET process = ?, ended = NULL, status = 'running' WHERE id = ? AND process = ?"
+)
 _RUNS = f"SELECT {_COLUMNS} FROM runs"
 _EVENTS = "SELECT step, name, value, nan, data, time FROM events WHERE run = ?"
 _NEXT_NAME = "SELECT min(name) FROM events WHERE run = ? AND name > ?"
@@ -107,9 +109,11 @@ class Record:
         Raises UnknownName where there is none, BadValue where another process still writes it.
         """
         earlier = self.find(id)
-        self._check_free(earlier.id)
+        before, own = self._checked_free(earlier.id), json.dumps(process())
         self._end_all(each for each in self._open if each.id == earlier.id)
-        self._store.write((_RESUME, [(json.dumps(process()), earlier.id)]))
+        self._store.write((_RESUME, [(own, earlier.id, before)]))
+        if self._checked_free(earlier.id) != own:
+            raise BadValue(f"run {earlier.id} was resumed by another process at this very moment.")
         run = self._opened(earlier.id)
         count = earlier.events["resumed"].step if "resumed" in earlier.events else 0
         run.emit("resumed", count + 1, None, provenance(earlier.provenance["threads"]))
@@ -163,7 +167,8 @@ class Record:
         self._open.append(run)
         return run
 
-    def _check_free(self, id: str) -> None:
+    def _checked_free(self, id: str) -> str:
+        """Return which process wrote a run last; BadValue where it is another, and still writes."""
         ((status, text),) = self._store.read("SELECT status, process FROM runs WHERE id = ?", (id,))
         writer = json.loads(text)
         if status == "running" and writer["pid"] != os.getpid() and lives(writer):
@@ -171,6 +176,7 @@ class Record:
                 f"run {id} is still being written by process {writer['pid']}. Wait for its end, or "
                 "end it first."
             )
+        return text
 
     def _summary(self, row: tuple) -> RunSummary:
         id, name, kind, hyper, seed, source, parent, origin, writer, started, ended, status = row

@@ -12,11 +12,13 @@ from thalweg.errors import BadFile
 def check_path(path: str | os.PathLike[str]) -> Path:
     """Return the absolute place of ``path``, or raise BadFile where no file can be written there.
 
-    An existing file is accepted, because writing replaces it. Nothing is left behind.
+    An existing file is accepted, because writing replaces it, unless it is a database, such as a
+    record, or Python source. Nothing is left behind.
     """
     try:
         place = Path(path).resolve()
         _check_kind(place, path)
+        files.check_no_database(place)
         with tempfile.TemporaryFile(dir=place.parent):
             return place
     except (OSError, RuntimeError, ValueError) as error:
@@ -45,6 +47,8 @@ def _check_kind(place: Path, given: str | os.PathLike[str]) -> None:
         raise BadFile(f"{shown!r} is a folder; name a file in it, such as {place / 'race.html'}.")
     if mode and not stat.S_ISREG(mode):
         raise BadFile(f"{shown!r} is not an ordinary file; name another one for the page.")
+    if mode and place.suffix == ".py":
+        raise BadFile(f"{shown!r} is a Python file, which would be lost; name another one.")
 
 
 def _mode(place: Path) -> int:

@@ -65,12 +65,12 @@ def layers(model: nn.Module) -> list[Any]:
 
 @contextmanager
 def _untouched_randomness(data: Data) -> Iterator[None]:
-    generator = data.generator if isinstance(data, Stream) else None
-    now = randomness.capture(generator)
+    own = data.generators if isinstance(data, Stream) else []
+    now = randomness.capture(own)
     try:
         yield
     finally:
-        randomness.restore(now, generator)
+        randomness.restore(now, own)
 
 
 def _calls(model: nn.Module, data: Data, batch: int) -> dict[nn.Module, int]:

@@ -155,18 +155,24 @@ class StreamBatches(Batches):
 
     def epoch(self, number: int, taken: int, update: int) -> Groups:
         """Yield the loader's batches, as many together as are accumulated."""
-        now = randomness.capture(self.stream.generator)
+        own = self.stream.generators
+        now = randomness.capture(own)
         if taken:
-            randomness.restore(self.began, self.stream.generator)
+            randomness.restore(self.began, own)
         else:
             self.began = now
         batches = iter(self.stream)
         if taken:
             deque(islice(batches, taken), maxlen=0)
-            randomness.restore(now, self.stream.generator)
+            randomness.restore(now, own)
         while group := list(islice(batches, self.accumulate)):
             taken += len(group)
             yield taken, group
+        if not taken:
+            raise BadValue(
+                f"epoch {number + 1} of the training data yields no batch; they must not be empty, "
+                "and must begin anew in every epoch, as a DataLoader does."
+            )
 
     def lonely(self, epochs: int) -> Batch | None:
         """Return the first example as a batch if a `DataLoader` leaves one alone."""
@@ -179,15 +185,12 @@ class StreamBatches(Batches):
         return loader.collate_fn([loader.dataset[0]]) if alone else None
 
     def state(self) -> dict[str, Any]:
-        """Return the random state with which the epoch began, and the loader's own of now."""
-        generator = self.stream.generator
-        return {"began": self.began, "own": generator and generator.get_state()}
+        """Return the random state with which the epoch began."""
+        return {"began": self.began}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take over both."""
+        """Take it over."""
         self.began = state["began"]
-        if self.stream.generator is not None:
-            self.stream.generator.set_state(state["own"])
 
 
 def as_batches(data: Data, size: Size, order: Order | None, seed: int, accumulate: int) -> Batches:

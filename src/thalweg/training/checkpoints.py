@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 import warnings
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import safetensors.torch
 from thalweg import files
 from thalweg.arguments import check_count
 from thalweg.errors import BadFile
+from thalweg.training.lock import locked
 from thalweg.training.tree import pack, unpack
 
 _NAME = re.compile(r"update-(\d+)-([0-9a-f]{16})\.safetensors")
@@ -30,7 +32,8 @@ class Checkpoints:
     and JSON for the rest in its header; its name ends with a checksum of its content.
 
     With *resume* a training goes on from the last good one in the folder, and begins anew where
-    there is none. Without, a folder that holds checkpoints is refused, so that none is lost.
+    there is none. Without, a folder that holds checkpoints is refused, so that none is lost. A
+    folder that another process trains into is refused as well.
     """
 
     def __init__(
@@ -52,12 +55,12 @@ class Checkpoints:
         """The file of the checkpoint after the best epoch."""
         return next(reversed(self._found(_BEST)), None)
 
+    def held(self) -> AbstractContextManager[None]:
+        """Make the folder and keep other processes from training into it; raise BadFile."""
+        return locked(self.folder)
+
     def prepare(self) -> dict[str, Any] | None:
-        """Make the folder and return the state to go on from, None at the beginning."""
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise BadFile(f"{self.folder} cannot hold checkpoints: {error.strerror}.") from error
+        """Return the state to go on from, None at the beginning."""
         if self.resume:
             return self.load()
         found = self._found(_NAME)

@@ -118,9 +118,13 @@ class Stream:
         return map(_pair, iter(self.batches))
 
     @property
-    def generator(self) -> torch.Generator | None:
-        """The generator a loader draws its order from, where that is not torch's own."""
-        return getattr(self.batches, "generator", None)
+    def generators(self) -> list[torch.Generator]:
+        """What a loader and its samplers draw from, where that is not torch's own generator."""
+        outer = getattr(self.batches, "batch_sampler", None)
+        inner = (getattr(each, "sampler", None) for each in (self.batches, outer))
+        found = [getattr(each, "generator", None) for each in (self.batches, outer, *inner)]
+        own = {id(each): each for each in found if isinstance(each, torch.Generator)}
+        return list(own.values())
 
 
 Data = Examples | Stream
@@ -187,6 +191,11 @@ def _pair(batch: Any) -> Batch:
 
 def size_of(batch: Batch) -> int:
     """Return the number of examples in a batch."""
+    if isinstance(batch[1], Tensor) and not batch[1].ndim:
+        raise BadType(
+            "the loader yields single examples; expected batches, one row for each example. Give "
+            "it a batch_size."
+        )
     return len(batch[1])
 
 

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from thalweg.errors import BadValue
+from thalweg.training.batches import check_count
 from thalweg.training.data import Batch, Data, Stream, as_data, moved, size_of
 
 
@@ -27,7 +29,9 @@ def evaluate(
 
     *data* is whatever `fit` takes; examples are fed *batch* at a time, a loader's batches as they
     come. The modes of the model's parts and torch's random numbers are afterwards as they were.
+    Raises BadValue where there are no examples.
     """
+    check_count("batch", batch)
     device = device_of(model)
     total, right, answers, examples = 0.0, 0, 0, 0
     with in_evaluation(model), torch.random.fork_rng(devices=[]):
@@ -39,7 +43,12 @@ def evaluate(
             found = _right(outputs, targets)
             if found is not None:
                 right, answers = right + found, answers + targets.numel()
-    return Evaluation(total / max(examples, 1), right / answers if answers else None)
+    if not examples:
+        raise BadValue(
+            "the data to evaluate on yield no examples; give them at least one, and let an "
+            "iterable begin anew each time that it is gone through."
+        )
+    return Evaluation(total / examples, right / answers if answers else None)
 
 
 @contextmanager

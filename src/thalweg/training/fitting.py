@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ from thalweg.training.data import Data, Examples, Rows, Stream, as_data
 from thalweg.training.history import Result
 from thalweg.training.loop import Loop
 from thalweg.training.order import Order, generator_of
+from thalweg.training.parts import check_extras, check_model_and_optimizer
 from thalweg.training.single import check_single
 from thalweg.training.strategy import Strategy
 from thalweg.training.training import Training
@@ -65,10 +67,13 @@ def fit(
     a signal stopped it and the checkpoint is written. A loss that is not finite ends the training
     with a warning, and ``diverged`` is set in the result.
     """
-    check_count("epochs", epochs)
+    check_extras(strategies, order, checkpoints)
+    for name, value, low in (("epochs", epochs, 1), ("seed", seed, 0), ("watch", watch, 0)):
+        check_count(name, value, low)
     data, held_out = as_data(train), None if valid is None else as_data(valid)
     batches = as_batches(data, batch, order, seed, accumulate)
     batches.prepare(epochs)
+    check_model_and_optimizer(model, optimizer)
     check_single(model, batches, epochs)
     _check(model, loss, train, valid)
     check_accumulation(loss, accumulate)
@@ -82,8 +87,11 @@ def fit(
         "strategies": [type(strategy).__name__ for strategy in strategies],
     }
     training = Training(model, optimizer, loss, batches, held_out, strategies, settings)
-    if checkpoints is not None and not isinstance(checkpoints, Checkpoints):
-        checkpoints = Checkpoints(checkpoints)
+    if checkpoints is not None:
+        _warn_of_workers(train, valid)
+        checkpoints = (
+            checkpoints if isinstance(checkpoints, Checkpoints) else Checkpoints(checkpoints)
+        )
     return Loop(training, _watched(data, watch, seed), checkpoints, run).run(epochs)
 
 
@@ -93,6 +101,16 @@ def check_accumulation(loss: Callable[..., Tensor], accumulate: int) -> None:
         raise BadValue(
             f"accumulate={accumulate}, but {type(loss).__name__} writes its own gradient, whole "
             "for each batch. Use a larger batch instead."
+        )
+
+
+def _warn_of_workers(*sets: Any) -> None:
+    if any(getattr(each, "persistent_workers", False) for each in sets):
+        warnings.warn(
+            "a loader keeps its workers from epoch to epoch, and their random numbers are in "
+            "no checkpoint: a resumed training need not go on bit for bit. "
+            "DataLoader(..., persistent_workers=False) makes it so.",
+            stacklevel=3,
         )
 
 

@@ -40,6 +40,10 @@ class Loop:
 
     def run(self, epochs: int) -> Result:
         """Begin or resume, train until *epochs* are done or something stops it, and end."""
+        with self.checkpoints.held() if self.checkpoints else nullcontext():
+            return self._run(epochs)
+
+    def _run(self, epochs: int) -> Result:
         training = self.training
         for strategy in training.strategies:
             strategy.begin(training)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,22 +17,21 @@ def seed(number: int) -> None:
     random.seed(number)
 
 
-def capture(generator: torch.Generator | None = None) -> dict[str, Any]:
-    """Return the states of torch's, NumPy's and Python's generators, and of one more."""
+def capture(generators: Sequence[torch.Generator] = ()) -> dict[str, Any]:
+    """Return the states of torch's, NumPy's and Python's generators, and of more."""
     kind, keys, *rest = np.random.get_state()
     state: dict[str, Any] = {
         "torch": torch.get_rng_state(),
         "numpy": (kind, torch.from_numpy(np.asarray(keys).astype(np.int64)), *rest),
         "python": random.getstate(),
+        "own": [each.get_state() for each in generators],
     }
     if torch.cuda.is_initialized():
         state["cuda"] = torch.cuda.get_rng_state_all()
-    if generator is not None:
-        state["generator"] = generator.get_state()
     return state
 
 
-def restore(state: dict[str, Any], generator: torch.Generator | None = None) -> None:
+def restore(state: dict[str, Any], generators: Sequence[torch.Generator] = ()) -> None:
     """Put back what `capture` returned."""
     torch.set_rng_state(state["torch"])
     kind, keys, *rest = state["numpy"]
@@ -39,5 +39,5 @@ def restore(state: dict[str, Any], generator: torch.Generator | None = None) -> 
     random.setstate(state["python"])
     if "cuda" in state and torch.cuda.is_available():
         torch.cuda.set_rng_state_all(state["cuda"])
-    if generator is not None and "generator" in state:
-        generator.set_state(state["generator"])
+    for generator, own in zip(generators, state["own"], strict=True):
+        generator.set_state(own)

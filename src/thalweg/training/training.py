@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from thalweg.errors import BadValue
 from thalweg.training import randomness
 from thalweg.training.batches import Batches
-from thalweg.training.data import Data
+from thalweg.training.data import Data, Stream
 from thalweg.training.evaluation import device_of
 from thalweg.training.history import Epoch
 from thalweg.training.strategy import Strategy
@@ -99,13 +99,14 @@ class Training:
         """Return everything that the rest of the training depends on."""
         return {
             "model": dict(self.model.state_dict()),
+            "passing": self._passing(),
             "optimizer": self.optimizer.state_dict(),
             "strategies": [strategy.state() for strategy in self.strategies],
             "batches": self.batches.state(),
             "place": asdict(self.place),
             "window": (self.window, self.window_examples),
             "history": [tuple(epoch) for epoch in self.history],
-            "random": randomness.capture(),
+            "random": randomness.capture(self._generators()),
             "stopped": self.stopped,
             "settings": self.settings,
             "threads": torch.get_num_threads(),
@@ -115,9 +116,14 @@ class Training:
         """Take over what `state` returned, or raise with model and optimizer as they were."""
         self._check_settings(state["settings"])
         check_fit(self.model, state["model"], "the checkpoint is")
+        self._check_generators(len(state["random"]["own"]))
         _warn_of_threads(state["threads"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.model.load_state_dict(state["model"])
+        for name, buffer in self._passing().items():
+            saved = state["passing"].get(name)
+            if saved is not None and saved.shape == buffer.shape:
+                buffer.copy_(saved)
         for strategy, each in zip(self.strategies, state["strategies"], strict=True):
             strategy.restore(each)
         self.batches.restore(state["batches"])
@@ -126,7 +132,25 @@ class Training:
         self.window.copy_(window)
         self.stopped = state["stopped"]
         self.history = [Epoch(*each) for each in state["history"]]
-        randomness.restore(state["random"])
+        randomness.restore(state["random"], self._generators())
+
+    def _passing(self) -> dict[str, Tensor]:
+        """Return the buffers that a state dict leaves out, which the training may yet change."""
+        kept = self.model.state_dict(keep_vars=True)
+        return {name: each for name, each in self.model.named_buffers() if name not in kept}
+
+    def _generators(self) -> list[torch.Generator]:
+        """Return what the loaders of both sets draw from beside torch's own generator."""
+        streams = [each for each in (self.data, self.valid) if isinstance(each, Stream)]
+        return [generator for stream in streams for generator in stream.generators]
+
+    def _check_generators(self, saved: int) -> None:
+        if saved != len(self._generators()):
+            raise BadValue(
+                f"the checkpoint was written by a training whose loaders had {saved} generators of "
+                f"their own; those of this one have {len(self._generators())}. Resume with the "
+                "same, or begin in another folder."
+            )
 
     def _check_settings(self, saved: dict[str, Any]) -> None:
         for name, value in self.settings.items():
