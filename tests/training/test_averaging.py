@@ -12,7 +12,7 @@ from trained import PER_EPOCH, Log, data, equal, kept, model, resumed, trained
 
 from thalweg.errors import BadType, BadValue
 from thalweg.training import Average, Ema, PolyakTail, StaleStatistics, Strategy, Swa, evaluate, fit
-from thalweg.training.batch_norm import is_marked
+from thalweg.training.strategies.batch_norm import is_marked
 
 EPS = torch.finfo(torch.float32).eps
 PARAMETERS = {name for name, _ in model().named_parameters()}

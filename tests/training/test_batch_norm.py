@@ -15,7 +15,7 @@ from trained import data, equal, kept, model
 
 from thalweg.errors import BadType, BadValue
 from thalweg.training import evaluate, mark, reestimate
-from thalweg.training.batch_norm import StaleStatistics, is_marked
+from thalweg.training.strategies.batch_norm import StaleStatistics, is_marked
 
 EPS = torch.finfo(torch.float32).eps
 

@@ -8,8 +8,8 @@ from torch.utils.data import DataLoader, TensorDataset
 from thalweg.errors import BadType, BadValue
 from thalweg.schedules import linear
 from thalweg.training import InOrder, Strategy, fit
-from thalweg.training.batches import as_batches
-from thalweg.training.data import Stream, as_data
+from thalweg.training.data.batches import as_batches
+from thalweg.training.data.forms import Stream, as_data
 
 COUNT, WIDTH = 22, 5
 

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, Tenso
 from thalweg.errors import BadType, BadValue
 from thalweg.schedules import linear
 from thalweg.training import Curriculum, InOrder, Result, evaluate, fit, sampled
-from thalweg.training.data import Chosen, Items, Rows, Stream, as_data
+from thalweg.training.data.forms import Chosen, Items, Rows, Stream, as_data
 
 COUNT = 40
 

@@ -12,9 +12,9 @@ from torch.utils.data import BatchSampler, RandomSampler, SequentialSampler, Sub
 from thalweg.errors import BadType, BadValue
 from thalweg.schedules import constant, linear
 from thalweg.training import Curriculum, InOrder, Order, Shuffled, fit
-from thalweg.training.data import Rows
-from thalweg.training.order import generator_of
-from thalweg.training.sampling import class_balanced, sampled, weighted
+from thalweg.training.data.forms import Rows
+from thalweg.training.data.order import generator_of
+from thalweg.training.data.sampling import class_balanced, sampled, weighted
 
 COUNT, EPOCHS = 200, 5
 HARDNESS = torch.randperm(COUNT, generator=torch.Generator().manual_seed(3)).double()

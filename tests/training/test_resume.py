@@ -10,7 +10,7 @@ from thalweg.errors import BadValue
 from thalweg.optim import SGD, Adam
 from thalweg.schedules import cosine, linear, warmup
 from thalweg.training import Checkpoints, Curriculum, Result, Strategy, fit
-from thalweg.training.sampling import class_balanced, sampled, weighted
+from thalweg.training.data.sampling import class_balanced, sampled, weighted
 
 EPOCHS = 3
 

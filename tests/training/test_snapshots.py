@@ -29,8 +29,8 @@ from thalweg.training import (
     mark,
     reestimate,
 )
-from thalweg.training.batch_norm import is_marked
-from thalweg.training.snapshots import Cycles
+from thalweg.training.strategies.batch_norm import is_marked
+from thalweg.training.strategies.snapshots import Cycles
 
 COSINE = snapshot_cosine(0.1, steps=21, cycles=3)
 

@@ -18,7 +18,7 @@ from thalweg.racing.plan import examples
 from thalweg.racing.result import Epoch
 from thalweg.racing.stack import Stack, without_fallback
 from thalweg.rules import Rule
-from thalweg.training.order import Shuffled, generator_of
+from thalweg.training.data.order import Shuffled, generator_of
 
 
 @dataclass(frozen=True)

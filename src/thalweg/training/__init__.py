@@ -1,25 +1,25 @@
 """Training that can be read in five minutes, killed at any moment, and resumed bit for bit."""
 
-from thalweg.training.averaging import Average, Ema, PolyakTail, Swa
-from thalweg.training.batch_norm import StaleStatistics, mark, reestimate
 from thalweg.training.checkpoints import Checkpoints
 from thalweg.training.costing import Cost, costs
-from thalweg.training.curriculum import Curriculum
+from thalweg.training.data.curriculum import Curriculum
+from thalweg.training.data.order import InOrder, Order, Shuffled
+from thalweg.training.data.sampling import class_balanced, sampled, weighted
 from thalweg.training.evaluation import Evaluation, evaluate
-from thalweg.training.experiment import train_problem, unfinished
 from thalweg.training.fitting import fit
 from thalweg.training.history import Epoch, Result
 from thalweg.training.interrupts import Interrupted
-from thalweg.training.notes import Listener
-from thalweg.training.order import InOrder, Order, Shuffled
-from thalweg.training.plateau import ReduceOnPlateau
 from thalweg.training.restarts import Restart, Restarts, Spread, random_restarts
-from thalweg.training.sampling import class_balanced, sampled, weighted
-from thalweg.training.settings import Settings
-from thalweg.training.snapshots import Ensemble, Snapshots, load_ensemble
-from thalweg.training.stopping import EarlyStopping
-from thalweg.training.strategy import Strategy
-from thalweg.training.trained import Study, Trained
+from thalweg.training.strategies.averaging import Average, Ema, PolyakTail, Swa
+from thalweg.training.strategies.batch_norm import StaleStatistics, mark, reestimate
+from thalweg.training.strategies.plateau import ReduceOnPlateau
+from thalweg.training.strategies.snapshots import Ensemble, Snapshots, load_ensemble
+from thalweg.training.strategies.stopping import EarlyStopping
+from thalweg.training.strategies.strategy import Strategy
+from thalweg.training.study.experiment import train_problem, unfinished
+from thalweg.training.study.notes import Listener
+from thalweg.training.study.settings import Settings
+from thalweg.training.study.trained import Study, Trained
 from thalweg.training.weights import save_weights
 
 __all__ = [

@@ -19,14 +19,14 @@ from thalweg.arguments import check_count
 from thalweg.errors import BadType, BadValue
 from thalweg.schedules.together import updates_per_epoch
 from thalweg.training import randomness
-from thalweg.training.batches import check_size
-from thalweg.training.data import Batch, Examples, as_data, moved
+from thalweg.training.data.batches import check_size
+from thalweg.training.data.forms import Batch, Examples, as_data, moved
+from thalweg.training.data.order import Order
+from thalweg.training.data.sampling import sampled
 from thalweg.training.evaluation import device_of
 from thalweg.training.fitting import fit
 from thalweg.training.history import Result
-from thalweg.training.order import Order
-from thalweg.training.sampling import sampled
-from thalweg.training.strategy import Strategy
+from thalweg.training.strategies.strategy import Strategy
 from thalweg.training.training import Training
 
 Size = int | Literal["all"]

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from thalweg.errors import BadValue
-from thalweg.training.batches import check_count
-from thalweg.training.data import Batch, Data, Stream, as_data, moved, size_of
+from thalweg.training.data.batches import check_count
+from thalweg.training.data.forms import Batch, Data, Stream, as_data, moved, size_of
 
 
 class Evaluation(NamedTuple):

@@ -15,19 +15,19 @@ from thalweg.arguments import check_count
 from thalweg.errors import BadValue
 from thalweg.problems import Split
 from thalweg.problems.checks import check_apart, check_data, check_model
-from thalweg.training.batches import Size, as_batches
 from thalweg.training.checkpoints import Checkpoints
-from thalweg.training.data import Data, Examples, Rows, Stream, as_data
+from thalweg.training.data.batches import Size, as_batches
+from thalweg.training.data.forms import Data, Examples, Rows, Stream, as_data
+from thalweg.training.data.order import Order, generator_of
 from thalweg.training.history import Result
 from thalweg.training.loop import Loop
-from thalweg.training.order import Order, generator_of
 from thalweg.training.parts import check_extras, check_model_and_optimizer
-from thalweg.training.single import check_single
-from thalweg.training.strategy import Strategy
+from thalweg.training.strategies.single import check_single
+from thalweg.training.strategies.strategy import Strategy
 from thalweg.training.training import Training
 
 if TYPE_CHECKING:
-    from thalweg.training.notes import Notes
+    from thalweg.training.study.notes import Notes
 
 
 def fit(

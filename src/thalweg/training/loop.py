@@ -9,14 +9,14 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from thalweg.training.checkpoints import Checkpoints
-from thalweg.training.data import Batch, Data, moved, size_of
+from thalweg.training.data.forms import Batch, Data, moved, size_of
 from thalweg.training.evaluation import Evaluation, device_of, evaluate
 from thalweg.training.history import Epoch, Result
 from thalweg.training.interrupts import Interrupted, Request, requests
 from thalweg.training.training import Place, Training
 
 if TYPE_CHECKING:
-    from thalweg.training.notes import Notes
+    from thalweg.training.study.notes import Notes
 
 EVERY = 10
 """Updates between two points of the running loss, and between two looks at whether it is finite."""

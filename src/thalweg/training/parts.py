@@ -12,8 +12,8 @@ from torch import nn
 
 from thalweg.errors import BadType, BadValue
 from thalweg.training.checkpoints import Checkpoints
-from thalweg.training.order import Order
-from thalweg.training.strategy import Strategy
+from thalweg.training.data.order import Order
+from thalweg.training.strategies.strategy import Strategy
 
 
 def check_model_and_optimizer(model: Any, optimizer: Any) -> None:

@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 from thalweg.errors import BadValue
 from thalweg.training import randomness
-from thalweg.training.batches import Batches
-from thalweg.training.data import Data, Stream
+from thalweg.training.data.batches import Batches
+from thalweg.training.data.forms import Data, Stream
 from thalweg.training.evaluation import device_of
 from thalweg.training.history import Epoch
-from thalweg.training.strategy import Strategy
+from thalweg.training.strategies.strategy import Strategy
 from thalweg.training.weights import check_fit
 
 

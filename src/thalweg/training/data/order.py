@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from thalweg.training.data import Examples, Indices
+from thalweg.training.data.forms import Examples, Indices
 
 
 class Order(ABC):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from thalweg.record import Record
 from thalweg.training.evaluation import Evaluation
 from thalweg.training.history import Epoch
-from thalweg.training.settings import Settings
+from thalweg.training.study.settings import Settings
 
 if TYPE_CHECKING:
     from torch import nn

@@ -19,7 +19,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from thalweg.arguments import check_count
 from thalweg.errors import BadValue
 from thalweg.training import randomness
-from thalweg.training.data import Data, Stream, as_data, moved
+from thalweg.training.data.forms import Data, Stream, as_data, moved
 from thalweg.training.evaluation import batches_of, device_of, in_evaluation
 
 

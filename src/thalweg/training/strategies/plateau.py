@@ -16,7 +16,7 @@ from thalweg.arguments import check_count, check_number
 from thalweg.errors import BadValue
 from thalweg.optim.driver import Driver
 from thalweg.training.history import Epoch
-from thalweg.training.strategy import Strategy
+from thalweg.training.strategies.strategy import Strategy
 from thalweg.training.training import Training
 
 

@@ -11,8 +11,8 @@ from torch.utils.data import WeightedRandomSampler
 
 from thalweg.arguments import check_count
 from thalweg.errors import BadType, BadValue
-from thalweg.training.data import Examples
-from thalweg.training.order import Order, generator_of
+from thalweg.training.data.forms import Examples
+from thalweg.training.data.order import Order, generator_of
 
 Draw = Callable[[torch.Generator], Iterable[int]]
 

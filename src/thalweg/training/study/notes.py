@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from thalweg.record import Run
-    from thalweg.training.settings import Settings
-    from thalweg.training.trained import Trained
+    from thalweg.training.study.settings import Settings
+    from thalweg.training.study.trained import Trained
 
 
 class Notes(Protocol):

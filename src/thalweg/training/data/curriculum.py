@@ -10,8 +10,8 @@ from torch import Tensor
 
 from thalweg.errors import BadType, BadValue
 from thalweg.schedules import Schedule
-from thalweg.training.data import Examples
-from thalweg.training.order import Order
+from thalweg.training.data.forms import Examples
+from thalweg.training.data.order import Order
 
 _CHUNK = 1000
 

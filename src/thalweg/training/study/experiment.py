@@ -16,17 +16,17 @@ from thalweg.optim import Optimizer
 from thalweg.problems import Data, Problem
 from thalweg.record import Record, Run, RunSummary
 from thalweg.training import randomness
-from thalweg.training.averaging import Average
 from thalweg.training.checkpoints import Checkpoints
 from thalweg.training.evaluation import evaluate
 from thalweg.training.fitting import fit
-from thalweg.training.notes import Listener, Nobody, Overheard
-from thalweg.training.plan import Plan, planned
-from thalweg.training.settings import LONGER, Settings
-from thalweg.training.snapshots import Snapshots
-from thalweg.training.strategy import Strategy
+from thalweg.training.strategies.averaging import Average
+from thalweg.training.strategies.snapshots import Snapshots
+from thalweg.training.strategies.strategy import Strategy
+from thalweg.training.study.notes import Listener, Nobody, Overheard
+from thalweg.training.study.plan import Plan, planned
+from thalweg.training.study.settings import LONGER, Settings
+from thalweg.training.study.trained import AVERAGE, ENSEMBLE, Study, Trained, read
 from thalweg.training.threads import threads
-from thalweg.training.trained import AVERAGE, ENSEMBLE, Study, Trained, read
 
 FOLDER = "checkpoints"
 """Where checkpoints go unless another folder is named; each run has one of its own in it."""

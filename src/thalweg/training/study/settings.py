@@ -12,11 +12,11 @@ from thalweg.errors import BadValue
 from thalweg.problems import Problem
 from thalweg.problems.examples import first_batch
 from thalweg.schedules.spread import depends_on_length
-from thalweg.training.averaging import Ema
-from thalweg.training.data import Stream, as_data
-from thalweg.training.snapshots import Snapshots
-from thalweg.training.stopping import EarlyStopping
-from thalweg.training.strategy import Strategy
+from thalweg.training.data.forms import Stream, as_data
+from thalweg.training.strategies.averaging import Ema
+from thalweg.training.strategies.snapshots import Snapshots
+from thalweg.training.strategies.stopping import EarlyStopping
+from thalweg.training.strategies.strategy import Strategy
 
 if TYPE_CHECKING:
     from thalweg.record import RunSummary

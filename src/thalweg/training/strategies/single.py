@@ -10,8 +10,8 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from thalweg.errors import BadValue
-from thalweg.training.batches import Batches
-from thalweg.training.data import moved
+from thalweg.training.data.batches import Batches
+from thalweg.training.data.forms import moved
 from thalweg.training.evaluation import device_of
 
 

@@ -17,8 +17,8 @@ from thalweg.problems.checks import check_batch
 from thalweg.schedules import Schedule
 from thalweg.schedules.together import updates_per_epoch
 from thalweg.training import randomness
-from thalweg.training.data import Batch, Data, Examples, Stream
-from thalweg.training.order import InOrder, Order, Shuffled, generator_of
+from thalweg.training.data.forms import Batch, Data, Examples, Stream
+from thalweg.training.data.order import InOrder, Order, Shuffled, generator_of
 
 Size = int | Literal["all"] | Schedule
 Groups = Iterator[tuple[int, list[Batch]]]

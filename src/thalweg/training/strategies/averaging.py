@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from thalweg.arguments import check_count, check_number
 from thalweg.errors import BadValue
-from thalweg.training.batch_norm import mark, reestimate
 from thalweg.training.history import Epoch
-from thalweg.training.strategy import Strategy
+from thalweg.training.strategies.batch_norm import mark, reestimate
+from thalweg.training.strategies.strategy import Strategy
 from thalweg.training.training import Training
 from thalweg.training.weights import Weights, copy_of
 

@@ -18,11 +18,11 @@ from thalweg.problems import Data, Problem, Split
 from thalweg.rules import Rule
 from thalweg.schedules import Schedule
 from thalweg.schedules.spread import spread
-from thalweg.training.batches import as_batches
-from thalweg.training.data import as_data
+from thalweg.training.data.batches import as_batches
+from thalweg.training.data.forms import as_data
 from thalweg.training.fitting import check_accumulation
-from thalweg.training.settings import Settings
-from thalweg.training.single import check_single
+from thalweg.training.strategies.single import check_single
+from thalweg.training.study.settings import Settings
 
 _ROWS = 1000
 """How many examples of the training set are looked at to tell it from another."""

@@ -25,8 +25,8 @@ from thalweg.arguments import check_count
 from thalweg.errors import BadFile, BadType, BadValue
 from thalweg.optim.driver import Driver
 from thalweg.schedules import Schedule
-from thalweg.training.batch_norm import is_marked, mark, reestimate
-from thalweg.training.strategy import Strategy
+from thalweg.training.strategies.batch_norm import is_marked, mark, reestimate
+from thalweg.training.strategies.strategy import Strategy
 from thalweg.training.training import Training
 from thalweg.training.tree import pack, unpack
 from thalweg.training.weights import Weights, check_fit, copy_of

@@ -11,7 +11,7 @@ from typing import Any
 from thalweg.arguments import check_count, check_number
 from thalweg.errors import BadValue
 from thalweg.training.history import Epoch
-from thalweg.training.strategy import Strategy
+from thalweg.training.strategies.strategy import Strategy
 from thalweg.training.training import Training
 from thalweg.training.weights import Weights, copy_of
 

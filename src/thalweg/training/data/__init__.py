@@ -1,0 +1,1 @@
+"""What is trained on: forms of data, their batches, and the order in which examples are seen."""

@@ -1,0 +1,1 @@
+"""What acts on a training: stopping, averages, snapshots, batch normalization, feedback."""

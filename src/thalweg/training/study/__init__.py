@@ -1,0 +1,1 @@
+"""The training of a problem by its settings: planned, recorded, resumed, read back."""
