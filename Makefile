@@ -33,6 +33,7 @@ bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/sparse.py
 	$(BIN)/python benchmarks/limit.py
 	$(BIN)/python benchmarks/fit.py
+	$(BIN)/python benchmarks/lanes.py
 	$(BIN)/python benchmarks/snapshots.py
 	$(BIN)/python benchmarks/noise.py
 

@@ -87,13 +87,16 @@ class Loop:
         self._heed(request)
 
     def _update(self, batches: list[Batch]) -> None:
-        """Make one update with the mean gradient over all examples of *batches*."""
+        """Make one update with the mean gradient over all examples of *batches*, and let them go.
+
+        Their memory, still in the cache, then takes the next ones.
+        """
         training = self.training
         training.optimizer.zero_grad()
         sizes = [size_of(batch) for batch in batches]
         total = sum(sizes)
-        for (inputs, targets), size in zip(batches, sizes, strict=True):
-            inputs, targets = moved(inputs, self.device), moved(targets, self.device)
+        for size in sizes:
+            inputs, targets = (moved(part, self.device) for part in batches.pop(0))
             loss = training.gradient(inputs, targets, size / total)
             training.window.add_(loss, alpha=size)
         training.optimizer.step()
