@@ -254,6 +254,15 @@ def test_a_record_in_a_read_only_folder_can_be_read_but_not_written(written, mon
         written.parent.chmod(0o755)
 
 
+def test_a_folder_that_may_not_be_looked_into_is_refused(path, monkeypatch):
+    def forbid(place):
+        raise PermissionError(13, "Permission denied", str(place))
+
+    monkeypatch.setattr(Path, "is_dir", forbid)
+    with record.open(path) as book, pytest.raises(BadFile, match="a folder you can write to"):
+        book.runs()
+
+
 def test_a_file_system_without_shared_memory_is_refused(path, monkeypatch):
     class Elsewhere(sqlite3.Connection):
         def execute(self, statement, *values):

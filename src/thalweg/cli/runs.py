@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -46,7 +47,7 @@ def show_runs(
         raise typer.BadParameter(
             "--name chooses runs for the list; leave it out where IDs are given."
         )
-    if place is not None and not place.exists():
+    if place is not None and not os.path.exists(place):
         raise BadFile(f"there is no record {str(place)!r}. Name the file that a training wrote.")
     exports: list[tuple[Export, Path | None]] = [
         (record.to_csv, csv),

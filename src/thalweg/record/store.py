@@ -64,7 +64,7 @@ _LOCKED = (
     f"another process has kept it locked for {PATIENCE:.0f} seconds. Let that process end, or name "
     "another file; a record on a network file system cannot be shared"
 )
-_CLOSED = "it cannot be opened for writing. Name a file in a folder you can write to"
+_CLOSED = "this account may not open or write it. Name a file in a folder you can write to"
 _REASONS = {
     sqlite3.SQLITE_FULL: "the disk is full. Free some space and go on",
     sqlite3.SQLITE_NOTADB: "it is not a record of thalweg. Name another file",
@@ -126,7 +126,11 @@ class Store:
                     return act()
             except sqlite3.Error as error:
                 if _code(error) not in _PASSING or time.monotonic() > deadline:
-                    raise refused(self.path, error) from error
+                    raise _refused(self.path, error) from error
+            except PermissionError as error:
+                raise BadFile(
+                    f"the record {str(self.path)!r} cannot be used: {_CLOSED}."
+                ) from error
             time.sleep(0.01)
 
     def _check_owner(self) -> None:
@@ -154,7 +158,7 @@ class Store:
         return self._connection
 
 
-def refused(path: Path, error: sqlite3.Error) -> BadFile:
+def _refused(path: Path, error: sqlite3.Error) -> BadFile:
     """Return what to tell about a file that SQLite could not use."""
     reason = _REASONS.get(_code(error), f"{error}. Check the disk, or name another file")
     return BadFile(f"the record {str(path)!r} cannot be used: {reason}.")
