@@ -16,7 +16,7 @@ from thalweg.problems import (
 )
 from thalweg.problems.checks import check_apart, check_data, check_model, validate
 from thalweg.problems.file import load_file
-from thalweg.problems.problem import Data, Loss, OwnGradient, Problem, Split
+from thalweg.problems.problem import Data, Loss, OwnGradient, Problem, Split, own_gradient
 from thalweg.problems.scaling import Scaling, fit_scaling
 from thalweg.problems.surfaces import Surface, as_problem
 from thalweg.problems.template import write_template
@@ -24,7 +24,7 @@ from thalweg.problems.template import write_template
 __all__ = [
     "Data", "Loss", "OwnGradient", "Problem", "Scaling", "Split", "Surface", "catalogue",
     "check_apart", "check_data", "check_model", "find", "fit_scaling", "load", "load_file",
-    "surfaces", "validate", "write_template",
+    "own_gradient", "surfaces", "validate", "write_template",
 ]  # fmt: skip
 
 catalogue: dict[str, Callable[[], Problem]] = {

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from thalweg.arguments import check_count
 from thalweg.errors import BadType, BadValue
 from thalweg.problems.examples import count, examples_of, first_batch
-from thalweg.problems.problem import Data, Loss, Problem, Split
+from thalweg.problems.modes import in_mode
+from thalweg.problems.problem import Data, Loss, Problem, Split, own_gradient
 from thalweg.problems.rows import pieces, shared_rows
 
 if TYPE_CHECKING:
@@ -239,14 +240,8 @@ def _untouched(model: nn.Module) -> Iterator[None]:
     """Evaluate; modes and torch's random state are put back."""
     import torch
 
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        with torch.random.fork_rng(devices=[]), torch.enable_grad():
-            yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
+    with in_mode(model, training=False), torch.random.fork_rng(devices=[]), torch.enable_grad():
+        yield
 
 
 @contextmanager
@@ -292,7 +287,7 @@ def _check_loss(value: Any, loss: Loss, output: Any, targets: Any) -> None:
             "the loss should be the mean over the batch, a tensor of one number and no dimensions, "
             f"got {_described(value)}."
         )
-    if not value.requires_grad and not hasattr(loss, "gradient"):
+    if not value.requires_grad and own_gradient(loss) is None:
         raise BadValue(
             "the loss has no gradient: no parameter of the model requires one, or the loss or the "
             "model cuts it off, as detach(), item() and numpy() do."

@@ -38,6 +38,11 @@ class OwnGradient(Loss, Protocol):
         """Add to ``.grad`` of the parameters, as backward() does, and return the loss."""
 
 
+def own_gradient(loss: Any) -> Callable[..., Tensor] | None:
+    """Return how a loss writes the gradient itself; None for one that is left to autograd."""
+    return getattr(loss, "gradient", None)
+
+
 @dataclass(frozen=True, eq=False)
 class Problem:
     """A problem, the same for every rule that is tried on it.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -13,12 +12,13 @@ from torch import Tensor
 
 from thalweg.errors import BadValue
 from thalweg.kernels.lanes import Lanes
-from thalweg.problems import Problem
+from thalweg.problems import Problem, own_gradient
 from thalweg.racing.plan import examples
 from thalweg.racing.result import Epoch
 from thalweg.racing.stack import Stack, without_fallback
 from thalweg.rules import Rule
 from thalweg.training.data.order import Shuffled, generator_of
+from thalweg.training.evaluation import right_answers
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def train_together(
     Each does what `fit` does for it alone, with the same weights and the same order of the data;
     products of stacked matrices may round otherwise in the last place. A lane whose loss is no
     longer finite goes on without meaning and disturbs no other. Lanes of one rule stand together.
-    Raises BadValue where the model, its loss or its gradient cannot be stacked.
+    `lanes_at_once` tells whether the model can be stacked at all.
     """
     stack = _stack(problem, lanes)
     updates = _updates(stack, lanes)
@@ -58,7 +58,7 @@ def lanes_at_once(problem: Problem, lanes: Sequence[Lane], batch: int) -> int:
 
     Raises BadValue where two models cannot be stacked.
     """
-    if hasattr(problem.loss, "gradient"):
+    if own_gradient(problem.loss):
         raise BadValue(f"the loss of {problem.name} writes its own gradient, for one model alone.")
     parameters = problem.make_model(lanes[0].seed).parameters()
     member = STREAMS * sum(p.nbytes for p in parameters)
@@ -71,7 +71,7 @@ def lanes_at_once(problem: Problem, lanes: Sequence[Lane], batch: int) -> int:
         with without_fallback():
             trial.gradients(*(part.expand(size, *part.shape) for part in (inputs, targets)))
             trial.outputs(examples(problem, "validation")[0])
-    except Exception as error:
+    except (RuntimeError, TypeError, ValueError) as error:
         reason = str(error).partition("\n")[0]
         raise BadValue(f"the model of {problem.name} cannot be stacked: {reason}") from error
     return size
@@ -117,14 +117,13 @@ def _judged(problem: Problem, stack: Stack, number: int, train: Tensor) -> list[
     inputs, targets = examples(problem, "validation")
     outputs = stack.outputs(inputs)
     return [
-        _epoch(number, float(running), float(problem.loss(output, targets)), output, targets)
+        Epoch.of(
+            number, float(running), float(problem.loss(output, targets)), _share(output, targets)
+        )
         for running, output in zip(train, outputs, strict=True)
     ]
 
 
-def _epoch(number: int, train: float, valid: float, output: Tensor, targets: Tensor) -> Epoch:
-    if not (math.isfinite(train) and math.isfinite(valid)):
-        train = valid = math.inf
-    classes = not targets.is_floating_point()
-    right = (output.argmax(-1) == targets).double().mean().item() if classes else math.nan
-    return Epoch(number, train, valid, right)
+def _share(output: Tensor, targets: Tensor) -> float | None:
+    right = right_answers(output, targets)
+    return None if right is None else right / targets.numel()

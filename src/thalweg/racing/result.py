@@ -19,6 +19,13 @@ class Epoch:
     validation_loss: float
     validation_accuracy: float
 
+    @classmethod
+    def of(cls, number: int, train: float, validation: float, accuracy: float | None) -> "Epoch":
+        """Return the epoch measured so; NaN stands for an accuracy where there are no classes."""
+        if not (math.isfinite(train) and math.isfinite(validation)):
+            train = validation = math.inf
+        return cls(number, train, validation, math.nan if accuracy is None else accuracy)
+
 
 @dataclass(frozen=True)
 class Run:

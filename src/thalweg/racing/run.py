@@ -142,9 +142,12 @@ def _alone(plan: Plan, number: int, lane: Lane, told: _Told) -> Run:
             examples(problem, "train"), examples(problem, "validation"), batch=plan.batch_size,
             epochs=plan.epochs, seed=lane.seed, watch=0, strategies=[_Telling(told, number)],
         )  # fmt: skip
-    curve = [_epoch(epoch) for epoch in result.history]
+    curve = [
+        Epoch.of(each.number, each.running_loss, each.judged, each.valid_accuracy)
+        for each in result.history
+    ]
     if result.diverged and not (curve and math.isinf(curve[-1].validation_loss)):
-        curve.append(Epoch(len(curve) + 1, math.inf, math.inf, 0.0))
+        curve.append(Epoch.of(len(curve) + 1, math.inf, math.inf, 0.0))
     return Run(lane.rule.key, lane.hyper["lr"], tuple(curve), time.perf_counter() - start)
 
 
@@ -157,11 +160,3 @@ class _Telling(Strategy):
     def after_epoch(self, training: Any, epoch: Fitted) -> None:
         """Tell of it."""
         self.told(self.number, epoch.number)
-
-
-def _epoch(epoch: Fitted) -> Epoch:
-    losses = [epoch.running_loss, epoch.judged]
-    if not all(map(math.isfinite, losses)):
-        losses = [math.inf, math.inf]
-    accuracy = math.nan if epoch.valid_accuracy is None else epoch.valid_accuracy
-    return Epoch(epoch.number, losses[0], losses[1], accuracy)

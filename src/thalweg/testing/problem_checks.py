@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.functional import hessian
 
-from thalweg.problems import Problem, Split, check_apart, validate
+from thalweg.problems import Problem, Split, check_apart, own_gradient, validate
 from thalweg.problems.examples import count, first_batch
 from thalweg.problems.surfaces import Surface
 from thalweg.testing.checks import Check, bind, promise
@@ -133,7 +133,7 @@ def its_budget_is_possible(problem: Problem) -> None:
 
 
 def _write_gradient(problem: Problem, model: nn.Module, inputs: Tensor, targets: Tensor) -> None:
-    own = getattr(problem.loss, "gradient", None)
+    own = own_gradient(problem.loss)
     if own is not None:
         own(model, inputs, targets)
     else:

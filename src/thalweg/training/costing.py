@@ -17,6 +17,7 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from thalweg.arguments import check_count
 from thalweg.errors import BadType, BadValue
+from thalweg.problems import own_gradient
 from thalweg.schedules.together import updates_per_epoch
 from thalweg.training import randomness
 from thalweg.training.data.batches import check_size
@@ -171,7 +172,7 @@ class _Bench:
         """Return the loss of a batch, up to its backward pass; all of it where that is its own."""
         self.model.train()
         inputs, targets = batch
-        own = getattr(self.loss, "gradient", None)
+        own = own_gradient(self.loss)
         return own(self.model, inputs, targets) if own else self.loss(self.model(inputs), targets)
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from thalweg.arguments import check_count
 from thalweg.errors import BadValue
-from thalweg.training.data.batches import check_count
+from thalweg.problems.modes import in_mode
 from thalweg.training.data.forms import Batch, Data, Stream, as_data, moved, size_of
 
 
@@ -34,13 +34,13 @@ def evaluate(
     check_count("batch", batch)
     device = device_of(model)
     total, right, answers, examples = 0.0, 0, 0, 0
-    with in_evaluation(model), torch.random.fork_rng(devices=[]):
+    with in_mode(model, training=False), torch.random.fork_rng(devices=[]):
         for inputs, targets in batches_of(as_data(data), batch):
             count = size_of((inputs, targets))
             outputs, targets = model(moved(inputs, device)), moved(targets, device)
             total += float(loss(outputs, targets)) * count
             examples += count
-            found = _right(outputs, targets)
+            found = right_answers(outputs, targets)
             if found is not None:
                 right, answers = right + found, answers + targets.numel()
     if not examples:
@@ -49,18 +49,6 @@ def evaluate(
             "iterable begin anew each time that it is gone through."
         )
     return Evaluation(total / examples, right / answers if answers else None)
-
-
-@contextmanager
-def in_evaluation(model: nn.Module) -> Iterator[None]:
-    """Put *model* into evaluation mode, and afterwards every module of it back into its own."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
 
 
 def device_of(model: nn.Module) -> torch.device:
@@ -77,8 +65,8 @@ def batches_of(data: Data, batch: int) -> Iterator[Batch]:
         yield data.take(range(begin, min(begin + batch, len(data))))
 
 
-def _right(outputs: Any, targets: Any) -> int | None:
-    """Count right answers where targets are classes of outputs (..., classes)."""
+def right_answers(outputs: Any, targets: Any) -> int | None:
+    """Count right answers where targets are classes of outputs (..., classes), else None."""
     if not (isinstance(outputs, Tensor) and isinstance(targets, Tensor)):
         return None
     if targets.is_floating_point() or outputs.shape[:-1] != targets.shape:

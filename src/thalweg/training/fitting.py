@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from thalweg.arguments import check_count
 from thalweg.errors import BadValue
-from thalweg.problems import Split
+from thalweg.problems import Split, own_gradient
 from thalweg.problems.checks import check_apart, check_data, check_model
 from thalweg.training.checkpoints import Checkpoints
 from thalweg.training.data.batches import Size, as_batches
@@ -97,7 +97,7 @@ def fit(
 
 def check_accumulation(loss: Callable[..., Tensor], accumulate: int) -> None:
     """Raise BadValue for a loss whose gradient cannot be that of a part of an update."""
-    if accumulate > 1 and hasattr(loss, "gradient"):
+    if accumulate > 1 and own_gradient(loss):
         raise BadValue(
             f"accumulate={accumulate}, but {type(loss).__name__} writes its own gradient, whole "
             "for each batch. Use a larger batch instead."

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from thalweg.errors import BadValue
+from thalweg.problems import own_gradient
 from thalweg.training import randomness
 from thalweg.training.data.batches import Batches
 from thalweg.training.data.forms import Data, Stream
@@ -58,7 +59,7 @@ class Training:
         self.window_examples = 0
         self.stopped = ""
         self.diverged = False
-        self._write_gradient = getattr(loss, "gradient", None)
+        self._write_gradient = own_gradient(loss)
 
     @property
     def data(self) -> Data:

@@ -18,9 +18,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from thalweg.arguments import check_count
 from thalweg.errors import BadValue
+from thalweg.problems.modes import in_mode
 from thalweg.training import randomness
 from thalweg.training.data.forms import Data, Stream, as_data, moved
-from thalweg.training.evaluation import batches_of, device_of, in_evaluation
+from thalweg.training.evaluation import batches_of, device_of
 
 
 @torch.no_grad()
@@ -42,7 +43,7 @@ def reestimate(model: nn.Module, data: Any, *, batch: int = 1000) -> None:
         return
     before = [(layer.running_mean.clone(), layer.running_var.clone()) for layer in found]
     try:
-        with in_evaluation(model), _untouched_randomness(data), warnings.catch_warnings():
+        with in_mode(model, training=False), _untouched_randomness(data), warnings.catch_warnings():
             warnings.simplefilter("ignore", StaleStatistics)
             reached = _calls(model, data, batch)
             for layer, calls in reached.items():

@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from thalweg.errors import BadValue
+from thalweg.problems.modes import in_mode
 from thalweg.training.data.batches import Batches
 from thalweg.training.data.forms import moved
 from thalweg.training.evaluation import device_of
@@ -41,15 +42,11 @@ def check_single(model: nn.Module, batches: Batches, epochs: int) -> None:
 @contextmanager
 def _tried(model: nn.Module) -> Iterator[None]:
     """Let a model run in training mode without a trace: buffers, modes and random state return."""
-    modes = [(module, module.training) for module in model.modules()]
     buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
     try:
-        with torch.random.fork_rng(devices=[]), torch.no_grad():
-            model.train()
+        with in_mode(model, training=True), torch.random.fork_rng(devices=[]), torch.no_grad():
             yield
     finally:
-        for module, mode in modes:
-            module.training = mode
         with torch.no_grad():
             for buffer, before in buffers:
                 buffer.copy_(before)
