@@ -5,7 +5,8 @@ import math
 import pytest
 
 from thalweg.errors import BadValue
-from thalweg.racing.verdict import Entry, sentences, verdict
+from thalweg.racing.result import Row
+from thalweg.racing.verdict import sentences, verdict
 
 INF, NAN = math.inf, math.nan
 SPREAD = [0.004, -0.004, 0.002, -0.002, 0.0, 0.0, 0.001, -0.001, 0.003, -0.003]
@@ -19,7 +20,7 @@ def entry(name, loss, *, seeds=10, failed=0, steps=None, late=0, flip=1, **rest)
     times = [] if steps is None else [float(steps + each) for each in STRIDES[:seeds]]
     if times:
         times[seeds - late :] = [INF] * late
-    return Entry(name, rest.pop("setting", {"lr": 1.1e-3}), losses, times, **rest)
+    return Row(name, rest.pop("setting", {"lr": 1.1e-3}), losses, times, **rest)
 
 
 BEST = entry("AdamW", 0.143)
@@ -87,8 +88,8 @@ SITUATIONS = {
     ),
     "a disagreement of medians and pairs": (
         [
-            Entry("Low", {"lr": 1.0}, [1, 2, 3, 4, 4.9, 6, 7, 8, 9]),
-            Entry("Pairwise", {"lr": 1.0}, [0.9, 1.9, 2.9, 3.9, 5, 5.9, 6.9, 7.9, 8.9]),
+            Row("Low", {"lr": 1.0}, [1, 2, 3, 4, 4.9, 6, 7, 8, 9]),
+            Row("Pairwise", {"lr": 1.0}, [0.9, 1.9, 2.9, 3.9, 5, 5.9, 6.9, 7.9, 8.9]),
         ],
         "Low at 1 has the lowest median loss: 4.9 (2 to 8). Seed by seed Pairwise came out lower: "
         "no order is claimed between them.",
@@ -197,7 +198,7 @@ def test_nothing_is_said_of_a_target_where_there_is_none():
 
 
 def test_a_nan_is_a_failure():
-    broken = Entry("Yogi", {"lr": 1.0}, [NAN] * 10)
+    broken = Row("Yogi", {"lr": 1.0}, [NAN] * 10)
     assert verdict([broken, BEST]).endswith("Yogi diverged with every seed.")
 
 
@@ -215,7 +216,7 @@ def test_the_metric_and_the_unit_are_named():
      (-0.5, "-0.5"), (3.2e9, "3.2e9")],
 )  # fmt: skip
 def test_losses_are_written_with_three_digits(value, text):
-    assert f"a loss of {text} (" in verdict([Entry("SGD", {"lr": 1.0}, [value] * 10)])
+    assert f"a loss of {text} (" in verdict([Row("SGD", {"lr": 1.0}, [value] * 10)])
 
 
 @pytest.mark.parametrize(
@@ -223,7 +224,7 @@ def test_losses_are_written_with_three_digits(value, text):
     [
         ([BEST, entry("SGD", 0.3, seeds=3)], "AdamW has 10 and 0, SGD has 3 and 0"),
         ([FAST, WORSE], "AdamW has 10 and 10, SGD has 10 and 0"),
-        ([Entry("SGD", {}, [1.0, 2.0], [5.0])], "SGD has 2 and 1"),
+        ([Row("SGD", {}, [1.0, 2.0], [5.0])], "SGD has 2 and 1"),
         ([BEST, BEST], "a name of its own in a verdict; got AdamW, AdamW"),
     ],
 )

@@ -1,48 +1,50 @@
 """A race: every rule on the same problem, from the same start, with the same number of trials."""
 
-from collections.abc import Callable, Iterable
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
 
 from thalweg.problems import Problem
 from thalweg.racing.board import conclude
 from thalweg.racing.plan import Plan, prepare
-from thalweg.racing.result import Epoch, Header, Result, Row, Run
-from thalweg.racing.run import Progress, execute
+from thalweg.racing.result import Epoch, Header, Result, Row, Run, Task, Terms
+from thalweg.racing.run import Progress, Report, execute
 from thalweg.rules import Rule
 
 __all__ = [
-    "Epoch",
-    "Header",
-    "Plan",
-    "Progress",
-    "Result",
-    "Row",
-    "Run",
-    "conclude",
-    "execute",
-    "prepare",
-    "race",
-]
+    "Epoch", "Header", "Plan", "Progress", "Result", "Row", "Run", "Task", "Terms", "conclude",
+    "execute", "prepare", "race",
+]  # fmt: skip
 
 
 def race(
     problem: str | Problem,
     rules: Iterable[str | Rule] | None = None,
     *,
-    trials: int = 4,
-    seed: int = 0,
+    trials: int = 16,
+    seeds: int = 10,
     epochs: int | None = None,
-    on_progress: Callable[[Progress], None] | None = None,
+    seed: int = 0,
+    schedule: str = "constant",
+    sampler: str = "sobol",
+    search: Sequence[str] = ("lr",),
+    metric: str = "loss",
+    reference: str | None = "adamw",
+    target: float | None = None,
+    memory: int | None = None,
+    on_progress: Report | None = None,
 ) -> Result:
-    """Train every rule ``trials`` times and return all runs and the best of each rule.
+    """Find out which rule suits a problem, and at which learning rate.
 
-    ``rules`` are names or Rule objects, all of the catalogue by default. Each rule tries ``trials``
-    learning rates spread evenly (in logarithm) over its own search range; one trial means its
-    default. ``epochs`` is the problem's own number unless given. ``on_progress`` is called when a
-    run starts and after each of its epochs.
+    ``problem`` is a name, the path of a problem file, or a Problem. ``rules`` are names or Rule
+    objects, all of the catalogue by default. The other arguments are those of Terms; ``memory`` is
+    the number of bytes that trainings side by side may take. ``on_progress`` is called after every
+    epoch. Result has ``.verdict``, ``.board`` and ``.runs``.
 
-    The best run of a rule is the one with the lowest validation loss after the last epoch; the test
-    set is not touched. It is one seed: a small difference says nothing. Raises UnknownName for an
-    unknown rule or problem, BadValue for numbers out of range, BadFile for missing data.
+    Settings are chosen on the validation set; the test set is looked at once, after the final
+    runs. Raises UnknownName, BadValue, BadType or BadFile before anything is trained.
     """
-    plan = prepare(problem, rules, trials=trials, seed=seed, epochs=epochs)
-    return conclude(plan, execute(plan, on_progress))
+    terms = Terms(
+        trials, seeds, epochs, seed, schedule, sampler, tuple(search), metric, reference, target
+    )
+    return execute(prepare(problem, rules, terms, memory), on_progress=on_progress)

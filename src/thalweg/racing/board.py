@@ -1,61 +1,76 @@
-"""The board: each rule's best run, best first, with what its search cost and left open."""
+"""The board: what the runs of a race say about each rule, best first."""
 
-import platform
-from collections.abc import Iterable
+from __future__ import annotations
 
-import numpy
-import torch
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from statistics import median as middle
 
-import thalweg
-from thalweg.racing.plan import Plan, grid
-from thalweg.racing.result import Header, Result, Row, Run
-from thalweg.rules import Rule
+from thalweg.racing.protocol import Course, chosen, of, target_runs
+from thalweg.racing.result import FINAL, TRIAL, Header, Result, Row, Run
+from thalweg.racing.statistics import reached, undertuned
+
+SHARE = 0.75
+"""Within which part of the epochs the reference sets the target, so that others can reach it."""
 
 
-def conclude(plan: Plan, runs: Iterable[Run]) -> Result:
-    """Return the result of the ``runs`` of ``plan``, which may be only some of those planned.
+def conclude(header: Header, course: Course, remarks: Iterable[str] = ()) -> Result:
+    """Return the result of a race that went so."""
+    target = target_of(header, course.runs)
+    rows = [_row(header, course, rule, target) for rule in header.rules]
+    lost = undertuned({row.rule: row.losses for row in rows})
+    names = {
+        row.rule: tuple(header.names[each.lost_to] for each in lost if each.rule == row.rule)
+        for row in rows
+    }
+    board = [replace(row, lost_to=names[row.rule]) for row in rows]
+    ranked = sorted(board, key=lambda row: row.loss.value)
+    return Result(
+        header, course.runs, tuple(ranked), course.spaces, course.extended, target, tuple(remarks)
+    )
 
-    A rule none of whose runs has finished has no row.
+
+def target_of(header: Header, runs: Sequence[Run]) -> float | None:
+    """Return the target: the one given, or the median of what the reference reaches on each seed.
+
+    That is its lowest value within the first three quarters of the epochs. None where there is no
+    reference, or where it diverged with half of the seeds.
     """
-    finished = tuple(runs)
-    mine = {rule.key: [run for run in finished if run.rule == rule.key] for rule in plan.rules}
-    rows = [_row(rule, mine[rule.key], plan.trials) for rule in plan.rules if mine[rule.key]]
-    board = tuple(sorted(rows, key=lambda row: row.best.loss))
-    return Result(_header(plan), finished, board)
+    if header.terms.target is not None:
+        return header.terms.target
+    horizon = math.ceil(SHARE * header.epochs)
+    lowest = [
+        min(epoch.value(header.terms.metric) for epoch in run.curve[:horizon])
+        for run in target_runs(header, runs)
+    ]
+    found = middle(lowest) if lowest else math.inf
+    return found if math.isfinite(found) else None
 
 
-def _row(rule: Rule, runs: list[Run], trials: int) -> Row:
-    best = min(runs, key=lambda run: run.loss)
+def _row(header: Header, course: Course, rule: str, target: float | None) -> Row:
+    metric = header.terms.metric
+    trials, finals = (of(course.runs, rule, phase) for phase in (TRIAL, FINAL))
+    best = chosen(header, trials)
+    tried = [run.task.setting for run in trials]
+    searched = header.terms.trials > 1 and not best.failed
     return Row(
-        rule=rule.key,
-        best=best,
-        finished=len(runs),
-        failures=sum(run.failed for run in runs),
-        seconds=sum(run.seconds for run in runs),
-        edge="" if best.failed else _edge(best.lr, grid(rule, trials)),
+        name=header.names[rule],
+        setting=best.task.setting,
+        losses=tuple(run.value(metric) for run in finals),
+        times=() if target is None else tuple(_time(header, run, target) for run in finals),
+        edges=course.spaces[rule].on_edge(best.task.setting, tried) if searched else {},
+        rule=rule,
+        trials=tuple(run.value(metric) for run in trials),
+        accuracies=tuple(run.accuracy for run in finals),
+        test_losses=tuple(run.test_loss for run in finals if run.test_loss is not None),
+        test_accuracies=tuple(run.test_accuracy for run in finals if run.test_accuracy is not None),
+        seconds=sum(run.seconds for run in (*trials, *finals)),
     )
 
 
-def _edge(lr: float, lrs: tuple[float, ...]) -> str:
-    if len(lrs) == 1 or lr not in (lrs[0], lrs[-1]):
-        return ""
-    return "lowest" if lr == lrs[0] else "highest"
-
-
-def _header(plan: Plan) -> Header:
-    return Header(
-        problem=plan.problem.name,
-        description=plan.problem.description,
-        rules=tuple(rule.key for rule in plan.rules),
-        trials=plan.trials,
-        epochs=plan.epochs,
-        batch_size=plan.batch_size,
-        seed=plan.seed,
-        threads=plan.problem.threads or torch.get_num_threads(),
-        versions={
-            "thalweg": thalweg.__version__,
-            "torch": torch.__version__,
-            "numpy": numpy.__version__,
-            "python": platform.python_version(),
-        },
-    )
+def _time(header: Header, run: Run, target: float) -> float:
+    """Return after how many updates a run was first seen at the target or below it."""
+    metric = header.terms.metric
+    curve = ((epoch.number * header.updates, epoch.value(metric)) for epoch in run.curve)
+    return reached(curve, target)

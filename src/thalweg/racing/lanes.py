@@ -13,9 +13,9 @@ from torch import Tensor
 from thalweg.errors import BadValue
 from thalweg.kernels.lanes import Lanes
 from thalweg.problems import Problem, own_gradient
-from thalweg.racing.plan import examples
 from thalweg.racing.result import Epoch
 from thalweg.racing.stack import Stack, without_fallback
+from thalweg.racing.tensors import examples
 from thalweg.rules import Rule
 from thalweg.training.data.order import Shuffled, generator_of
 from thalweg.training.evaluation import right_answers

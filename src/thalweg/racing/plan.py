@@ -1,101 +1,87 @@
-"""Who runs, with which learning rates, for how long: settled before the first step."""
+"""Who runs, under which conditions, for how long: settled and checked before the first step."""
+
+from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+import platform
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+import numpy
 import torch
-from torch import Tensor
 
+import thalweg
 from thalweg import problems
-from thalweg.arguments import check_count
-from thalweg.errors import BadType, BadValue
-from thalweg.problems import Problem, Split
+from thalweg.arguments import check_count, check_number
+from thalweg.errors import BadType, BadValue, UnknownName, nearest
+from thalweg.problems import Problem, validate
+from thalweg.racing.result import METRICS, Header, Terms
+from thalweg.racing.sampling import sampler
+from thalweg.racing.space import spaces
 from thalweg.rules import Rule, catalogue, find
+from thalweg.schedules.spread import maker, spread
+from thalweg.training.data.batches import as_batches
+from thalweg.training.data.forms import as_data
+from thalweg.training.evaluation import evaluate
 
-_LARGEST_SEED = 2**63 - 1
+LARGEST_SEED = 2**32 - 1
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A race that has been checked and can begin; ``epochs`` holds for every run."""
+    """A race that has been checked and can begin; ``rules`` has the reference too, by its key.
+
+    ``memory`` is how many bytes trainings that stand side by side may take, None for the default.
+    """
 
     problem: Problem
-    rules: tuple[Rule, ...]
-    trials: int
-    seed: int
-    epochs: int
-
-    @property
-    def batch_size(self) -> int:
-        """The number of examples behind one update."""
-        size = self.problem.batch_size
-        return len(examples(self.problem, "train")[1]) if size == "all" else size
-
-    def entries(self) -> list[tuple[Rule, float]]:
-        """Return each run's rule and learning rate, all rules before the next learning rate.
-
-        So a busy spell of the machine does not fall on one rule, and a race that is cut short has
-        tried about as many learning rates for each.
-        """
-        grids = [grid(rule, self.trials) for rule in self.rules]
-        return [(rule, lr) for lrs in zip(*grids, strict=True) for rule, lr in self._paired(lrs)]
-
-    def _paired(self, lrs: tuple[float, ...]) -> Iterable[tuple[Rule, float]]:
-        return zip(self.rules, lrs, strict=True)
+    rules: Mapping[str, Rule]
+    header: Header
+    memory: int | None = None
 
 
 def prepare(
     problem: str | Problem,
     rules: Iterable[str | Rule] | None = None,
-    *,
-    trials: int = 4,
-    seed: int = 0,
-    epochs: int | None = None,
+    terms: Terms | None = None,
+    memory: int | None = None,
 ) -> Plan:
     """Check the arguments of a race, load the problem's data and return the plan.
 
     Raises UnknownName, BadValue, BadType or BadFile before anything is trained.
     """
-    check_count("trials", trials)
-    check_count("seed", seed, 0, _LARGEST_SEED)
-    if epochs is not None:
-        check_count("epochs", epochs)
-    chosen = _choose(catalogue if rules is None else rules)
+    terms = terms or Terms()
+    check_terms(terms)
+    if memory is not None:
+        check_count("memory", memory)
+    chosen = choose(catalogue if rules is None else rules)
+    reference = _reference(terms, chosen)
     loaded = problems.load(problem) if isinstance(problem, str) else problem
-    for part in ("train", "validation"):
-        examples(loaded, part)
-    return Plan(loaded, chosen, trials, seed, loaded.epochs if epochs is None else epochs)
+    _check_problem(loaded, terms)
+    everybody = {rule.key: rule for rule in (*chosen, *reference)}
+    return Plan(loaded, everybody, _header(loaded, chosen, everybody, terms), memory)
 
 
-def examples(problem: Problem, part: str) -> tuple[Tensor, Tensor]:
-    """Return the inputs and targets of ``"train"`` or ``"validation"`` as tensors.
-
-    Raises BadValue where the problem has none, or has them as a Dataset or DataLoader.
-    """
-    data = getattr(problem, part)
-    if not isinstance(data, Split):
-        raise BadValue(
-            f"a race needs {part} as a pair of tensors or arrays; the problem {problem.name!r} has "
-            f"{'none' if data is None else 'a ' + type(data).__name__}."
+def check_terms(terms: Terms) -> None:
+    """Refuse terms that no race can have, whatever the problem."""
+    check_count("trials", terms.trials)
+    check_count("seeds", terms.seeds)
+    check_count("seed", terms.seed, 0, LARGEST_SEED - terms.seeds)
+    if terms.epochs is not None:
+        check_count("epochs", terms.epochs)
+    if terms.target is not None:
+        check_number("target", terms.target)
+    if terms.metric not in METRICS:
+        raise UnknownName(
+            f"there is no metric {terms.metric!r}.{nearest(terms.metric, METRICS)} A race is "
+            f"decided by one of: {', '.join(METRICS)}."
         )
-    return torch.as_tensor(data.inputs), torch.as_tensor(data.targets)
+    maker(terms.schedule)
+    sampler(terms.sampler, 1, terms.seed)
 
 
-def grid(rule: Rule, trials: int) -> tuple[float, ...]:
-    """Return ``trials`` learning rates, evenly spaced in logarithm over the rule's search range.
-
-    Both ends of the range belong to the grid. A single trial is the rule's default.
-    """
-    lr = rule.hyperparameters["lr"]
-    if trials == 1:
-        return (lr.default,)
-    low, high = map(math.log, lr.search or (lr.default / 10, lr.default * 10))
-    exponents = (low + (high - low) * index / (trials - 1) for index in range(trials))
-    return tuple(float(f"{math.exp(exponent):.4g}") for exponent in exponents)
-
-
-def _choose(rules: Iterable[str | Rule]) -> tuple[Rule, ...]:
+def choose(rules: Iterable[str | Rule]) -> tuple[Rule, ...]:
+    """Return the rules meant, each once; raises where there is none, or two have the same key."""
     if isinstance(rules, str):
         raise BadType(
             f"rules should be a list of names, got the text {rules!r}: write [{rules!r}]."
@@ -106,14 +92,83 @@ def _choose(rules: Iterable[str | Rule]) -> tuple[Rule, ...]:
         raise BadValue(
             "a race needs at least one rule, none was given; leave rules out for all of them."
         )
-    _check_rules(chosen)
+    keys = [rule.key for rule in chosen]
+    for rule in chosen:
+        if keys.count(rule.key) > 1:
+            raise BadValue(
+                f"two different rules have the key {rule.key!r}; give one of them another name."
+            )
     return chosen
 
 
-def _check_rules(rules: tuple[Rule, ...]) -> None:
-    keys = [rule.key for rule in rules]
-    for rule in rules:
-        if keys.count(rule.key) > 1:
-            raise BadValue(f"two different rules are called {rule.key!r}; give each its own key.")
-        if "lr" not in rule.hyperparameters:
-            raise BadValue(f"the rule {rule.key!r} has no hyperparameter lr, which a race varies.")
+def _reference(terms: Terms, chosen: tuple[Rule, ...]) -> tuple[Rule, ...]:
+    """Return the rule that sets the target, if one does; one of those that race where it can."""
+    if terms.reference is None or terms.target is not None:
+        return ()
+    racing = next((rule for rule in chosen if rule.key == terms.reference), None)
+    return (racing or find(terms.reference),)
+
+
+def _check_problem(problem: Problem, terms: Terms) -> None:
+    """Refuse a problem without a validation set, or whose metric is no number from the start."""
+    if problem.validation is None:
+        raise BadValue(
+            f"a race chooses and judges on a validation set, and {problem.name!r} has none. Give "
+            "it one: `valid` in a problem file, `validation` of a Problem."
+        )
+    validate(problem)
+    start = evaluate(problem.make_model(terms.seed), problem.loss, problem.validation)
+    if terms.metric == "error" and start.accuracy is None:
+        raise BadValue(
+            f"{problem.name!r} has no classes to be right or wrong about; race by the loss."
+        )
+    if not math.isfinite(start.loss):
+        raise BadValue(
+            f"the validation loss of {problem.name!r} is {start.loss} before any training, so that "
+            "no trial could be chosen by it. Look at how the model is initialized and at its loss."
+        )
+
+
+def _header(
+    problem: Problem, chosen: tuple[Rule, ...], everybody: Mapping[str, Rule], terms: Terms
+) -> Header:
+    epochs = problem.epochs if terms.epochs is None else terms.epochs
+    batches = as_batches(as_data(problem.train), problem.batch_size, None, 0, 1)
+    if batches.updates_per_epoch is None:
+        raise BadValue(
+            f"the loader of {problem.name!r} does not say how many batches it has, so that updates "
+            "cannot be planned. Give its data set a __len__."
+        )
+    spread(terms.schedule, 1.0, epochs * batches.updates_per_epoch)
+    return Header(
+        problem=problem.name,
+        description=problem.description,
+        digest=problem.digest,
+        rules=tuple(rule.key for rule in chosen),
+        names={key: rule.name for key, rule in everybody.items()},
+        terms=terms,
+        epochs=epochs,
+        batch_size=_batch_size(problem),
+        updates=batches.updates_per_epoch,
+        tested=problem.test is not None,
+        spaces=spaces(everybody.values(), terms.search),
+        threads=problem.threads or torch.get_num_threads(),
+        versions=_versions(),
+    )
+
+
+def _batch_size(problem: Problem) -> int:
+    if problem.batch_size != "all":
+        return problem.batch_size
+    size = problems.examples.count(problem.train)
+    assert size is not None
+    return size
+
+
+def _versions() -> dict[str, str]:
+    return {
+        "thalweg": thalweg.__version__,
+        "torch": torch.__version__,
+        "numpy": numpy.__version__,
+        "python": platform.python_version(),
+    }

@@ -1,72 +1,119 @@
-"""Trains the runs of a race: side by side where the model can be stacked, else one by one."""
+"""Carries out a race: the protocol asks for trainings, and each is done once, or read back."""
 
-import math
-import time
-import warnings
-from collections.abc import Callable, Iterator
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Protocol
 
 import torch
 
 from thalweg import rules
-from thalweg.errors import BadValue
 from thalweg.optim import Optimizer
-from thalweg.racing.lanes import Lane, lanes_at_once, train_together
-from thalweg.racing.plan import Plan, examples
-from thalweg.racing.result import Epoch, Run
-from thalweg.training import Epoch as Fitted
-from thalweg.training import Strategy, fit
-from thalweg.training.threads import threads
+from thalweg.racing.board import conclude
+from thalweg.racing.plan import Plan
+from thalweg.racing.protocol import expected, follow
+from thalweg.racing.result import Result, Run, Task
+from thalweg.racing.work import Way, Work, divide, perform, way
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a race stands: run ``number`` of ``planned`` has done ``epoch`` of ``epochs``.
+    """Where a race stands, in epochs of all its trainings; more are planned when it is extended.
 
-    ``done`` counts the epochs of all runs so far. Runs that are trained side by side go through
-    their epochs together.
+    ``phase`` says what the running ones are for, ``running`` how many there are side by side, and
+    ``best`` is the run with the lowest value of the metric so far.
     """
 
-    number: int
-    planned: int
-    rule: str
-    lr: float
-    epoch: int
-    epochs: int
+    phase: str
+    rules: tuple[str, ...]
+    running: int
     done: int
+    planned: int
+    best: Run | None
 
 
 Report = Callable[[Progress], None]
-Numbered = tuple[int, Lane]
 
 
-def execute(plan: Plan, on_progress: Report | None = None) -> Iterator[Run]:
-    """Train the runs of ``plan`` and yield them in the order of its entries.
+class Book(Protocol):
+    """Where the runs of a race are kept as they finish."""
 
-    ``on_progress`` is called when a run starts (epoch 0) and after each of its epochs. Whether runs
-    are trained side by side, and how many, follows from the model and its size alone.
+    def runs(self) -> list[Run]:
+        """Return those kept so far."""
+
+    def add(self, runs: Sequence[Run]) -> None:
+        """Keep all of these, or none."""
+
+
+def execute(plan: Plan, book: Book | None = None, on_progress: Report | None = None) -> Result:
+    """Carry out a race and return its result.
+
+    What *book* has already is not done again. *on_progress* is called after every epoch.
     """
     _warm_up()
-    lanes = [_lane(rule, lr, plan.seed) for rule, lr in plan.entries()]
-    told = _Told(plan, lanes, on_progress or _ignore)
-    try:
-        size = lanes_at_once(plan.problem, lanes, plan.batch_size)
-    except BadValue:
-        size = 1
-    if size == 1:
-        yield from (_alone(plan, number, lane, told) for number, lane in enumerate(lanes))
-    else:
-        yield from _side_by_side(plan, lanes, size, told)
+    crew = Crew(plan, book, on_progress)
+    course = follow(plan.header, crew.train)
+    return conclude(plan.header, course, remarks(crew.way))
 
 
-def _lane(rule: rules.Rule, lr: float, seed: int) -> Lane:
-    settings = dict(Optimizer([torch.zeros(1, requires_grad=True)], rule, lr=lr).param_groups[0])
-    return Lane(rule, {name: settings[name] for name in rule.hyperparameters}, seed)
+def remarks(how: Way) -> list[str]:
+    """Say how the trainings were done."""
+    if how.size > 1:
+        return [f"Trained side by side, up to {how.size} at once."]
+    return ["Trained one after the other" + (f": {how.why}" if how.why else ".")]
 
 
-def _ignore(place: Progress) -> None:
-    """Report to nobody."""
+class Crew:
+    """Does the trainings that it is asked for, and keeps each of them."""
+
+    def __init__(self, plan: Plan, book: Book | None, report: Report | None) -> None:
+        self.plan, self.book, self.report = plan, book, report
+        self.way = way(plan)
+        self.known: dict[tuple, Run] = {run.task.key: run for run in book.runs()} if book else {}
+        self.done, self.asked = 0, 0
+        self.best: Run | None = None
+
+    def train(self, tasks: list[Task]) -> list[Run]:
+        """Return the run of every task, in their order."""
+        unique = {task.key: task for task in tasks}
+        self.asked += len(unique)
+        for work in divide(list(unique.values()), self.way.size):
+            self._do(work)
+        return [self.known[task.key] for task in tasks]
+
+    def _do(self, work: Work) -> None:
+        """Do a piece of work, unless all of it is known."""
+        before, epochs = self.done, self.plan.header.epochs
+        if not all(task.key in self.known for task in work.tasks):
+            self._tell(work, 0)
+            runs = perform(self.plan, work, lambda more: self._tell(work, more))
+            if self.book:
+                self.book.add(runs)
+            self.known |= {run.task.key: run for run in runs}
+        self.done = before + len(work.tasks) * epochs
+        found = [self.known[task.key] for task in work.tasks]
+        metric = self.plan.header.terms.metric
+        best = [*found, self.best] if self.best else found
+        self.best = min(best, key=lambda run: run.value(metric))
+
+    def _tell(self, work: Work, more: int) -> None:
+        self.done += more
+        if self.report is None:
+            return
+        header = self.plan.header
+        planned = max(self.asked, expected(header)) * header.epochs
+        keys = tuple(sorted({task.rule for task in work.tasks}))
+        self.report(
+            Progress(
+                work.tasks[0].phase,
+                keys,
+                len(work.tasks),
+                self.done,
+                planned,
+                self.best,
+            )  # fmt: skip
+        )
 
 
 @rules.rule("Warm-up")
@@ -80,83 +127,3 @@ def _warm_up() -> None:
     parameter = torch.zeros(1, requires_grad=True)
     parameter.sum().backward()
     Optimizer([parameter], _still).step()
-
-
-class _Told:
-    """Tells how far the runs are."""
-
-    def __init__(self, plan: Plan, lanes: list[Lane], report: Report) -> None:
-        self.plan, self.lanes, self.report, self.done = plan, lanes, report, 0
-
-    def __call__(self, number: int, epoch: int) -> None:
-        """Tell that a run, counted from 0, has done so many epochs."""
-        lane, planned = self.lanes[number], len(self.lanes)
-        self.done += epoch > 0
-        key, lr = lane.rule.key, lane.hyper["lr"]
-        self.report(Progress(number + 1, planned, key, lr, epoch, self.plan.epochs, self.done))
-
-
-def _side_by_side(plan: Plan, lanes: list[Lane], size: int, told: _Told) -> Iterator[Run]:
-    """Train stacks of at most so many lanes, those of one rule next to each other."""
-    places = sorted(range(len(lanes)), key=lambda place: lanes[place].rule.key)
-    runs: dict[int, Run] = {}
-    for begin in range(0, len(places), size):
-        members = places[begin : begin + size]
-        found = _stack(plan, [(number, lanes[number]) for number in members], told)
-        runs.update(zip(members, found, strict=True))
-    yield from (runs[number] for number in range(len(lanes)))
-
-
-def _stack(plan: Plan, members: list[Numbered], told: _Told) -> list[Run]:
-    """Train one stack; each of its runs is said to have taken an equal share of the time."""
-    for number, _ in members:
-        told(number, 0)
-    start = time.perf_counter()
-    curves: list[list[Epoch]] = [[] for _ in members]
-    lanes = [lane for _, lane in members]
-    with threads(plan.problem.threads):
-        for epochs in train_together(plan.problem, lanes, plan.epochs, plan.batch_size):
-            for (number, _), curve, epoch in zip(members, curves, epochs, strict=True):
-                if not (curve and math.isinf(curve[-1].validation_loss)):
-                    curve.append(epoch)
-                told(number, epoch.number)
-    share = (time.perf_counter() - start) / len(members)
-    return [
-        Run(lane.rule.key, lane.hyper["lr"], tuple(curve), share)
-        for lane, curve in zip(lanes, curves, strict=True)
-    ]
-
-
-def _alone(plan: Plan, number: int, lane: Lane, told: _Told) -> Run:
-    """Train one run as `fit` does."""
-    told(number, 0)
-    start = time.perf_counter()
-    problem = plan.problem
-    with threads(problem.threads), torch.random.fork_rng(devices=[]), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        torch.manual_seed(lane.seed)
-        model = problem.make_model(lane.seed)
-        settings: dict[str, Any] = dict(lane.hyper)
-        result = fit(
-            model, Optimizer(model.parameters(), lane.rule, **settings), problem.loss,
-            examples(problem, "train"), examples(problem, "validation"), batch=plan.batch_size,
-            epochs=plan.epochs, seed=lane.seed, watch=0, strategies=[_Telling(told, number)],
-        )  # fmt: skip
-    curve = [
-        Epoch.of(each.number, each.running_loss, each.judged, each.valid_accuracy)
-        for each in result.history
-    ]
-    if result.diverged and not (curve and math.isinf(curve[-1].validation_loss)):
-        curve.append(Epoch.of(len(curve) + 1, math.inf, math.inf, 0.0))
-    return Run(lane.rule.key, lane.hyper["lr"], tuple(curve), time.perf_counter() - start)
-
-
-class _Telling(Strategy):
-    """Tells of every epoch."""
-
-    def __init__(self, told: _Told, number: int) -> None:
-        self.told, self.number = told, number
-
-    def after_epoch(self, training: Any, epoch: Fitted) -> None:
-        """Tell of it."""
-        self.told(self.number, epoch.number)

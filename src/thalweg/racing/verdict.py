@@ -6,47 +6,13 @@ only where the interval of the difference leaves out zero; each comparison stand
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 
 from thalweg.errors import BadValue
+from thalweg.racing.result import Row, finite
 from thalweg.racing.statistics import FEWEST_SEEDS, Estimate, difference, median, ratio
 
 
-@dataclass(frozen=True)
-class Entry:
-    """What a race found for one rule: the setting that was chosen, and each fresh seed with it.
-
-    ``losses`` are the final ones, infinite or NaN for a run that diverged; ``times`` to the target
-    are infinite for a run that did not reach it, and empty in a race without a target. Seeds stand
-    in the same order for all rules. ``lost_to`` names the rules that this one contains and was
-    shown to lose to; ``edges`` the hyperparameters whose chosen value lies at the ``"low"`` or
-    ``"high"`` end of the space, however often that was extended.
-    """
-
-    name: str
-    setting: Mapping[str, float]
-    losses: Sequence[float]
-    times: Sequence[float] = ()
-    lost_to: Sequence[str] = ()
-    edges: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def loss(self) -> Estimate:
-        """The median of the final losses."""
-        return median(self.losses)
-
-    @property
-    def failures(self) -> int:
-        """The number of seeds with which it diverged."""
-        return len(self.losses) - _finite(self.losses)
-
-    @property
-    def arrivals(self) -> int:
-        """The number of seeds with which it reached the target."""
-        return _finite(self.times)
-
-
-def verdict(entries: Iterable[Entry], metric: str = "loss", unit: str = "steps") -> str:
+def verdict(entries: Iterable[Row], metric: str = "loss", unit: str = "steps") -> str:
     """Return the verdict as one paragraph; *unit* is what times are counted in.
 
     Raises BadValue where there are no entries, or not the same seeds for all.
@@ -54,7 +20,7 @@ def verdict(entries: Iterable[Entry], metric: str = "loss", unit: str = "steps")
     return " ".join(sentences(entries, metric, unit))
 
 
-def sentences(entries: Iterable[Entry], metric: str = "loss", unit: str = "steps") -> list[str]:
+def sentences(entries: Iterable[Row], metric: str = "loss", unit: str = "steps") -> list[str]:
     """Return the sentences of the verdict, the most important first."""
     entries = list(entries)
     _check(entries)
@@ -64,7 +30,7 @@ def sentences(entries: Iterable[Entry], metric: str = "loss", unit: str = "steps
     return [*found, *_failures(entries), *_doubts(entries)]
 
 
-def _check(entries: list[Entry]) -> None:
+def _check(entries: list[Row]) -> None:
     if not entries:
         raise BadValue("a verdict needs at least one rule, none was given.")
     names = [entry.name for entry in entries]
@@ -80,7 +46,7 @@ def _check(entries: list[Entry]) -> None:
             )
 
 
-def _ranking(best: Entry, others: list[Entry], metric: str) -> Iterator[str]:
+def _ranking(best: Row, others: list[Row], metric: str) -> Iterator[str]:
     if math.isinf(best.loss.value):
         yield _nobody([best, *others])
     elif not others:
@@ -93,8 +59,8 @@ def _ranking(best: Entry, others: list[Entry], metric: str) -> Iterator[str]:
         yield from _compared(best, others, metric)
 
 
-def _nobody(entries: list[Entry]) -> str:
-    if any(_finite(entry.losses) for entry in entries):
+def _nobody(entries: list[Row]) -> str:
+    if any(finite(entry.losses) for entry in entries):
         return "No verdict: no rule finished with more than half of its seeds."
     return "No verdict: every run diverged."
 
@@ -105,7 +71,7 @@ def _too_few(seeds: int) -> str:
     return f"{seeds} seeds are too few to show a difference; that takes at least {FEWEST_SEEDS}."
 
 
-def _compared(best: Entry, others: list[Entry], metric: str) -> Iterator[str]:
+def _compared(best: Row, others: list[Row], metric: str) -> Iterator[str]:
     against = {entry.name: difference(entry.losses, best.losses) for entry in others}
     alike = [name for name, found in against.items() if not found.shown]
     lower = [name for name, found in against.items() if found.lower]
@@ -122,9 +88,9 @@ def _compared(best: Entry, others: list[Entry], metric: str) -> Iterator[str]:
         yield f"{_listed(against) if len(against) < 3 else 'Every other rule'} came out higher."
 
 
-def _arrivals(best: Entry, others: list[Entry], unit: str) -> Iterator[str]:
+def _arrivals(best: Row, others: list[Row], unit: str) -> Iterator[str]:
     entries, seeds = [best, *others], len(best.losses)
-    if not best.times or not any(_finite(entry.losses) for entry in entries):
+    if not best.times or not any(finite(entry.losses) for entry in entries):
         return
     if not any(entry.arrivals for entry in entries):
         yield "The target was never reached."
@@ -133,12 +99,12 @@ def _arrivals(best: Entry, others: list[Entry], unit: str) -> Iterator[str]:
         yield f"{best.name} reaches the target in {_estimate(best.times, f' {unit}')}."
         yield from _paces(best, [entry for entry in others if entry.arrivals], unit)
     yield from _partly("reached the target", {each.name: each.arrivals for each in entries}, seeds)
-    never = [entry.name for entry in entries if not entry.arrivals and _finite(entry.losses)]
+    never = [entry.name for entry in entries if not entry.arrivals and finite(entry.losses)]
     if never:
         yield f"{_listed(never)} never reached the target."
 
 
-def _paces(best: Entry, others: list[Entry], unit: str) -> Iterator[str]:
+def _paces(best: Row, others: list[Row], unit: str) -> Iterator[str]:
     """Say who needs how many times the best rule's time, where a difference was shown."""
     if not others or len(best.times) < FEWEST_SEEDS:
         return
@@ -155,7 +121,7 @@ def _paces(best: Entry, others: list[Entry], unit: str) -> Iterator[str]:
         yield f"No difference in {unit} was shown between it and {_listed(found)}."
 
 
-def _failures(entries: list[Entry]) -> Iterator[str]:
+def _failures(entries: list[Row]) -> Iterator[str]:
     seeds = len(entries[0].losses)
     counts = {entry.name: entry.failures for entry in entries}
     always = [name for name, count in counts.items() if count == seeds]
@@ -171,7 +137,7 @@ def _partly(did: str, counts: Mapping[str, int], seeds: int) -> Iterator[str]:
             yield f"{name} {did} with {count} of {seeds} seeds."
 
 
-def _doubts(entries: list[Entry]) -> Iterator[str]:
+def _doubts(entries: list[Row]) -> Iterator[str]:
     for entry in entries:
         if entry.lost_to:
             yield (
@@ -188,7 +154,7 @@ def _doubts(entries: list[Entry]) -> Iterator[str]:
 _ENDS = {"low": "lower", "high": "upper"}
 
 
-def _at(entry: Entry) -> str:
+def _at(entry: Row) -> str:
     setting = {name: _number(value, 9) for name, value in entry.setting.items()}
     if not setting:
         return f"{entry.name} with its defaults"
@@ -221,7 +187,3 @@ def _number(value: float, digits: int = 3) -> str:
 def _listed(names: Iterable[str]) -> str:
     *first, last = names
     return f"{', '.join(first)} and {last}" if first else last
-
-
-def _finite(values: Sequence[float]) -> int:
-    return sum(map(math.isfinite, values))
