@@ -111,14 +111,20 @@ def _paces(best: Row, others: list[Row], unit: str) -> Iterator[str]:
     found = {entry.name: ratio(entry.times, best.times) for entry in others}
     shown = {name: each.estimate for name, each in found.items() if each.shown}
     told = [
-        f"{name} needs {_number(each.value)} times the {unit} ({_interval(each)})"
+        (name, each)
         for name, each in shown.items()
         if math.isfinite(each.value) and _number(each.value) != "1"
     ]
     if told:
-        yield f"{_listed(told)}."
+        (name, each), *rest = told
+        first = f"{name} needs {_pace(each, f' the {unit}')}"
+        yield f"{_listed([first, *(f'{name} {_pace(each)}' for name, each in rest)])}."
     if not shown:
         yield f"No difference in {unit} was shown between it and {_listed(found)}."
+
+
+def _pace(times: Estimate, unit: str = "") -> str:
+    return f"{_number(times.value)} times{unit} ({_interval(times)})"
 
 
 def _failures(entries: list[Row]) -> Iterator[str]:
@@ -132,23 +138,50 @@ def _failures(entries: list[Row]) -> Iterator[str]:
 
 def _partly(did: str, counts: Mapping[str, int], seeds: int) -> Iterator[str]:
     """Say of rules to which something happened with some seeds only, with how many it did."""
-    for name, count in counts.items():
-        if 0 < count < seeds:
-            yield f"{name} {did} with {count} of {seeds} seeds."
+    partly = {name: count for name, count in counts.items() if 0 < count < seeds}
+    if len(partly) == 1:
+        ((name, count),) = partly.items()
+        yield f"{name} {did} with {count} of {seeds} seeds."
+    elif partly:
+        groups = [
+            f"{_listed(name for name in partly if partly[name] == count)} ({count})"
+            for count in sorted(set(partly.values()), reverse=True)
+        ]
+        yield f"With only some of the {seeds} seeds {did}: {', '.join(groups)}."
 
 
 def _doubts(entries: list[Row]) -> Iterator[str]:
-    for entry in entries:
-        if entry.lost_to:
-            yield (
-                f"{entry.name} lost to {_listed(entry.lost_to)}, which it contains as a special or "
-                "limiting case: it is under-tuned, and its place says little."
-            )
-        for name, side in entry.edges.items():
-            yield (
-                f"The {name} chosen for {entry.name}, {_number(entry.setting[name], 9)}, lies at "
-                f"the {_ENDS[side]} end of what was searched: a better one may lie beyond it."
-            )
+    lost = [entry for entry in entries if entry.lost_to]
+    if len(lost) == 1:
+        yield (
+            f"{lost[0].name} lost to {_listed(lost[0].lost_to)}, which it contains as a special or "
+            "limiting case: it is under-tuned, and its place says little."
+        )
+    elif lost:
+        pairs = (f"{entry.name} to {_listed(entry.lost_to)}" for entry in lost)
+        yield (
+            f"Lost to rules that they contain as special or limiting cases: {'; '.join(pairs)}. "
+            "They are under-tuned, and their places say little."
+        )
+    yield from _at_the_ends([(entry, *edge) for entry in entries for edge in entry.edges.items()])
+
+
+def _at_the_ends(found: list[tuple[Row, str, str]]) -> Iterator[str]:
+    """Say of settings that lie at an end of what was searched that a better one may lie beyond."""
+    if len(found) == 1:
+        ((entry, name, side),) = found
+        yield (
+            f"The {name} chosen for {entry.name}, {_number(entry.setting[name], 9)}, lies at "
+            f"the {_ENDS[side]} end of what was searched: a better one may lie beyond it."
+        )
+    elif found:
+        ends = (
+            f"{name} {_number(entry.setting[name], 9)} of {entry.name} ({_ENDS[side]})"
+            for entry, name, side in found
+        )
+        yield (
+            f"Chosen at an end of what was searched: {', '.join(ends)}. Better ones may lie beyond."
+        )
 
 
 _ENDS = {"low": "lower", "high": "upper"}
