@@ -27,8 +27,9 @@ _RESUME = (
 )
 _RUNS = f"SELECT {_COLUMNS} FROM runs"
 _CHOSEN = (
-    f"{_RUNS} WHERE kind = ifnull(?, kind) AND name = ifnull(?, name) AND ifnull(parent, '') "
-    "NOT IN (SELECT id FROM runs WHERE kind = ?) ORDER BY started, rowid"
+    f"{_RUNS} WHERE kind = ifnull(?, kind) AND name = ifnull(?, name) "
+    "AND parent IS ifnull(?, parent) "
+    "AND ifnull(parent, '') NOT IN (SELECT id FROM runs WHERE kind = ?) ORDER BY started, rowid"
 )
 _EVENTS = "SELECT step, name, value, nan, data, time FROM events WHERE run = ?"
 _NEXT_NAME = "SELECT min(name) FROM events WHERE run = ? AND name > ?"
@@ -143,13 +144,14 @@ class Record:
         return run
 
     def runs(
-        self, kind: str | None = None, name: str | None = None, outside: str | None = None
-    ) -> list[RunSummary]:
-        """Return the runs, all or those of a kind or name, in the order in which they began.
+        self, kind: str | None = None, name: str | None = None, parent: str | None = None,
+        outside: str | None = None,
+    ) -> list[RunSummary]:  # fmt: skip
+        """Return the runs, all or those of a kind, name or parent, in the order they began.
 
         Those that belong to a run of the kind ``outside`` are left out.
         """
-        chosen = self._store.read(_CHOSEN, (kind, name, outside))
+        chosen = self._store.read(_CHOSEN, (kind, name, parent, outside))
         return [self._summary(row) for row in chosen]
 
     def find(self, id: str) -> RunSummary:
