@@ -1,13 +1,18 @@
 """The application that commands join: its two screens, exit codes, and what arguments mean."""
 
-from collections.abc import Callable
+import math
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
 
-INTERRUPTED = 130
+from thalweg.errors import nearest
+
+DIVERGED = 1
 REFUSED = 2
 
 app = typer.Typer(
@@ -30,6 +35,18 @@ def note(text: str) -> None:
     notices.print(text, highlight=False, soft_wrap=True, markup=False)
 
 
+@contextmanager
+def plain_warnings() -> Iterator[None]:
+    """Print warnings as sentences, without the line of code they come from."""
+
+    def show(message: Warning | str, *_: Any, **__: Any) -> None:
+        note(f"Warning: {message}")
+
+    with warnings.catch_warnings():
+        warnings.showwarning = show
+        yield
+
+
 def whole(low: int, high: int = 2**32 - 1) -> Callable[[str], int]:
     """Return a parser of whole numbers from ``low`` to ``high``."""
 
@@ -41,6 +58,30 @@ def whole(low: int, high: int = 2**32 - 1) -> Callable[[str], int]:
         if not low <= number <= high:
             raise typer.BadParameter(f"{text!r} is not a whole number from {low} to {high:,}.")
         return number
+
+    return parse
+
+
+def number_of(text: str) -> float:
+    """Return a finite number."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise typer.BadParameter(f"{text!r} is not a finite number.")
+    return number
+
+
+def one_of(what: str, names: Sequence[str]) -> Callable[[str], str]:
+    """Return a parser of a name that says which ones there are."""
+
+    def parse(text: str) -> str:
+        if text not in names:
+            raise typer.BadParameter(
+                f"there is no {what} {text!r}.{nearest(text, names)} There are: {', '.join(names)}."
+            )
+        return text
 
     return parse
 

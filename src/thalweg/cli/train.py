@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import math
-import shlex
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +10,7 @@ import typer
 
 from thalweg import problems, record, report, rules
 from thalweg.cli.app import (
+    DIVERGED,
     Epochs,
     ProblemName,
     RecordPlace,
@@ -21,10 +18,13 @@ from thalweg.cli.app import (
     batch_size,
     note,
     notices,
+    number_of,
+    plain_warnings,
     say,
     screen,
     whole,
 )
+from thalweg.cli.places import check_distinct, command
 from thalweg.cli.stopping import exit_code, leaving_at_once, stoppable
 from thalweg.errors import BadFile, BadValue
 from thalweg.schedules.spread import maker
@@ -36,21 +36,9 @@ if TYPE_CHECKING:
     from thalweg.record import Record
     from thalweg.training import Study, Trained
 
-DIVERGED = 1
-
-
-def _number(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not math.isfinite(number):
-        raise typer.BadParameter(f"{text!r} is not a finite number.")
-    return number
-
 
 def _rates(text: str) -> float | tuple[float, ...]:
-    numbers = tuple(_number(part) for part in text.split(","))
+    numbers = tuple(number_of(part) for part in text.split(","))
     return numbers if len(numbers) > 1 else numbers[0]
 
 
@@ -60,7 +48,7 @@ def _named(texts: list[str]) -> dict[str, float]:
         name, equals, value = text.partition("=")
         if not equals:
             raise typer.BadParameter(f"--set {text!r}: expected name=number, such as beta1=0.95.")
-        found[name.strip()] = _number(value)
+        found[name.strip()] = number_of(value)
     return found
 
 
@@ -105,13 +93,13 @@ def train(
         int | None, typer.Option(metavar="N", parser=whole(1), help="Batches behind one update.")
     ] = None,
     clip: Annotated[
-        Any, typer.Option(metavar="NORM", parser=_number, help="Clip the gradient to this norm.")
+        Any, typer.Option(metavar="NORM", parser=number_of, help="Clip the gradient to this norm.")
     ] = None,
     noise: Annotated[
         Any,
         typer.Option(
             metavar="ETA",
-            parser=_number,
+            parser=number_of,
             help="Add annealed noise of this variance to the gradient.",
         ),
     ] = None,
@@ -122,7 +110,7 @@ def train(
     ema: Annotated[
         Any,
         typer.Option(
-            metavar="DECAY", parser=_number, help="Average the weights too, with this decay."
+            metavar="DECAY", parser=number_of, help="Average the weights too, with this decay."
         ),
     ] = None,
     snapshots: Annotated[
@@ -180,8 +168,11 @@ def train(
         "--save": save,
     }
     _check(problem, settings, places)
-    again = _command(problem, {**places, "--every": every})
-    with stoppable(), _plain_warnings():
+    again = command(
+        "train", problem, "--resume", record=record_, checkpoints=checkpoints, out=out, save=save,
+        every=every,
+    )  # fmt: skip
+    with stoppable(), plain_warnings():
         study = _train(problem, settings, places, every, resume, again)
         try:
             _show(study, places)
@@ -201,27 +192,7 @@ def _check(problem: str, settings: dict[str, Any], places: dict[str, Any]) -> No
     for name in ("--out", "--save"):
         if places[name]:
             report.check_path(places[name])
-    _check_distinct({"--record": record.open(places["--record"]).path} | _given(places))
-
-
-def _given(places: dict[str, Any]) -> dict[str, Path]:
-    return {name: place for name, place in places.items() if place is not None}
-
-
-def _check_distinct(places: dict[str, Path]) -> None:
-    found: dict[Path, str] = {}
-    for name, place in places.items():
-        other = found.setdefault(place.resolve(), name)
-        if other != name:
-            raise BadValue(f"{other} and {name} are both {str(place)!r}; name two places.")
-
-
-def _command(problem: str, options: dict[str, Any]) -> str:
-    """Return the command that goes on with what this one began."""
-    words = ["thalweg", "train", problem, "--resume"]
-    for name, value in options.items():
-        words += [name, str(value)] if value is not None else []
-    return shlex.join(words)
+    check_distinct({**places, "--record": record.open(places["--record"]).path})
 
 
 def _train(
@@ -288,15 +259,3 @@ def _best(run: Trained) -> str:
 
     best = Checkpoints(run.folder).best
     return f", the best in {best.name}" if best else ""
-
-
-@contextmanager
-def _plain_warnings() -> Iterator[None]:
-    """Print warnings as sentences, without the line of code they come from."""
-
-    def show(message: Warning | str, *_: Any, **__: Any) -> None:
-        note(f"Warning: {message}")
-
-    with warnings.catch_warnings():
-        warnings.showwarning = show
-        yield

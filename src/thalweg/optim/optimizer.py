@@ -84,9 +84,7 @@ class Optimizer(Driver):
 
     def state_dict_rule(self) -> str:
         """Return the name under which checkpoints know the rule."""
-        text = source(self.rule).partition("\n")[2], repr(self.rule.signature.slots)
-        digest = hashlib.sha256("".join(text).encode()).hexdigest()[:12]
-        return f"{self.rule.key} {digest}"
+        return fingerprint(self.rule)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state, the groups, and the rule's name with a digest of its text."""
@@ -94,3 +92,10 @@ class Optimizer(Driver):
 
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "rule": self.rule}
+
+
+def fingerprint(rule: Rule) -> str:
+    """Return the key of a rule with what tells its text from another."""
+    text = source(rule).partition("\n")[2], repr(rule.signature.slots)
+    digest = hashlib.sha256("".join(text).encode()).hexdigest()[:12]
+    return f"{rule.key} {digest}"

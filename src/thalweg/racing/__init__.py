@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import fields
+from os import PathLike
+from typing import Any
 
+from thalweg import problems
+from thalweg.errors import BadValue
 from thalweg.problems import Problem
+from thalweg.racing.again import settle
 from thalweg.racing.board import conclude
+from thalweg.racing.book import Ledger, enter, opened, read, unfinished
 from thalweg.racing.plan import Plan, prepare
 from thalweg.racing.result import Epoch, Header, Result, Row, Run, Task, Terms
 from thalweg.racing.run import Progress, Report, execute
+from thalweg.record import Record
 from thalweg.rules import Rule
 
 __all__ = [
-    "Epoch", "Header", "Plan", "Progress", "Result", "Row", "Run", "Task", "Terms", "conclude",
-    "execute", "prepare", "race",
+    "Epoch", "Header", "Ledger", "Plan", "Progress", "Result", "Row", "Run", "Task", "Terms",
+    "conclude", "enter", "execute", "prepare", "race", "read", "settle", "unfinished",
 ]  # fmt: skip
 
 
@@ -32,6 +40,8 @@ def race(
     reference: str | None = "adamw",
     target: float | None = None,
     memory: int | None = None,
+    record: Record | str | PathLike[str] | None = None,
+    resume: bool = False,
     on_progress: Report | None = None,
 ) -> Result:
     """Find out which rule suits a problem, and at which learning rate.
@@ -41,10 +51,36 @@ def race(
     the number of bytes that trainings side by side may take. ``on_progress`` is called after every
     epoch. Result has ``.verdict``, ``.board`` and ``.runs``.
 
+    Nothing is recorded unless ``record`` is given, a record or the path of one. There every
+    training is kept as soon as the piece of work it belongs to is done. With ``resume`` the newest
+    race on this problem that has not ended goes on, under the terms it was begun with; what is
+    asked for beside the defaults must agree with them. Where there is none, one is begun.
+    `thalweg.racing.read` returns a recorded race again.
+
     Settings are chosen on the validation set; the test set is looked at once, after the final
     runs. Raises UnknownName, BadValue, BadType or BadFile before anything is trained.
     """
     terms = Terms(
         trials, seeds, epochs, seed, schedule, sampler, tuple(search), metric, reference, target
     )
-    return execute(prepare(problem, rules, terms, memory), on_progress=on_progress)
+    if record is None:
+        _check_no_resume(resume)
+        return execute(prepare(problem, rules, terms, memory), on_progress=on_progress)
+    asked = {**_beside_defaults(terms), **({} if memory is None else {"memory": memory})}
+    loaded = problems.load(problem) if isinstance(problem, str) else problem
+    with opened(record) as book:
+        earlier = unfinished(book, loaded.name) if resume else None
+        with enter(book, settle(earlier, loaded, rules, asked), earlier) as ledger:
+            return execute(ledger.plan, ledger, on_progress)
+
+
+def _check_no_resume(resume: bool) -> None:
+    if resume:
+        raise BadValue("resume=True, but no record to resume from: give record='thalweg.db'.")
+
+
+def _beside_defaults(terms: Terms) -> dict[str, Any]:
+    """Return the terms that are not the default."""
+    default = Terms()
+    every = {field.name: getattr(terms, field.name) for field in fields(Terms)}
+    return {name: value for name, value in every.items() if value != getattr(default, name)}

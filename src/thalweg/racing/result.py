@@ -206,6 +206,11 @@ class Result:
         return self.header.problem
 
     @property
+    def failed(self) -> bool:
+        """Whether every run diverged."""
+        return all(run.failed for run in self.runs)
+
+    @property
     def verdict(self) -> str:
         """What the numbers support, in plain words."""
         from thalweg.racing.verdict import verdict

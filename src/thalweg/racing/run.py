@@ -37,13 +37,18 @@ Report = Callable[[Progress], None]
 
 
 class Book(Protocol):
-    """Where the runs of a race are kept as they finish."""
+    """Where the runs of a race are kept as they finish, and in which way they are done."""
+
+    way: Way
 
     def runs(self) -> list[Run]:
         """Return those kept so far."""
 
     def add(self, runs: Sequence[Run]) -> None:
         """Keep all of these, or none."""
+
+    def end(self, result: Result) -> None:
+        """Note what came out."""
 
 
 def execute(plan: Plan, book: Book | None = None, on_progress: Report | None = None) -> Result:
@@ -54,7 +59,10 @@ def execute(plan: Plan, book: Book | None = None, on_progress: Report | None = N
     _warm_up()
     crew = Crew(plan, book, on_progress)
     course = follow(plan.header, crew.train)
-    return conclude(plan.header, course, remarks(crew.way))
+    result = conclude(plan.header, course, remarks(crew.way))
+    if book:
+        book.end(result)
+    return result
 
 
 def remarks(how: Way) -> list[str]:
@@ -69,7 +77,7 @@ class Crew:
 
     def __init__(self, plan: Plan, book: Book | None, report: Report | None) -> None:
         self.plan, self.book, self.report = plan, book, report
-        self.way = way(plan)
+        self.way = book.way if book else way(plan)
         self.known: dict[tuple, Run] = {run.task.key: run for run in book.runs()} if book else {}
         self.done, self.asked = 0, 0
         self.best: Run | None = None
@@ -87,15 +95,19 @@ class Crew:
         before, epochs = self.done, self.plan.header.epochs
         if not all(task.key in self.known for task in work.tasks):
             self._tell(work, 0)
-            runs = perform(self.plan, work, lambda more: self._tell(work, more))
-            if self.book:
-                self.book.add(runs)
-            self.known |= {run.task.key: run for run in runs}
+            self._keep(perform(self.plan, work, lambda more: self._tell(work, more)))
         self.done = before + len(work.tasks) * epochs
         found = [self.known[task.key] for task in work.tasks]
         metric = self.plan.header.terms.metric
         best = [*found, self.best] if self.best else found
         self.best = min(best, key=lambda run: run.value(metric))
+
+    def _keep(self, runs: list[Run]) -> None:
+        """Keep each run, unless one of the same task was there before, in this piece or another."""
+        new = {run.task.key: run for run in runs if run.task.key not in self.known}
+        if self.book:
+            self.book.add(list(new.values()))
+        self.known |= new
 
     def _tell(self, work: Work, more: int) -> None:
         self.done += more
@@ -105,14 +117,7 @@ class Crew:
         planned = max(self.asked, expected(header)) * header.epochs
         keys = tuple(sorted({task.rule for task in work.tasks}))
         self.report(
-            Progress(
-                work.tasks[0].phase,
-                keys,
-                len(work.tasks),
-                self.done,
-                planned,
-                self.best,
-            )  # fmt: skip
+            Progress(work.tasks[0].phase, keys, len(work.tasks), self.done, planned, self.best)
         )
 
 

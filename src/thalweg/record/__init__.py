@@ -2,10 +2,11 @@
 
 from thalweg.record.events import Event, numbers
 from thalweg.record.export import Exported, to_csv, to_tensorboard
+from thalweg.record.finished import Finished
 from thalweg.record.record import Record, RunSummary, open
 from thalweg.record.run import Run
 
 __all__ = [
-    "Event", "Exported", "Record", "Run", "RunSummary", "numbers", "open", "to_csv",
+    "Event", "Exported", "Finished", "Record", "Run", "RunSummary", "numbers", "open", "to_csv",
     "to_tensorboard",
 ]  # fmt: skip

@@ -2,7 +2,7 @@
 
 import json
 import operator
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from thalweg.errors import BadType, BadValue
@@ -39,6 +39,13 @@ def _numbers_in(path: str, data: Any) -> Iterator[tuple[str, float]]:
             yield f"{path}/{key}", float(value)
         else:
             yield from _numbers_in(f"{path}/{key}", value)
+
+
+def event_of(row: Sequence[Any]) -> Event:
+    """Return the event whose step, name, value, nan, data and time were read from a record."""
+    step, name, value, nan, data, when = row
+    number = float("nan") if nan else value
+    return Event(step, name, number, None if data is None else json.loads(data), when)
 
 
 def encode(data: Any, what: str) -> str:

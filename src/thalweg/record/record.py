@@ -2,7 +2,6 @@
 
 import json
 import os
-import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +9,10 @@ from time import time
 from typing import Any
 
 from thalweg.errors import BadFile, BadValue, UnknownName
-from thalweg.record.events import Event, checked_step, checked_text, encode, numbers
+from thalweg.record.events import Event, checked_step, checked_text, encode, event_of, numbers
+from thalweg.record.finished import Finished, members, new_id, rows
 from thalweg.record.provenance import lives, process, provenance
-from thalweg.record.run import Run
+from thalweg.record.run import KEEP, Run
 from thalweg.record.store import Store
 
 PLACE = "thalweg.db"
@@ -26,6 +26,11 @@ _RESUME = (
     "UPDATE runs SET process = ?, ended = NULL, status = 'running' WHERE id = ? AND process = ?"
 )
 _RUNS = f"SELECT {_COLUMNS} FROM runs"
+_CHOSEN = (
+    f"{_RUNS} WHERE kind = ifnull(?, kind) AND name = ifnull(?, name) "
+    "AND parent IS ifnull(?, parent) "
+    "AND ifnull(parent, '') NOT IN (SELECT id FROM runs WHERE kind = ?) ORDER BY started, rowid"
+)
 _EVENTS = "SELECT step, name, value, nan, data, time FROM events WHERE run = ?"
 _NEXT_NAME = "SELECT min(name) FROM events WHERE run = ? AND name > ?"
 
@@ -96,12 +101,30 @@ class Record:
             checked_step(seed, "seed"),
             source,
             parent and self.find(parent).id,
-            json.dumps(provenance(threads)),
-            json.dumps(process()),
+            *_origin(threads),
         )
-        id = secrets.token_hex(6)
+        id = new_id()
         self._store.write((_BEGIN, [(id, *row, time(), None, "running")]))
         return self._opened(id)
+
+    def add(
+        self, runs: Iterable[Finished], parent: str | None = None, threads: int | None = None
+    ) -> None:
+        """Put down runs that have ended, with their events: all of them, on the disk, or none.
+
+        It is one transaction, however many there are. ``parent`` is the run they belong to. Raises
+        BadType or BadValue for what cannot be kept, BadFile where the file cannot be written.
+        """
+        parent = parent and self.find(parent).id
+        found, events = rows(runs, parent, _origin(threads))
+        self._store.write((_BEGIN, found), (KEEP, events))
+
+    def members(self, parent: str) -> list[Finished]:
+        """Return the runs that belong to another and have ended, in the order they were put down.
+
+        With all their events, read at one go.
+        """
+        return members(self._store, self.find(parent).id)
 
     def resume(self, id: str) -> Run:
         """Go on writing to an earlier run; where and with what is noted as its event ``resumed``.
@@ -120,11 +143,16 @@ class Record:
         run.flush()
         return run
 
-    def runs(self, kind: str | None = None, name: str | None = None) -> list[RunSummary]:
-        """Return the runs, all or those of a kind or name, in the order in which they began."""
-        wanted = f"{_RUNS} WHERE kind = ifnull(?, kind) AND name = ifnull(?, name)"
-        rows = self._store.read(f"{wanted} ORDER BY started, rowid", (kind, name))
-        return [self._summary(row) for row in rows]
+    def runs(
+        self, kind: str | None = None, name: str | None = None, parent: str | None = None,
+        outside: str | None = None,
+    ) -> list[RunSummary]:  # fmt: skip
+        """Return the runs, all or those of a kind, name or parent, in the order they began.
+
+        Those that belong to a run of the kind ``outside`` are left out.
+        """
+        chosen = self._store.read(_CHOSEN, (kind, name, parent, outside))
+        return [self._summary(row) for row in chosen]
 
     def find(self, id: str) -> RunSummary:
         """Return the run whose id is, or alone begins with, ``id``; raises UnknownName."""
@@ -143,7 +171,7 @@ class Record:
         """Return the events of a run, all or those of one name, in the order of their steps."""
         chosen, values = ("", ()) if name is None else (" AND name = ?", (name,))
         query = f"{_EVENTS}{chosen} ORDER BY step, name"
-        return [_event(row) for row in self._store.read(query, (self.find(id).id, *values))]
+        return [event_of(row) for row in self._store.read(query, (self.find(id).id, *values))]
 
     def close(self) -> None:
         """End as ``interrupted`` the runs that have not ended, and let go of the file."""
@@ -194,7 +222,7 @@ class Record:
             (row,) = self._store.read(
                 f"{_EVENTS} AND name = ? ORDER BY step DESC LIMIT 1", (id, name)
             )
-            yield _event(row)
+            yield event_of(row)
 
 
 def open(path: str | os.PathLike[str] | None = None) -> Record:
@@ -209,7 +237,6 @@ def open(path: str | os.PathLike[str] | None = None) -> Record:
     return Record(place)
 
 
-def _event(row: tuple) -> Event:
-    step, name, value, nan, data, when = row
-    number = float("nan") if nan else value
-    return Event(step, name, number, None if data is None else json.loads(data), when)
+def _origin(threads: int | None) -> tuple[str, str]:
+    """Return as JSON where a run comes from: versions and command, and the process."""
+    return json.dumps(provenance(threads)), json.dumps(process())

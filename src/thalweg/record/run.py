@@ -12,7 +12,9 @@ from thalweg.record.store import Statement, Store
 WAITING = 10_000
 """Events that may wait in memory; one more and all of them are flushed."""
 
-_KEEP = "INSERT OR IGNORE INTO events VALUES (?, ?, ?, ?, ?, ?, ?)"
+KEEP = "INSERT OR IGNORE INTO events VALUES (?, ?, ?, ?, ?, ?, ?)"
+"""Puts an event down; of those with the same run, name and step the first is kept."""
+
 _END = "UPDATE runs SET status = ?, ended = ? WHERE id = ?"
 
 
@@ -72,7 +74,7 @@ class Run:
 
     def _write(self, *also: Statement) -> None:
         events = self._waiting[:]
-        self._store.write((_KEEP, events), *also)
+        self._store.write((KEEP, events), *also)
         del self._waiting[: len(events)]
 
     def __enter__(self) -> "Run":

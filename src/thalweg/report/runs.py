@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import groupby
@@ -35,14 +36,35 @@ _COLOURS = {"finished": "green", "running": "cyan", "failed": "red", "died": "re
 def run_listing(runs: Sequence[RunSummary], limit: int) -> RenderableType:
     """Return the newest ``limit`` runs, newest first: what each is, how far it came, its losses."""
     shown = list(reversed(runs))[:limit]
-    rows = [_listed(run, _length(runs)) for run in shown]
+    return Group(_listing(shown, shortest(runs)), "", _reading(len(runs) - len(shown)))
+
+
+def member_listing(race: RunSummary, runs: Sequence[RunSummary], limit: int) -> RenderableType:
+    """Return the ``limit`` runs of a race with the lowest validation losses, the lowest first."""
+    shown = sorted(runs, key=_validation)[:limit]
+    count = numerals.count(len(runs), "run")
+    which = f"the {len(shown)} with" if len(shown) < len(runs) else "with"
+    return Group(
+        Text(f"Race {race.id} has {count}; {which} the lowest validation loss first:"),
+        *([_listing(shown, shortest(runs))] if runs else []),
+        Text(f"\nthalweg races {race.id[:_SHORT]} shows what came out."),
+    )
+
+
+def _validation(run: RunSummary) -> float:
+    value = run.last.get("epoch/valid_loss", math.inf)
+    return math.inf if math.isnan(value) else value
+
+
+def _listing(shown: Sequence[RunSummary], length: int) -> Table:
+    rows = [_listed(run, length) for run in shown]
     drawn = Table(box=None, padding=(0, 1, 0, 0), header_style="dim")
     titles = [title for title in rows[0] if any(row[title] for row in rows)]
     for title in titles:
         _add_column(drawn, title, max(len(row[title]) for row in rows))
     for row in rows:
         drawn.add_row(*(row[title] for title in titles))
-    return Group(drawn, "", _reading(len(runs) - len(shown)))
+    return drawn
 
 
 def _add_column(drawn: Table, title: str, width: int) -> None:
@@ -60,11 +82,12 @@ def _listed(run: RunSummary, length: int) -> dict[str, str | Text]:
     train, valid = _losses(run)
     return {
         "id": Text(run.id[:length], style="cyan"),
-        "when": _moment(run.started),
+        "when": moment(run.started),
+        "kind": "" if run.kind == "train" else run.kind,
         "name": run.name,
-        "rule": _shown(run.hyper.get("rule", "")),
+        "rule": _rule(run),
         "lr": _shown(run.hyper.get("lr", "")),
-        "status": _status(run),
+        "status": status(run),
         "epochs": _progress(run),
         "loss": train,
         "valid": valid,
@@ -122,9 +145,9 @@ class Property(NamedTuple):
 
 def _properties(runs: Sequence[RunSummary]) -> Iterator[Property]:
     yield Property("id", lambda run: Text(run.id, style="cyan"), OUTCOME)
-    yield Property("status", _status, OUTCOME)
-    yield Property("started", lambda run: _moment(run.started), OUTCOME)
-    yield Property("ended", lambda run: _moment(run.ended), OUTCOME)
+    yield Property("status", status, OUTCOME)
+    yield Property("started", lambda run: moment(run.started), OUTCOME)
+    yield Property("ended", lambda run: moment(run.ended), OUTCOME)
     yield Property("epochs", _progress, OUTCOME)
     yield from _entries("last", runs, "last ", _number, OUTCOME)
     yield Property("name", lambda run: run.name, SETTING)
@@ -156,7 +179,7 @@ def _curves(runs: Sequence[RunSummary], events: Events) -> Iterator[RenderableTy
     found = {run.id: _series(events[run.id]) for run in runs}
     for name in _drawn(found.values()):
         curves = {id: series[name] for id, series in found.items() if name in series}
-        yield from _curve(name, curves, _length(runs))
+        yield from _curve(name, curves, shortest(runs))
 
 
 def _series(events: Sequence[Event]) -> dict[str, Curve]:
@@ -199,23 +222,31 @@ def exported(done: Exported) -> str:
     return f"{written} written to {done.place}.{rest}"
 
 
-def _length(runs: Sequence[RunSummary]) -> int:
+def shortest(runs: Sequence[RunSummary]) -> int:
     """Return how many characters of an id tell these runs apart."""
     ids = {run.id for run in runs}
     lengths = range(_SHORT, max(map(len, ids)) + 1)
     return next(length for length in lengths if len({id[:length] for id in ids}) == len(ids))
 
 
-def _moment(when: float | None) -> str:
+def moment(when: float | None) -> str:
+    """Write a time, or nothing where there is none."""
     if when is None:
         return ""
-    moment = datetime.fromtimestamp(when)
-    this_year = moment.year == datetime.now().year
-    return moment.strftime("%m-%d %H:%M" if this_year else "%Y-%m-%d")
+    local = datetime.fromtimestamp(when)
+    this_year = local.year == datetime.now().year
+    return local.strftime("%m-%d %H:%M" if this_year else "%Y-%m-%d")
 
 
-def _status(run: RunSummary) -> Text:
+def status(run: RunSummary) -> Text:
+    """Return how a run stands, in the colour of that."""
     return Text(run.status, style=_COLOURS.get(run.status, "yellow"))
+
+
+def _rule(run: RunSummary) -> str:
+    """Return the rule of a run, or how many rules a race has."""
+    racing = run.hyper.get("header", {}).get("rules", ()) if run.kind == "race" else ()
+    return numerals.count(len(racing), "rule") if racing else _shown(run.hyper.get("rule", ""))
 
 
 def _progress(run: RunSummary) -> str:

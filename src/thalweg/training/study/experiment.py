@@ -31,6 +31,9 @@ from thalweg.training.threads import threads
 FOLDER = "checkpoints"
 """Where checkpoints go unless another folder is named; each run has one of its own in it."""
 
+KINDS = ("train", "study")
+"""What a training is in a record: a run, or one that stands for several."""
+
 DONE = ("finished", "diverged")
 """How a run ends that there is nothing to go on with."""
 
@@ -80,7 +83,8 @@ def unfinished(book: Record, name: str) -> RunSummary | None:
     """Return the newest training of a problem that has not ended; those that run now come last."""
     found = [
         run
-        for run in book.runs(name=name)
+        for kind in KINDS
+        for run in book.runs(kind, name)
         if run.parent is None and run.status not in DONE and Settings.recorded(run)
     ]
     return max(found, key=lambda run: (run.status != "running", run.started), default=None)
@@ -108,14 +112,14 @@ class Experiment:
         settings = self.plan.settings
         if len(settings.each()) == 1:
             return [self._train(settings.each()[0], earlier)]
-        with self._running(settings, earlier, kind="study") as study:
+        with self._running(settings, earlier, kind=KINDS[1]) as study:
             runs = [self._member(each, study.id) for each in settings.each()]
             study.end("finished")
         return runs
 
     def _member(self, settings: Settings, study: str) -> Trained:
         """Train one of a study, or return what the record says where that is done."""
-        own = [run for run in self.book.runs(name=self.problem.name) if run.parent == study]
+        own = self.book.runs(parent=study)
         earlier = next((run for run in own if run.hyper["lr"] == settings.lr), None)
         if earlier is None or earlier.status not in DONE:
             return self._train(settings, earlier, study)

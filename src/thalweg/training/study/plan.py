@@ -67,7 +67,7 @@ class Plan:
             "updates_per_epoch": self.updates_per_epoch,
             "checkpoints": str(self.folder),
             "problem": self.problem.digest,
-            "data": _digest(self.problem.train),
+            "data": digest(self.problem.train),
         }
 
 
@@ -105,11 +105,11 @@ def _of_transforms(settings: Settings) -> dict[str, float]:
     return found
 
 
-def _digest(data: Data) -> str:
-    """Return what tells the first examples of a training set from others; empty for a loader."""
+def digest(data: Data | None) -> str:
+    """Return what tells the first examples of a set from others; empty for a loader or none."""
     if not isinstance(data, Split):
         return ""
-    digest = hashlib.sha256()
+    found = hashlib.sha256()
     for rows in data:
-        digest.update(torch.as_tensor(rows[:_ROWS]).double().numpy().tobytes())
-    return digest.hexdigest()[:12]
+        found.update(torch.as_tensor(rows[:_ROWS]).double().numpy().tobytes())
+    return found.hexdigest()[:12]
