@@ -11,6 +11,7 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -71,7 +72,7 @@ def divide(tasks: Sequence[Task], size: int) -> list[Work]:
     ordered = sorted(tasks, key=lambda task: task.rule)
     pieces = -(-len(ordered) // size)
     ends = [len(ordered) * piece // pieces for piece in range(pieces + 1)]
-    return [Work(tuple(ordered[a:b])) for a, b in zip(ends, ends[1:], strict=False)]
+    return [Work(tuple(ordered[a:b])) for a, b in pairwise(ends)]
 
 
 def perform(plan: Plan, work: Work, tell: Tell) -> list[Run]:
