@@ -25,7 +25,7 @@ from thalweg.racing.tensors import as_tensors
 from thalweg.rules import Rule, catalogue, find
 from thalweg.schedules.spread import maker, spread
 from thalweg.training.data.batches import Batches, as_batches
-from thalweg.training.data.forms import Examples, as_data, size_of
+from thalweg.training.data.forms import Stream, as_data, size_of
 from thalweg.training.evaluation import evaluate
 from thalweg.training.parts import check_parameters
 from thalweg.training.strategies.single import check_single
@@ -185,18 +185,18 @@ def _header(
 
 
 def _sizes(problem: Problem, seed: int) -> tuple[int, int]:
-    """Return how many updates an epoch has, and the size of the largest batch.
+    """Return how many updates an epoch has, and the size of a batch.
 
-    A loader that does not say is gone through once.
+    A loader that does not say how many is gone through once, for its first batch or for all.
     """
     batches = _batches(problem)
-    updates = batches.updates_per_epoch
-    if isinstance(batches.data, Examples) and updates is not None:
-        count = len(batches.data)
-        return updates, count if problem.batch_size == "all" else problem.batch_size
-    with beginning(seed, problem.train):
-        sizes = [size_of(batch) for batch in islice(iter(batches.data), 1 if updates else None)]
-    return updates or len(sizes), max(sizes)
+    updates, data = batches.updates_per_epoch, batches.data
+    if isinstance(data, Stream):
+        with beginning(seed, problem.train):
+            sizes = [size_of(batch) for batch in islice(data, 1 if updates else None)]
+        return updates or len(sizes), max(sizes, default=0)
+    assert updates is not None
+    return updates, len(data) if problem.batch_size == "all" else problem.batch_size
 
 
 def _versions() -> dict[str, str]:
