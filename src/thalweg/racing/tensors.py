@@ -47,7 +47,11 @@ def _read(data: Any) -> Any:
     if isinstance(rows, Rows):
         return Split(rows.inputs, rows.targets)
     assert isinstance(rows, Examples)
-    return _all(rows) or data
+    before = randomness.capture()
+    try:
+        return _all(rows) or data
+    finally:
+        randomness.restore(before)
 
 
 def _tensor(rows: Any) -> Tensor:
@@ -84,10 +88,8 @@ def _lasting(rows: Examples, places: range) -> Batch | None:
         first, again = (rows.take(places) for _ in range(2))
     except (RuntimeError, TypeError):
         return None
-    finally:
-        drawn = not _same(before, randomness.capture())
-        randomness.restore(before)
-    return None if drawn or not all(map(_equal, first, again)) else first
+    alike = _same(before, randomness.capture()) and all(map(_equal, first, again))
+    return first if alike else None
 
 
 def _same(before: dict[str, Any], after: dict[str, Any]) -> bool:
