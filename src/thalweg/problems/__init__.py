@@ -1,5 +1,6 @@
 """What optimizers are tried on: each problem brings its data, its model and what is known of it."""
 
+import os
 from collections.abc import Callable
 from functools import partial
 
@@ -15,6 +16,7 @@ from thalweg.problems import (
     surfaces,
 )
 from thalweg.problems.checks import check_apart, check_data, check_model, validate
+from thalweg.problems.definition import define
 from thalweg.problems.file import load_file
 from thalweg.problems.problem import Data, Loss, OwnGradient, Problem, Split, own_gradient
 from thalweg.problems.scaling import Scaling, fit_scaling
@@ -23,8 +25,8 @@ from thalweg.problems.template import write_template
 
 __all__ = [
     "Data", "Loss", "OwnGradient", "Problem", "Scaling", "Split", "Surface", "catalogue",
-    "check_apart", "check_data", "check_model", "find", "fit_scaling", "load", "load_file",
-    "own_gradient", "surfaces", "validate", "write_template",
+    "check_apart", "check_data", "check_model", "define", "find", "fit_scaling", "load",
+    "load_file", "own_gradient", "surfaces", "validate", "write_template",
 ]  # fmt: skip
 
 catalogue: dict[str, Callable[[], Problem]] = {
@@ -63,4 +65,5 @@ def load(name: str) -> Problem:
     Raises UnknownName for a name that is not in the catalogue, BadFile for data that cannot be
     found or read and for a problem file that fails.
     """
-    return find(name)()
+    source = os.path.abspath(name) if name.endswith(".py") else name
+    return find(name)().from_source(source)

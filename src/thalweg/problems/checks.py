@@ -13,7 +13,7 @@ from thalweg.errors import BadType, BadValue
 from thalweg.problems.examples import count, examples_of, first_batch
 from thalweg.problems.modes import in_mode
 from thalweg.problems.problem import Data, Loss, Problem, Split, own_gradient
-from thalweg.problems.rows import pieces, shared_rows
+from thalweg.problems.rows import check_kind, pieces, shared_rows
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -161,6 +161,7 @@ def _check_kinds(split: Split, name: str) -> None:
                 f"the {part} of {name} should be numbers with one row per example, got "
                 f"{_described(rows)}."
             )
+        check_kind(rows)
 
 
 def _check_finite(rows: Any, name: str) -> None:

@@ -8,26 +8,20 @@ import importlib.util
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from thalweg.arguments import check_count
 from thalweg.errors import BadFile, BadType, BadValue, ThalwegError
-from thalweg.problems.checks import check_batch_size, check_data, validate
-from thalweg.problems.examples import count, first_batch
-from thalweg.problems.problem import Data, Loss, Problem, Split
-from thalweg.problems.seeded import seeded
-
-if TYPE_CHECKING:
-    from torch import nn
+from thalweg.problems.definition import assembled
+from thalweg.problems.problem import Problem
 
 _NEEDED = ("model", "train")
-_DEFAULTS = {"valid": None, "test": None, "batch": None, "epochs": 10}
-_BATCH = 32
-_PARTS = {"train": "train", "validation": "valid", "test": "test"}
+_NAMES = (*_NEEDED, "valid", "test", "loss", "batch", "epochs")
 _loaded: set[str] = set()
 
 
@@ -35,11 +29,8 @@ def load_file(path: str | os.PathLike[str]) -> Problem:
     """Run the Python file at ``path`` once and return the problem it describes, checked.
 
     The file defines ``model()``, which returns an untrained module, and ``train``; it may define
-    ``valid``, ``test``, ``loss``, ``batch`` (32, or all of a smaller set) and ``epochs`` (10). Each
-    set of data is a pair (inputs, targets) of tensors or arrays, a torch Dataset or a DataLoader.
-    ``loss(output, targets)`` is the mean over the batch; the default is cross-entropy for
-    whole-number targets and the mean squared error for others. The file's folder becomes
-    importable.
+    ``valid``, ``test``, ``loss``, ``batch`` and ``epochs``; `define` says what each of them is. The
+    file's folder becomes importable.
 
     Raises BadFile where the file is missing, fails (with the line) or lacks a name, BadType or
     BadValue where what it defines cannot be trained.
@@ -52,7 +43,7 @@ def load_file(path: str | os.PathLike[str]) -> Problem:
             f"{place} does not define {' and '.join(missing)}. A problem file defines model() and "
             "train; `thalweg new my_problem.py` writes one that runs."
         )
-    return _problem(place, {**_DEFAULTS, **names})
+    return _problem(place, names)
 
 
 def _execute(place: Path) -> ModuleType:
@@ -136,77 +127,8 @@ def _line_that_sets(name: str, place: Path) -> int | None:
 
 
 def _problem(place: Path, names: dict[str, Any]) -> Problem:
-    with _pointing_at(place, "model"):
-        _check_model(names["model"])
-    with _pointing_at(place, "epochs"):
-        check_count("epochs", names["epochs"])
-    data = {part: _data(place, name, names[name]) for part, name in _PARTS.items()}
     description = names["__doc__"] or f"The problem of {place.name}"
-    problem = Problem(
-        name=place.stem,
-        description=description.strip().split("\n")[0],
-        make_model=_maker(place, names["model"]),
-        loss=_loss(place, names, data["train"]),
-        batch_size=_batch_size(names["batch"], data["train"]),
-        epochs=names["epochs"],
-        known={},
-        digest=hashlib.sha256(place.read_bytes()).hexdigest()[:12],
-        **data,
-    )
-    with _pointing_at(place, "batch"):
-        check_batch_size(problem.batch_size, problem.train)
-    with _pointing_at(place):
-        validate(problem)
-    return problem
-
-
-def _data(place: Path, name: str, value: Any) -> Any:
-    if value is None and name != "train":
-        return None
-    data = Split(*value) if isinstance(value, tuple | list) and len(value) == 2 else value
-    with _pointing_at(place, name):
-        check_data(data, name)
-    return data
-
-
-def _batch_size(given: Any, train: Data) -> Any:
-    return min(_BATCH, count(train) or _BATCH) if given is None else given
-
-
-def _check_model(model: Any) -> None:
-    from torch import nn
-
-    if isinstance(model, nn.Module) or not callable(model):
-        raise BadType(
-            "model should be a function that returns a new untrained module, got a "
-            f"{type(model).__name__}; write def model(): return ..."
-        )
-
-
-def _maker(place: Path, model: Callable[[], nn.Module]) -> Callable[[int], nn.Module]:
-    def make_model(seed: int) -> nn.Module:
-        from torch.nn import Module
-
-        with _pointing_at(place):
-            made = seeded(model)(seed)
-        if not isinstance(made, Module):
-            raise BadType(f"{place}: model() should return a module, got a {type(made).__name__}.")
-        return made
-
-    return make_model
-
-
-def _loss(place: Path, names: dict[str, Any], train: Data) -> Loss:
-    from torch.nn.functional import cross_entropy, mse_loss
-
-    loss = names.get("loss")
-    if loss is None:
-        with _pointing_at(place):
-            targets = first_batch(train, 1)[1]
-        return mse_loss if targets.is_floating_point() else cross_entropy
-    with _pointing_at(place, "loss"):
-        if not callable(loss):
-            raise BadType(
-                f"loss should be a function of output and targets, got a {type(loss).__name__}."
-            )
-    return loss
+    given = {name: names[name] for name in _NAMES if name in names}
+    first_line = description.strip().split("\n")[0]
+    problem = assembled(place.stem, first_line, given, partial(_pointing_at, place))
+    return replace(problem, digest=hashlib.sha256(place.read_bytes()).hexdigest()[:12])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeAlias
 
 if TYPE_CHECKING:
@@ -54,7 +54,9 @@ class Problem:
     examples, or is ``"all"``; ``epochs`` counts passes over ``train``. ``known`` holds facts that
     hold for any rule, such as the loss of a guess. ``threads`` is how many of torch's threads a run
     should use, None for all: a small model is no faster on several, and many times slower where
-    another program wants a core. ``digest`` tells one text of a problem file from another.
+    another program wants a core. ``digest`` tells one text of a problem file from another, and
+    ``source`` is the name or path that `load` was given, empty for any other problem. One with a
+    source is pickled as that, and loaded again where it is needed.
     """
 
     name: str
@@ -69,3 +71,22 @@ class Problem:
     known: Mapping[str, float]
     threads: int | None = None
     digest: str = ""
+    source: str = field(default="", init=False, repr=False)
+
+    def from_source(self, source: str) -> Problem:
+        """Note where this problem can be loaded from, and return it."""
+        object.__setattr__(self, "source", source)
+        return self
+
+    def __reduce__(self) -> Any:
+        from thalweg.problems import load
+
+        if self.source:
+            return load, (self.source,)
+        return _again, (
+            {each.name: getattr(self, each.name) for each in fields(self) if each.init},
+        )
+
+
+def _again(parts: dict[str, Any]) -> Problem:
+    return Problem(**parts)

@@ -6,12 +6,31 @@ import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from thalweg.errors import BadType
+
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
 _SCANNED = 2**22
 _CHUNK = 2**20
+
+
+def check_kind(part: Any) -> None:
+    """Raise BadType for arrays of what no tensor can hold."""
+    import numpy as np
+    import torch
+
+    if isinstance(part, torch.Tensor):
+        return
+    try:
+        torch.from_numpy(np.empty(0, part.dtype))
+    except (TypeError, ValueError) as error:
+        raise BadType(
+            f"the data are an array of {part.dtype.str} ({part.dtype}), of which torch makes no "
+            "tensor; expected numbers in this machine's byte order, such as "
+            "array.astype(numpy.float32)."
+        ) from error
 
 
 def pieces(rows: Any) -> Iterator[tuple[int, Tensor]]:
@@ -40,7 +59,7 @@ def shared_rows(first: Any, second: Any) -> tuple[int, int]:
 
     if first.shape[1:] != second.shape[1:]:
         return 0, 0
-    dtype = torch.promote_types(*(torch.as_tensor(rows[:1]).dtype for rows in (first, second)))
+    dtype = torch.promote_types(*(next(pieces(rows[:1]))[1].dtype for rows in (first, second)))
     seen = list(_hashes(first, dtype))
     known = set(seen)
     return sum(each in known for each in _hashes(second, dtype)), len(seen) - len(known)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -10,13 +11,16 @@ if TYPE_CHECKING:
 
 
 def seeded(build: Callable[[], nn.Module]) -> Callable[[int], nn.Module]:
-    """Return ``make_model(seed)``, which calls ``build`` with torch's generator at that seed."""
+    """Return ``make_model(seed)``, which calls ``build`` with torch's generator at that seed.
 
-    def make_model(seed: int) -> nn.Module:
-        import torch
+    It can be pickled where ``build`` can.
+    """
+    return partial(_built, build)
 
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            return build()
 
-    return make_model
+def _built(build: Callable[[], nn.Module], seed: int) -> nn.Module:
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return build()

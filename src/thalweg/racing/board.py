@@ -34,14 +34,16 @@ def conclude(header: Header, course: Course, remarks: Iterable[str] = ()) -> Res
 def target_of(header: Header, runs: Sequence[Run]) -> float | None:
     """Return the target: the one given, or the median of what the reference reaches on each seed.
 
-    That is its lowest value within the first three quarters of the epochs. None where there is no
-    reference, or where it diverged with half of the seeds.
+    That is its lowest value within the first three quarters of the epochs, infinite for a seed with
+    which it diverged. None where there is no reference, or where the median is infinite.
     """
     if header.terms.target is not None:
         return header.terms.target
     horizon = math.ceil(SHARE * header.epochs)
     lowest = [
-        min(epoch.value(header.terms.metric) for epoch in run.curve[:horizon])
+        math.inf
+        if run.failed
+        else min(epoch.value(header.terms.metric) for epoch in run.curve[:horizon])
         for run in target_runs(header, runs)
     ]
     found = middle(lowest) if lowest else math.inf

@@ -6,6 +6,7 @@ import math
 import platform
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy
 import torch
@@ -15,14 +16,20 @@ from thalweg import problems
 from thalweg.arguments import check_count, check_number
 from thalweg.errors import BadType, BadValue, UnknownName, nearest
 from thalweg.problems import Problem, validate
+from thalweg.problems.examples import first_batch
+from thalweg.racing.beginning import beginning
 from thalweg.racing.result import METRICS, Header, Terms
 from thalweg.racing.sampling import sampler
 from thalweg.racing.space import spaces
+from thalweg.racing.tensors import as_tensors
 from thalweg.rules import Rule, catalogue, find
 from thalweg.schedules.spread import maker, spread
-from thalweg.training.data.batches import as_batches
-from thalweg.training.data.forms import as_data
+from thalweg.training.data.batches import Batches, as_batches
+from thalweg.training.data.forms import Stream, as_data, size_of
 from thalweg.training.evaluation import evaluate
+from thalweg.training.parts import check_parameters
+from thalweg.training.strategies.single import check_single
+from thalweg.training.threads import threads
 
 LARGEST_SEED = 2**32 - 1
 
@@ -57,9 +64,9 @@ def prepare(
     chosen = choose(catalogue if rules is None else rules)
     reference = _reference(terms, chosen)
     loaded = problems.load(problem) if isinstance(problem, str) else problem
-    _check_problem(loaded, terms)
+    ready = _checked(loaded, terms)
     everybody = {rule.key: rule for rule in (*chosen, *reference)}
-    return Plan(loaded, everybody, _header(loaded, chosen, everybody, terms), memory)
+    return Plan(ready, everybody, _header(ready, chosen, everybody, terms), memory)
 
 
 def check_terms(terms: Terms) -> None:
@@ -73,7 +80,7 @@ def check_terms(terms: Terms) -> None:
         check_number("target", terms.target)
     if terms.metric not in METRICS:
         raise UnknownName(
-            f"there is no metric {terms.metric!r}.{nearest(terms.metric, METRICS)} A race is "
+            f"there is no metric {terms.metric!r}.{nearest(str(terms.metric), METRICS)} A race is "
             f"decided by one of: {', '.join(METRICS)}."
         )
     maker(terms.schedule)
@@ -86,7 +93,7 @@ def choose(rules: Iterable[str | Rule]) -> tuple[Rule, ...]:
         raise BadType(
             f"rules should be a list of names, got the text {rules!r}: write [{rules!r}]."
         )
-    found = [find(rule) if isinstance(rule, str) else rule for rule in rules]
+    found = [rule if isinstance(rule, Rule) else find(rule) for rule in rules]
     chosen = tuple(dict.fromkeys(found))
     if not chosen:
         raise BadValue(
@@ -109,37 +116,57 @@ def _reference(terms: Terms, chosen: tuple[Rule, ...]) -> tuple[Rule, ...]:
     return (racing or find(terms.reference),)
 
 
-def _check_problem(problem: Problem, terms: Terms) -> None:
-    """Refuse a problem without a validation set, or whose metric is no number from the start."""
+def _checked(problem: Problem, terms: Terms) -> Problem:
+    """Return the problem with its data as tensors, or refuse what cannot be raced on."""
+    if not isinstance(problem, Problem):
+        raise BadType(
+            f"problem is a {type(problem).__name__}; expected a name, the path of a problem file, "
+            "or a Problem. thalweg.problems.define(model=..., train=..., valid=...) makes one."
+        )
     if problem.validation is None:
         raise BadValue(
             f"a race chooses and judges on a validation set, and {problem.name!r} has none. Give "
             "it one: `valid` in a problem file, `validation` of a Problem."
         )
+    check_count("epochs", problem.epochs)
     validate(problem)
-    start = evaluate(problem.make_model(terms.seed), problem.loss, problem.validation)
+    ready = as_tensors(problem)
+    if ready is not problem:
+        validate(ready)
+    with beginning(terms.seed, ready.train, ready.validation), threads(problem.threads):
+        _check_start(ready, terms)
+    return ready
+
+
+def _check_start(problem: Problem, terms: Terms) -> None:
+    """Refuse a model that cannot be trained, or whose metric is no number from the start."""
+    model = problem.make_model(terms.seed)
+    check_parameters(model)
+    check_single(model, _batches(problem), terms.epochs or problem.epochs)
+    start = evaluate(model, problem.loss, problem.validation)
     if terms.metric == "error" and start.accuracy is None:
         raise BadValue(
             f"{problem.name!r} has no classes to be right or wrong about; race by the loss."
         )
-    if not math.isfinite(start.loss):
-        raise BadValue(
-            f"the validation loss of {problem.name!r} is {start.loss} before any training, so that "
-            "no trial could be chosen by it. Look at how the model is initialized and at its loss."
-        )
+    first = evaluate(model, problem.loss, [first_batch(problem.train)])
+    for part, loss in (("validation", start.loss), ("training", first.loss)):
+        if not math.isfinite(loss):
+            raise BadValue(
+                f"the {part} loss of {problem.name!r} is {loss} before any training, so that no "
+                "trial could be chosen by it. Look at how the model is initialized and at its loss."
+            )
+
+
+def _batches(problem: Problem) -> Batches:
+    return as_batches(as_data(problem.train), problem.batch_size, None, 0, accumulate=1)
 
 
 def _header(
     problem: Problem, chosen: tuple[Rule, ...], everybody: Mapping[str, Rule], terms: Terms
 ) -> Header:
     epochs = problem.epochs if terms.epochs is None else terms.epochs
-    batches = as_batches(as_data(problem.train), problem.batch_size, None, 0, 1)
-    if batches.updates_per_epoch is None:
-        raise BadValue(
-            f"the loader of {problem.name!r} does not say how many batches it has, so that updates "
-            "cannot be planned. Give its data set a __len__."
-        )
-    spread(terms.schedule, 1.0, epochs * batches.updates_per_epoch)
+    updates, batch_size = _sizes(problem, terms.seed)
+    spread(terms.schedule, 1.0, epochs * updates)
     return Header(
         problem=problem.name,
         description=problem.description,
@@ -148,8 +175,8 @@ def _header(
         names={key: rule.name for key, rule in everybody.items()},
         terms=terms,
         epochs=epochs,
-        batch_size=_batch_size(problem),
-        updates=batches.updates_per_epoch,
+        batch_size=batch_size,
+        updates=updates,
         tested=problem.test is not None,
         spaces=spaces(everybody.values(), terms.search),
         threads=problem.threads or torch.get_num_threads(),
@@ -157,12 +184,19 @@ def _header(
     )
 
 
-def _batch_size(problem: Problem) -> int:
-    if problem.batch_size != "all":
-        return problem.batch_size
-    size = problems.examples.count(problem.train)
-    assert size is not None
-    return size
+def _sizes(problem: Problem, seed: int) -> tuple[int, int]:
+    """Return how many updates an epoch has, and the size of a batch.
+
+    A loader that does not say how many is gone through once, for its first batch or for all.
+    """
+    batches = _batches(problem)
+    updates, data = batches.updates_per_epoch, batches.data
+    if isinstance(data, Stream):
+        with beginning(seed, problem.train):
+            sizes = [size_of(batch) for batch in islice(data, 1 if updates else None)]
+        return updates or len(sizes), max(sizes, default=0)
+    assert updates is not None
+    return updates, len(data) if problem.batch_size == "all" else problem.batch_size
 
 
 def _versions() -> dict[str, str]:

@@ -12,8 +12,10 @@ Sources: Choi et al. 2019; Dahl et al. 2023 (AlgoPerf); Schmidt et al. 2021; Siv
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import zip_longest
+from typing import NamedTuple
 
 from thalweg.racing.result import (
     FINAL,
@@ -51,7 +53,7 @@ class Course:
 
 def follow(header: Header, train: Train) -> Course:
     """Carry out the protocol; *train* does what it is asked for, and returns it in that order."""
-    runs = _search(header, header.spaces, header.terms.trials, 0, train)
+    runs = _begin(header, train)
     spaces: Spaces = dict(header.spaces)
     extended: list[tuple[str, str]] = []
     for _ in range(EXTENSIONS if header.terms.trials > 1 else 0):
@@ -66,7 +68,8 @@ def follow(header: Header, train: Train) -> Course:
 def boundaries(header: Header, spaces: Spaces, runs: Iterable[Run]) -> list[tuple[str, str]]:
     """Return the hyperparameters, with the side, at the end of which some rule's best trial lies.
 
-    A rule that always diverged has no best trial.
+    A rule that always diverged has no best trial, and at the end of what is legal there is nothing
+    to extend.
     """
     runs, found = list(runs), set()
     for rule in header.rules:
@@ -99,68 +102,97 @@ def target_runs(header: Header, runs: Iterable[Run]) -> list[Run]:
 
 def expected(header: Header) -> int:
     """Return how many trainings there will be if nothing is extended."""
-    trials = sum(_budget(header, header.terms.trials).values())
+    trials = sum(share.points for share in _budget(header, header.terms.trials))
     return trials + header.terms.seeds * len(header.rules)
 
 
-def _search(header: Header, spaces: Spaces, number: int, region: int, train: Train) -> list[Run]:
-    """Try so many points in the space of every rule, and four times as many for the reference."""
+class Share(NamedTuple):
+    """How many points are tried for a rule, and what for."""
+
+    rule: str
+    phase: str
+    points: int
+
+
+def _budget(header: Header, number: int) -> list[Share]:
+    """Return what each rule tries, so many points, and four times as many for the reference."""
+    found = [Share(rule, TRIAL, number) for rule in header.rules]
+    reference = header.terms.reference
+    if reference is not None and header.terms.target is None:
+        own = number if reference in header.rules else 0
+        found.append(Share(reference, REFERENCE_TRIAL, REFERENCE_TRIALS * number - own))
+    return found
+
+
+def _begin(header: Header, train: Train) -> list[Run]:
+    """Search the spaces that the race begins with; in a race of one trial, try the defaults.
+
+    The other trials that the reference then has are points of its space.
+    """
+    budget = _budget(header, header.terms.trials)
+    if header.terms.trials > 1:
+        return _search(header, header.spaces, budget, 0, train)
+    first = {share.rule: share.phase for share in reversed(budget)}
+    runs = train([Task(phase, rule, {}, header.terms.seed) for rule, phase in first.items()])
+    left = [
+        share._replace(points=REFERENCE_TRIALS - 1)
+        for share in budget
+        if share.phase == REFERENCE_TRIAL
+    ]
+    return runs + (_search(header, header.spaces, left, 0, train) if left else [])
+
+
+def _search(
+    header: Header, spaces: Spaces, budget: list[Share], region: int, train: Train
+) -> list[Run]:
+    """Try the points of a budget, of samplers whose seed is that of the race and the region."""
     terms, runs = header.terms, list[Run]()
     samplers = {
         rule: sampler(terms.sampler, len(spaces[rule].axes), terms.seed + region)
-        for rule in _budget(header, number)
+        for rule in dict.fromkeys(share.rule for share in budget)
     }
-    for asked in _rounds(header, samplers, number):
-        tasks = [
-            Task(phase, rule, _setting(header, spaces[rule], point, place), terms.seed)
-            for rule, point, phase, place in asked
-        ]
-        done = train(tasks)
-        for (rule, point, *_), run in zip(asked, done, strict=True):
+    for shares in _rounds(budget, any(each.learns for each in samplers.values())):
+        asked = _asked(shares, samplers)
+        done = train(
+            [
+                Task(phase, rule, spaces[rule].settings(point), terms.seed)
+                for rule, phase, point in asked
+            ]
+        )
+        for (rule, _, point), run in zip(asked, done, strict=True):
             samplers[rule].tell(point, run.value(terms.metric))
         runs += done
     return runs
 
 
-def _budget(header: Header, number: int) -> dict[str, int]:
-    """Return how many points each rule tries."""
-    found = dict.fromkeys(header.rules, number)
-    if header.terms.reference is not None and header.terms.target is None:
-        found[header.terms.reference] = REFERENCE_TRIALS * number
-    return found
+def _rounds(budget: list[Share], learns: bool) -> Iterator[list[Share]]:
+    """Divide a budget into rounds: everything at once, unless the samplers learn in between.
+
+    The reference's own trials come before the others that it has, so that they are the points of
+    all rules.
+    """
+    if not learns:
+        yield budget
+        return
+    turns: dict[str, list[Share]] = {}
+    for share in budget:
+        size = -(-budget[0].points // ROUNDS)
+        sizes = (min(size, share.points - done) for done in range(0, share.points, size))
+        turns.setdefault(share.rule, []).extend(share._replace(points=each) for each in sizes)
+    for together in zip_longest(*turns.values()):
+        yield [share for share in together if share]
 
 
-def _rounds(
-    header: Header, samplers: Mapping[str, Sampler], number: int
-) -> Iterable[list[tuple[str, Point, str, int]]]:
-    """Ask the samplers until every budget is spent; yield rules, points, phases and places.
+def _asked(shares: list[Share], samplers: Mapping[str, Sampler]) -> list[tuple[str, str, Point]]:
+    """Return the points of a round, each with its rule and what it is for.
 
     All rules come before the next point, so that a spell of a busy machine falls on none alone.
     """
-    budget, done = _budget(header, number), 0
-    learns = any(each.learns for each in samplers.values())
-    size = -(-number // ROUNDS) if learns else max(budget.values())
-    while done < max(budget.values()):
-        counts = {rule: min(size, total - done) for rule, total in budget.items() if total > done}
-        points = {rule: samplers[rule].ask(count) for rule, count in counts.items()}
-        yield [
-            (rule, points[rule][k], _phase(header, rule, done + k, number), done + k)
-            for k in range(max(counts.values()))
-            for rule in counts
-            if k < counts[rule]
-        ]
-        done += size
-
-
-def _phase(header: Header, rule: str, place: int, number: int) -> str:
-    return TRIAL if rule in header.rules and place < number else REFERENCE_TRIAL
-
-
-def _setting(header: Header, space: Space, point: Point, place: int) -> dict[str, float]:
-    """Return the setting at a point; in a race of one trial, none: the rule's defaults."""
-    if header.terms.trials == 1 and place == 0:
-        return {}
-    return space.settings(point)
+    asked = [
+        [(share.rule, share.phase, point) for point in samplers[share.rule].ask(share.points)]
+        for share in shares
+    ]
+    return [each for row in zip_longest(*asked) for each in row if each]
 
 
 def _beyond(
@@ -172,13 +204,13 @@ def _beyond(
     """
     name, side = extended[-1]
     added = {rule: _added(space, name, side) for rule, space in spaces.items()}
-    widths = [
-        _axis(added[rule], name).width / _axis(header.spaces[rule], name).width
+    shares = [
+        added[rule].volume / header.spaces[rule].volume
         for rule, space in spaces.items()
         if added[rule] is not space
     ]
-    number = max(1, round(header.terms.trials * max(widths, default=0.0)))
-    return _search(header, added, number, len(extended), train) if widths else []
+    number = max(1, round(header.terms.trials * max(shares)))
+    return _search(header, added, _budget(header, number), len(extended), train)
 
 
 def _added(space: Space, name: str, side: str) -> Space:

@@ -111,6 +111,11 @@ class Space:
         """The searched hyperparameters, in the order of the numbers of a point."""
         return tuple(axis.name for axis in self.axes)
 
+    @property
+    def volume(self) -> float:
+        """The product of the widths of all axes."""
+        return math.prod(axis.width for axis in self.axes)
+
     def settings(self, point: Sequence[float]) -> dict[str, float]:
         """Return the value of every searched hyperparameter at *point*, a number 0 to 1 for each.
 
@@ -146,7 +151,8 @@ class Space:
     ) -> dict[str, str]:
         """Return the names that lie on a boundary, and at which end: ``"low"`` or ``"high"``.
 
-        That is the outermost twentieth of an axis, or the outermost of the values *tried* on it.
+        That is the outermost twentieth of an axis, or the outermost of the values *tried* on it. An
+        end beyond which no value is legal is no boundary.
         """
         seen = list(tried)
         found = {
@@ -154,7 +160,9 @@ class Space:
             or _outermost(settings[axis.name], [each[axis.name] for each in seen])
             for axis in self.axes
         }
-        return {name: side for name, side in found.items() if side}
+        return {
+            name: side for name, side in found.items() if side and self.extended(side, name) != self
+        }
 
     def __str__(self) -> str:
         return f"{self.rule}: {'; '.join(map(str, self.axes))}"

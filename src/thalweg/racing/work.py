@@ -18,14 +18,19 @@ import torch
 
 from thalweg.errors import BadValue
 from thalweg.optim import Optimizer
+from thalweg.racing.beginning import beginning
 from thalweg.racing.lanes import Lane, lanes_at_once, train_together
 from thalweg.racing.plan import Plan
 from thalweg.racing.result import FINAL, Epoch, Run, Task
 from thalweg.schedules.spread import spread
 from thalweg.training import Epoch as Fitted
-from thalweg.training import Strategy, fit
+from thalweg.training import Result, Strategy
+from thalweg.training.data.batches import as_batches
+from thalweg.training.data.forms import as_data
 from thalweg.training.evaluation import evaluate
+from thalweg.training.loop import Loop
 from thalweg.training.threads import threads
+from thalweg.training.training import Training
 
 Tell = Callable[[int], None]
 """Called with how many epochs of trainings are newly done."""
@@ -109,34 +114,44 @@ def _together(plan: Plan, tasks: Sequence[Task], tell: Tell) -> list[Run]:
 
 
 def _alone(plan: Plan, task: Task, tell: Tell) -> Run:
-    """Train one run as `fit` does."""
+    """Train one run by the loop of `fit`, on data that the plan has checked for all runs."""
     start = time.perf_counter()
-    problem, each = plan.problem, lane(plan, task)
-    with threads(problem.threads), torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+    problem, each, header = plan.problem, lane(plan, task), plan.header
+    with (
+        threads(problem.threads),
+        beginning(task.seed, problem.train, problem.validation, problem.test),
+        warnings.catch_warnings(),
+    ):
         warnings.simplefilter("ignore")
-        torch.manual_seed(task.seed)
         model = problem.make_model(task.seed)
-        settings: dict[str, Any] = dict(each.hyper)
-        result = fit(
-            model, Optimizer(model.parameters(), each.rule, **settings), problem.loss,
-            problem.train, problem.validation, batch=plan.header.batch_size,
-            epochs=plan.header.epochs, seed=task.seed, watch=0, strategies=[_Telling(tell)],
-        )  # fmt: skip
+        optimizer = Optimizer(model.parameters(), each.rule, **dict[str, Any](each.hyper))
+        train, validation = as_data(problem.train), as_data(problem.validation)
+        batches = as_batches(train, header.batch_size, None, task.seed, accumulate=1)
+        training = Training(
+            model, optimizer, problem.loss, batches, validation, [_Telling(tell)], {}
+        )
+        result = Loop(training, None, None, None).run(header.epochs)
+        tested = _tested(plan, task, model)
+    return Run(task, _curve(result), time.perf_counter() - start, *tested)
+
+
+def _curve(result: Result) -> tuple[Epoch, ...]:
+    """Return what was measured after each epoch; a training that diverged ends with a failure."""
     curve = [
         Epoch.of(each.number, each.running_loss, each.judged, each.valid_accuracy)
         for each in result.history
     ]
     if result.diverged and not (curve and math.isinf(curve[-1].validation_loss)):
         curve.append(Epoch.of(len(curve) + 1, math.inf, math.inf, 0.0))
-    return Run(task, tuple(curve), time.perf_counter() - start, *_tested(plan, task, model))
+    return tuple(curve)
 
 
 def _tested(plan: Plan, task: Task, model: torch.nn.Module) -> tuple[float | None, float | None]:
-    """Return loss and accuracy on the test set, after a final run."""
+    """Return loss and accuracy on the test set, after a final run; a failure is infinite."""
     if task.phase != FINAL or plan.problem.test is None:
         return None, None
     found = evaluate(model, plan.problem.loss, plan.problem.test)
-    return found.loss, found.accuracy
+    return found.loss if math.isfinite(found.loss) else math.inf, found.accuracy
 
 
 class _Telling(Strategy):

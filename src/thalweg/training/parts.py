@@ -28,7 +28,7 @@ def check_model_and_optimizer(model: Any, optimizer: Any) -> None:
             f"{type(optimizer).__name__} evaluates the model several times in one update, by a "
             "closure, and fit measures one gradient for each. Use another optimizer."
         )
-    _check_parameters(model, optimizer)
+    _check_optimized(model, optimizer)
 
 
 def check_extras(strategies: Any, order: Any, checkpoints: Any) -> None:
@@ -55,12 +55,18 @@ def _needs_closure(optimizer: torch.optim.Optimizer) -> bool:
     return closure is not None and closure.default is inspect.Parameter.empty
 
 
-def _check_parameters(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+def check_parameters(model: nn.Module) -> set[int]:
+    """Return the ids of the parameters that can be trained; BadValue where there are none."""
     trained = {id(p) for p in model.parameters() if p.requires_grad}
     if not trained:
         raise BadValue(
             "no parameter of the model requires a gradient, so that none can be trained."
         )
+    return trained
+
+
+def _check_optimized(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    trained = check_parameters(model)
     if trained.isdisjoint(id(p) for group in optimizer.param_groups for p in group["params"]):
         raise BadValue(
             "the optimizer updates no parameter of this model; it was made of another one. Make it "

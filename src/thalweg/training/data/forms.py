@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, Tenso
 from torch.utils.data import default_collate as collate
 
 from thalweg.errors import BadType, BadValue
+from thalweg.problems.rows import check_kind
 
 Batch = tuple[Any, Any]
 Indices = Tensor | range
@@ -41,7 +42,7 @@ class Rows(Examples):
                 "of one as of the other."
             )
         for part in (inputs, targets):
-            _check_kind(part)
+            check_kind(part)
         self.inputs, self.targets = inputs, targets
 
     def __len__(self) -> int:
@@ -50,20 +51,6 @@ class Rows(Examples):
     def take(self, indices: Indices) -> Batch:
         """Return rows; of a memory map only these are read."""
         return _rows(self.inputs, indices), _rows(self.targets, indices)
-
-
-def _check_kind(part: Any) -> None:
-    """Raise BadType for arrays of what no tensor can hold."""
-    if isinstance(part, Tensor):
-        return
-    try:
-        torch.from_numpy(np.empty(0, part.dtype))
-    except (TypeError, ValueError) as error:
-        raise BadType(
-            f"the data are an array of {part.dtype.str} ({part.dtype}), of which torch makes no "
-            "tensor; expected numbers in this machine's byte order, such as "
-            "array.astype(numpy.float32)."
-        ) from error
 
 
 def _rows(part: Any, indices: Indices) -> Tensor:
