@@ -5,7 +5,6 @@ from thalweg.report.costing import costs
 from thalweg.report.file import check_path
 from thalweg.report.plot import plot
 from thalweg.report.race.progress import follow
-from thalweg.report.race.table import table
 from thalweg.report.results import page, summary
 from thalweg.report.runs import exported, run_comparison, run_listing
 from thalweg.report.schedules import endpoints, schedule_listing, schedule_sheet
@@ -14,5 +13,5 @@ from thalweg.report.study.progress import follow_training
 __all__ = [
     "card", "check_path", "costs", "endpoints", "exported", "family_tree", "follow",
     "follow_training", "listing", "page", "plot", "run_comparison", "run_listing",
-    "schedule_listing", "schedule_sheet", "sheet", "summary", "table",
+    "schedule_listing", "schedule_sheet", "sheet", "summary",
 ]  # fmt: skip
