@@ -58,7 +58,9 @@ def _row(header: Header, course: Course, rule: str, target: float | None) -> Row
         name=header.names[rule],
         setting=best.task.setting,
         losses=tuple(run.value(metric) for run in finals),
-        times=() if target is None else tuple(time_to_target(header, run, target) for run in finals),
+        times=()
+        if target is None
+        else tuple(time_to_target(header, run, target) for run in finals),
         edges=course.spaces[rule].on_edge(best.task.setting, tried) if searched else {},
         rule=rule,
         trials=tuple(run.value(metric) for run in trials),

@@ -25,7 +25,7 @@ def finite(values: Iterable[float]) -> list[float | None]:
     return [value if math.isfinite(value) else None for value in values]
 
 
-def log_ticks(values: Sequence[float], digits: Sequence[int] = (1, 2, 5)) -> Figure:
+def log_ticks(values: Sequence[float], digits: Sequence[float] = (1, 2, 5)) -> Figure:
     """Return ticks at these digits of each decade, with a decade to spare for zooming out."""
     first, last = (math.floor(math.log10(end)) for end in (min(values), max(values)))
     places = [digit * 10.0**power for power in range(first - 1, last + 3) for digit in digits]
@@ -49,6 +49,6 @@ def fitted(values: Sequence[float]) -> Figure:
 def log_axis(low: float, high: float) -> Figure:
     """Return a logarithmic axis from below *low* to above *high*, with as many ticks as fit."""
     spare = 0.04 * math.log10(high / low) + 0.01
-    digits = range(1, 10) if high < 8 * low else (1, 2, 5) if high < 3000 * low else (1,)
+    digits = (1, 1.5, 2, 3, 5, 7) if high < 8 * low else (1, 2, 5) if high < 1000 * low else (1,)
     view = {"type": "log", "range": [math.log10(low) - spare, math.log10(high) + spare]}
     return view | log_ticks((low, high), digits)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from html import escape
 from importlib.resources import files
 from string import Template
@@ -61,9 +61,14 @@ def points(texts: Iterable[str]) -> str:
     return f'<ul class="points">\n{lines}\n</ul>' if lines else ""
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a table whose cells are HTML already; the first column and any note stand left."""
-    kinds = ["left", *("note" if name == "note" else "" for name in head[1:])]
+def table(
+    head: Sequence[str], rows: Iterable[Sequence[str]], texts: Container[str] = ("note",)
+) -> str:
+    """Return a table whose cells are HTML already.
+
+    The first column stands left and stays in sight, those called one of *texts* stand left too.
+    """
+    kinds = ["left", *("note" if name in texts else "" for name in head[1:])]
     lines = [_line("th", head, kinds), *(_line("td", row, kinds) for row in rows)]
     return "<table>\n" + "\n".join(lines) + "\n</table>"
 

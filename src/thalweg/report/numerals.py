@@ -32,7 +32,7 @@ def significant(value: float) -> str:
 
 
 def estimate(found: tuple[float, float, float], write: Callable[[float], str] = significant) -> str:
-    """Write a value with the ends of its interval, such as 0.118 (0.105–0.123), unless all agree."""
+    """Write a value with the ends of its interval, unless all agree: 0.118 (0.105–0.123)."""
     value, low, high = map(write, found)
     return value if low == high else f"{value} ({low}–{high})"
 

@@ -36,8 +36,9 @@ def page(result: Result | Study, path: str | os.PathLike[str]) -> Path:
     from thalweg.training import Study
 
     place = check_path(path)
-    form = _study if isinstance(result, Study) else _race
-    return write(place, form(result, place.suffix.lower()))
+    ending = place.suffix.lower()
+    text = _study(result, ending) if isinstance(result, Study) else _race(result, ending)
+    return write(place, text)
 
 
 def _study(study: Study, ending: str) -> str:

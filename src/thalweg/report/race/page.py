@@ -30,13 +30,12 @@ _READINGS = {
     "curves": (
         "Training curves",
         "Each rule at its chosen setting: every seed is a thin line, their median the thick one. A "
-        "click on a name hides or shows a rule, a double-click shows it alone; a double-click on "
-        "the picture shows everything.",
+        "click on a name hides or shows a rule, a double-click shows it alone.",
     ),
     "finals": (
         "Where every seed ended",
-        "A dot is one seed, the same height the same seed; the bar is the median, the line its "
-        "95 % interval.",
+        "A dot is one seed, of all rules at the same height; the bar is the median, the line its "
+        "95% interval.",
     ),
     "sensitivity": (
         "How much the learning rate matters",
@@ -100,13 +99,13 @@ def board(result: Result) -> str:
 def _named(row: Row, look: Look) -> str:
     return (
         '<svg class="key" height="10" viewBox="0 0 28 10" aria-hidden="true"><path d="M0 5h28" '
-        f'stroke="{look.colour}" stroke-width="3" '
+        f'style="stroke: {look.colour}" stroke-width="3" '
         f'stroke-dasharray="{_STROKES[look.dash]}"/></svg>{escape(row.name)}'
     )
 
 
 def _reading(result: Result) -> str:
-    parts = ["Medians over the fresh seeds, in brackets with their 95 % interval."]
+    parts = ["Medians over the fresh seeds, in brackets with their 95% interval."]
     if result.target is not None:
         parts.append(
             "× best is the median ratio, seed by seed, of a rule's updates to those of the first."
@@ -116,9 +115,8 @@ def _reading(result: Result) -> str:
 
 def _section(name: str, result: Result) -> str:
     title, reading = _READINGS[name]
-    look = looks(result)
-    unseen = [row.name for row in result.board if not look[row.rule].seen]
-    return section(name, title, reading + (words.hidden(unseen) if name in _HIDING else ""))
+    seen = [each.seen for each in looks(result).values()]
+    return section(name, title, reading + (words.hidden(seen) if name in _HIDING else ""))
 
 
 def spaces(result: Result) -> str:
@@ -128,9 +126,8 @@ def spaces(result: Result) -> str:
         [escape(result.header.names[rule]), _axes(space), _axes(result.spaces[rule])]
         for rule, space in began.items()
     ]
-    if not result.extended:
-        return table(["rule", "searched"], [row[:2] for row in rows])
-    return table(["rule", "began with", "ended with"], rows)
+    shown = ["rule", "began with", "ended with"] if result.extended else ["rule", "searched"]
+    return table(shown, [row[: len(shown)] for row in rows], shown[1:])
 
 
 def _axes(space: Space) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from thalweg.racing import Header, Result, Row
 from thalweg.racing.board import SHARE
@@ -88,7 +88,9 @@ def _equal(header: Header) -> str:
 def _search(header: Header) -> str:
     terms = header.terms
     if terms.trials == 1:
-        return "One trial each, with the rule's defaults: this is a race of defaults, not of tuning."
+        return (
+            "One trial each, with the rule's defaults: this is a race of defaults, not of tuning."
+        )
     return (
         f"{terms.trials} trials for each rule, with seed {terms.seed}, at the same points "
         f"({_SAMPLERS.get(terms.sampler, terms.sampler)}) of its search space; the one with the "
@@ -141,7 +143,7 @@ def _numbers(header: Header) -> str:
     if header.terms.seeds == 1:
         return "One seed is no measure of chance: another may put the rules in another order."
     return (
-        "Behind a median stands its 95 % bootstrap interval. Rules are compared seed by seed, and "
+        "Behind a median stands its 95% bootstrap interval. Rules are compared seed by seed, and "
         "no difference is claimed where the interval of the median difference contains zero. A run "
         "that diverged counts as infinitely bad, a target never reached as an infinite time."
     )
@@ -154,14 +156,16 @@ def versions(header: Header) -> str:
     return ", ".join([*software, threads, f"seed {seed}"])
 
 
-def hidden(names: list[str]) -> str:
-    """Say which rules a picture does not show at first; empty where it shows all."""
-    if not names:
+def hidden(seen: Sequence[bool]) -> str:
+    """Say how many rules a picture shows at first; empty where it shows all."""
+    if all(seen):
         return ""
-    whose = _listed(names)
-    return f" Behind the others, and hidden at first: {whose}. A click on a name brings it back."
+    return (
+        f" At first it shows {sum(seen)} of the {len(seen)} rules, those that lead; the names of "
+        "the others are pale."
+    )
 
 
-def _listed(names: tuple[str, ...] | list[str]) -> str:
+def _listed(names: Sequence[str]) -> str:
     *first, last = names
     return f"{', '.join(first)} and {last}" if first else last

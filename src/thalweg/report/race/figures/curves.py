@@ -95,6 +95,11 @@ def _target(result: Result) -> list[Figure]:
     if result.target is None:
         return []
     place = {"xref": "paper", "x0": 0, "x1": 1, "y0": result.target, "y1": result.target}
-    label = {"text": "target", "textposition": "bottom right", "font": {"color": "var(--soft)"}}
+    label = {
+        "text": "target",
+        "textposition": "start",
+        "padding": 5,
+        "font": {"color": "var(--soft)"},
+    }
     line = {"color": "var(--soft)", "width": 1, "dash": "dot"}
     return [{"type": "line", "line": line, "label": label} | place]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from thalweg.racing import Result
+from thalweg.racing import Result, Row
 from thalweg.report.figure import LIGHT, Figure, colour
 
 LEADING = 8
@@ -29,15 +29,15 @@ class Look(NamedTuple):
 def looks(result: Result) -> dict[str, Look]:
     """Return how each rule looks, by its key; those that lead differ by their colours."""
     return {
-        row.rule: _look(place, place < LEADING and row.loss.value <= _limit(result))
+        row.rule: _look(place, place < LEADING and not far(row, result))
         for place, row in enumerate(result.board)
     }
 
 
-def _limit(result: Result) -> float:
-    """Return the median beyond which a rule is far behind; infinite where that has no meaning."""
+def far(row: Row, result: Result) -> bool:
+    """Return whether a rule is far behind the best one; none is where that is 0 or less."""
     best = result.board[0].loss.value
-    return FAR * best if best > 0 else float("inf")
+    return best > 0 and row.loss.value > FAR * best
 
 
 def _look(place: int, seen: bool) -> Look:

@@ -13,56 +13,60 @@ from thalweg.racing.statistics import Estimate, median
 from thalweg.report import numerals
 from thalweg.report.figure import Figure, fitted
 from thalweg.report.race import words
-from thalweg.report.race.figures.looks import Look, looks
+from thalweg.report.race.figures.looks import Look, far, looks
 
 SPREAD = 0.5
 """The part of a strip's height over which its dots are spread, each seed at its own height."""
 
 
 def finals(result: Result) -> Figure | None:
-    """Draw the metric after the last epoch; None where every run diverged."""
+    """Draw the metric after the last epoch; None where every run diverged.
+
+    The view is fitted to the rules that are not far behind. What lies beyond it is a cross at its
+    end, as what diverged is.
+    """
     header = result.header
-    write = words.writer(header)
-    return _strips(result, Strip(lambda row: row.losses, words.metric(header), "diverged", write))
+    near = [value for row in result.board if not far(row, result) for value in row.losses]
+    axis = fitted([value for value in near if math.isfinite(value)])
+    beyond = "diverged or off the scale"
+    strip = Strip(lambda row: row.losses, words.metric(header), beyond, words.writer(header))
+    return _strips(result, strip, axis) if axis else None
 
 
 def times(result: Result) -> Figure | None:
     """Draw the updates to the target; None where there is none, or nobody reached it."""
+    known = [value for row in result.board for value in row.times if math.isfinite(value)]
     strip = Strip(lambda row: row.times, "updates", "never reached", numerals.significant)
-    return _strips(result, strip)
+    return _strips(result, strip, {"range": [0, 1.03 * max(known)]}) if known else None
 
 
 class Strip(NamedTuple):
-    """What is shown of each rule, on which axis, what an infinite value means, how it is told."""
+    """What is shown of each rule, on which axis, what lies beyond its end, how a value is told."""
 
     values: Callable[[Row], Sequence[float]]
     title: str
-    infinite: str
+    beyond: str
     write: Callable[[float], str]
 
 
-def _strips(result: Result, strip: Strip) -> Figure | None:
-    values = [value for row in result.board for value in strip.values(row)]
-    known = [value for value in values if math.isfinite(value)]
-    if not known:
-        return None
-    axis, edge = _with_room(fitted(known))
+def _strips(result: Result, strip: Strip, axis: Figure) -> Figure:
+    wider, edge = _with_room(axis)
     look = looks(result)
     dots = [
         _dots(row, place, strip, (result, look[row.rule], edge))
         for place, row in enumerate(result.board)
     ]
     layout = strip_layout([row.name for row in result.board])
-    layout["xaxis"] = {"title": {"text": strip.title}} | axis
-    failed = len(known) < len(values)
+    layout["xaxis"] = {"title": {"text": strip.title}} | wider
+    off = any(value >= edge for row in result.board for value in strip.values(row))
     return {
         "data": [*dots, _medians(result, strip, edge)],
-        "layout": layout | (_edge_line(edge, strip.infinite) if failed else {}),
+        "layout": layout | (_edge_line(edge, strip.beyond) if off else {}),
     }
 
 
 def _with_room(axis: Figure) -> tuple[Figure, float]:
-    """Return the axis with room at its right end for infinity, and where that is."""
+    """Return the axis with room at its right end for what lies beyond, and where that is."""
     low, high = axis["range"]
     spare = 0.07 * (high - low)
     edge = high + spare
@@ -74,7 +78,7 @@ def _dots(row: Row, place: int, strip: Strip, drawn: tuple[Result, Look, float])
     result, look, edge = drawn
     found = strip.values(row)
     seeds = [run.task.seed for run in of(result.runs, row.rule, FINAL)]
-    told = [strip.write(value) if math.isfinite(value) else strip.infinite for value in found]
+    told = [strip.write(value) for value in found]
     return {
         "type": "scatter",
         "mode": "markers",
@@ -85,7 +89,7 @@ def _dots(row: Row, place: int, strip: Strip, drawn: tuple[Result, Look, float])
             "color": look.colour,
             "opacity": 0.75,
             "size": 7,
-            "symbol": ["circle" if math.isfinite(value) else "x" for value in found],
+            "symbol": ["circle" if value < edge else "x" for value in found],
         },
         "text": [
             f"<b>{row.name}</b>, seed {seed}<br>{text}"
@@ -150,5 +154,5 @@ def strip_layout(names: Sequence[str]) -> Figure:
 def _edge_line(edge: float, text: str) -> Figure:
     line = {"color": "var(--rim)", "width": 1, "dash": "dot"}
     ends = {"yref": "paper", "x0": edge, "x1": edge, "y0": 0, "y1": 1}
-    label = {"text": text, "textposition": "end", "textangle": 0, "yanchor": "bottom"}
+    label = {"text": text, "textposition": "end", "textangle": 0, "xanchor": "right"}
     return {"shapes": [{"type": "line", "layer": "below", "line": line, "label": label} | ends]}

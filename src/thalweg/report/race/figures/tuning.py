@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from thalweg.racing import Result, Row, Run
 from thalweg.racing.protocol import of
 from thalweg.racing.result import TRIAL
-from thalweg.racing.statistics import NEAR, expected_best, median_best
+from thalweg.racing.statistics import expected_best, median_best
 from thalweg.racing.statistics import sensitivity as share_near
 from thalweg.report import numerals
 from thalweg.report.figure import Figure, finite, fitted, log_ticks
@@ -76,7 +76,9 @@ def _response(row: Row, runs: Sequence[Run], result: Result, drawn: tuple[Look, 
 
 def _told(row: Row, run: Run, result: Result) -> str:
     metric, write = result.header.terms.metric, words.writer(result.header)
-    value = "diverged" if run.failed else f"{words.metric(result.header)} {write(run.value(metric))}"
+    value = (
+        "diverged" if run.failed else f"{words.metric(result.header)} {write(run.value(metric))}"
+    )
     chosen = ", chosen" if run.task.setting == row.setting else ""
     return f"<b>{row.name}</b>, {words.written(run.task.setting)}{chosen}<br>{value}"
 
@@ -97,11 +99,8 @@ def budget(result: Result) -> Figure | None:
         for value in each["y"]
         if value is not None and each["visible"] is True
     ]
-    axis = _axis(result, seen or known)
-    return {
-        "data": drawn,
-        "layout": {"xaxis": {"title": {"text": "trials, k"}, "rangemode": "tozero"}, "yaxis": axis},
-    }
+    x = {"title": {"text": "trials, k"}}
+    return {"data": drawn, "layout": {"xaxis": x, "yaxis": _axis(result, seen or known)}}
 
 
 def _budget(row: Row, look: Look) -> Figure:
@@ -127,7 +126,7 @@ def near(result: Result) -> Figure | None:
     look = looks(result)
     layout = strip_layout([row.name for row in result.board])
     layout["xaxis"] = {
-        "title": {"text": f"share of trials within {NEAR:.0%} of the best"},
+        "title": {"text": "share of trials"},
         "tickformat": ".0%",
         "range": [0, 1.12 * max(*shares, 0.1)],
     }
@@ -152,5 +151,5 @@ def _axis(result: Result, values: Sequence[float]) -> Figure:
 
 def _top_line(top: float) -> Figure:
     line = {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": top, "y1": top}
-    label = {"text": "× diverged or off the scale", "textposition": "top left"}
+    label = {"text": "× diverged or off the scale", "textposition": "start", "padding": 6}
     return {"shapes": [line | {"label": label, "line": {"color": "var(--rim)", "width": 1}}]}
