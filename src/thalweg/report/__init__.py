@@ -6,7 +6,6 @@ from thalweg.report.file import check_path
 from thalweg.report.plot import plot
 from thalweg.report.race.history import race_listing
 from thalweg.report.race.progress import follow
-from thalweg.report.race.table import table
 from thalweg.report.results import page, summary
 from thalweg.report.runs import exported, member_listing, run_comparison, run_listing
 from thalweg.report.schedules import endpoints, schedule_listing, schedule_sheet
@@ -16,5 +15,4 @@ __all__ = [
     "card", "check_path", "costs", "endpoints", "exported", "family_tree", "follow",
     "follow_training", "listing", "member_listing", "page", "plot", "race_listing",
     "run_comparison", "run_listing", "schedule_listing", "schedule_sheet", "sheet", "summary",
-    "table",
 ]  # fmt: skip

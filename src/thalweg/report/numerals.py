@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 NONE = "–"
 """What stands where there is no number."""
@@ -20,6 +21,20 @@ def loss(value: float | None) -> str:
     if not math.isfinite(value):
         return "diverged"
     return f"{value:.4f}" if 0.001 <= value < 1000 else f"{value:.3g}"
+
+
+def significant(value: float) -> str:
+    """Write a number with three significant digits, such as 0.118, 1200 or 1.1e-05, or infinity."""
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
+    rounded = float(f"{value:.3g}")
+    return f"{rounded:.7g}" if abs(rounded) < 1e6 else f"{rounded:g}"
+
+
+def estimate(found: tuple[float, float, float], write: Callable[[float], str] = significant) -> str:
+    """Write a value with the ends of its interval, unless all agree: 0.118 (0.105–0.123)."""
+    value, low, high = map(write, found)
+    return value if low == high else f"{value} ({low}–{high})"
 
 
 def share(value: float | None) -> str:

@@ -12,8 +12,9 @@ from rich.console import RenderableType
 from thalweg.arguments import check_count
 from thalweg.errors import BadType
 from thalweg.report.dots import Dots
-from thalweg.report.figure import COLOURS, Figure
+from thalweg.report.figure import Figure, colour, finite
 from thalweg.report.file import check_path, write
+from thalweg.report.frame import framed
 
 if TYPE_CHECKING:
     from thalweg.report.dots import Curve
@@ -129,8 +130,8 @@ def _figure(named: Mapping[str, Schedule], length: int, axis: str) -> Figure:
         traces.append(
             {
                 "type": "scatter", "mode": "lines", "name": name,
-                "x": indices.tolist(), "y": values.tolist(),
-                "line": {"color": COLOURS[number % len(COLOURS)], "width": 2},
+                "x": indices.tolist(), "y": finite(values.tolist()),
+                "line": {"color": colour(number), "width": 2},
                 "hovertemplate": "update %{x}: %{y:.6g}<extra>" + name + "</extra>",
             }
         )  # fmt: skip
@@ -138,13 +139,9 @@ def _figure(named: Mapping[str, Schedule], length: int, axis: str) -> Figure:
         "xaxis": {"title": {"text": axis}},
         "yaxis": {"title": {"text": "value"}, "exponentformat": "power"},
         "showlegend": len(traces) > 1,
-        "template": "plotly_white",
     }
     return {"data": traces, "layout": layout}
 
 
 def _page(figure: Figure) -> str:
-    from plotly.io import to_html
-
-    page: str = to_html(figure, include_plotlyjs=True, full_html=True, validate=True, div_id="plot")
-    return page.replace("<head>", "<head><title>Schedules</title>", 1)
+    return framed("plot", {"title": "Schedules"}, {"plot": figure})

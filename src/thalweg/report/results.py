@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import RenderableType
 
+from thalweg.errors import BadValue
 from thalweg.report.file import check_path, write
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def summary(result: Result | Study) -> RenderableType:
-    """Return the claim of a race or a study, its table, and what the table does not say."""
+    """Return the verdict of a race or the claim of a study, its table, and what that leaves out."""
     from thalweg.report.race.table import race_summary
     from thalweg.report.study.table import study_summary
     from thalweg.training import Study
@@ -25,15 +26,35 @@ def summary(result: Result | Study) -> RenderableType:
 
 
 def page(result: Result | Study, path: str | os.PathLike[str]) -> Path:
-    """Write a race or a study as an HTML page of about 5 MB to ``path``; return where it is.
+    """Write a race or a study to ``path``, in the form that its ending asks for; return its place.
 
-    A file already there is replaced. Raises BadFile where the page cannot be written, with what was
-    there untouched.
+    ``.json`` holds all of a race as data, ``.csv`` a line for each of its trainings; anything else
+    is an HTML page of about 5 MB. A file already there is replaced. Raises BadFile where it cannot
+    be written, with what was there untouched, and BadValue for data of a study, which its record
+    has.
     """
-    from thalweg.report.race.page import race_page
-    from thalweg.report.study.page import study_page
     from thalweg.training import Study
 
     place = check_path(path)
-    text = study_page(result) if isinstance(result, Study) else race_page(result)
+    ending = place.suffix.lower()
+    text = _study(result, ending) if isinstance(result, Study) else _race(result, ending)
     return write(place, text)
+
+
+def _study(study: Study, ending: str) -> str:
+    from thalweg.report.study.page import study_page
+
+    if ending in (".json", ".csv"):
+        raise BadValue(
+            f"a training is written as a page, not as {ending}; its numbers are in the record: "
+            "thalweg runs ID --csv FILE writes them to a table."
+        )
+    return study_page(study)
+
+
+def _race(result: Result, ending: str) -> str:
+    from thalweg.report.race.export import as_csv, as_json
+    from thalweg.report.race.page import race_page
+
+    forms = {".json": as_json, ".csv": as_csv}
+    return forms.get(ending, race_page)(result)

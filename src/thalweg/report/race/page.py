@@ -1,79 +1,154 @@
-"""A race on a page: the board, the curves, and how much the learning rate matters."""
+"""A race on a page: the verdict, the board, the pictures, and how it was carried out."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from html import escape
-from typing import TYPE_CHECKING
 
+from thalweg.racing import Result, Row
+from thalweg.racing.space import Space
 from thalweg.report import numerals
-from thalweg.report.frame import framed, paragraphs, table
+from thalweg.report.figure import Figure
+from thalweg.report.frame import framed, points, section, table
 from thalweg.report.race import figures, words
+from thalweg.report.race.board import columns
+from thalweg.report.race.export import entries, names
+from thalweg.report.race.figures.looks import Look, looks
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+_STROKES = {"solid": "none", "dash": "7 4", "dot": "2 3", "dashdot": "7 3 2 3"}
 
-    from thalweg.racing import Header, Result, Row, Run
+_PICTURES = {
+    "curves": figures.curves,
+    "finals": figures.finals,
+    "sensitivity": figures.sensitivity,
+    "times": figures.times,
+    "budget": figures.budget,
+    "near": figures.near,
+}
 
-_STROKES = {"solid": "none", "dash": "7 4", "dot": "2 3"}
+_READINGS = {
+    "curves": (
+        "Training curves",
+        "Each rule at its chosen setting: every seed is a thin line, their median the thick one. A "
+        "click on a name hides or shows a rule, a double-click shows it alone.",
+    ),
+    "finals": (
+        "Where every seed ended",
+        "A dot is one seed, of all rules at the same height; the bar is the median, the line its "
+        "95% interval.",
+    ),
+    "sensitivity": (
+        "How much the learning rate matters",
+        "Every trial of the search: the flatter and lower, the easier to tune. The larger marker "
+        "is the chosen one. What the learning rate means differs from rule to rule.",
+    ),
+    "times": (
+        "Time to the target",
+        "After how many updates each seed was first seen at the target or below it.",
+    ),
+    "budget": (
+        "What so many trials would have found",
+        "The best of k of a rule's trials, the mean over all ways to pick them. A line begins "
+        "where no pick can consist of failures alone.",
+    ),
+    "near": (
+        "How easily a good setting is found",
+        "The share of a rule's trials that came within a tenth of its own best one.",
+    ),
+}
+_HIDING = ("curves", "sensitivity", "budget")
 
 
 def race_page(result: Result) -> str:
     """Return the page of a race, as HTML."""
-    pictures = {"curves": figures.curves(result), "sensitivity": figures.sensitivity(result)}
-    return framed("race/page", _texts(result), pictures)
+    drawn = {name: draw(result) for name, draw in _PICTURES.items()}
+    pictures = {name: figure for name, figure in drawn.items() if figure is not None}
+    return framed("race/page", _texts(result, pictures), pictures)
 
 
-def _texts(result: Result) -> dict[str, str]:
+def _texts(result: Result, pictures: dict[str, Figure]) -> dict[str, str]:
     header = result.header
-    rules = numerals.count(len(header.rules), "rule")
+    claim, *others = words.verdict(result)
     return {
-        "count": str(len(header.rules)),
-        "title": escape(f"{rules} on {header.problem}"),
-        "claim": escape(words.claim(header)),
-        "warning": paragraphs([words.unfinished(result)], "warning"),
-        "protocol": paragraphs(words.protocol(header), ""),
+        "title": escape(words.title(header)),
+        "question": escape(words.question(header)),
+        "claim": escape(claim),
+        "verdict": points(others),
+        "board": board(result),
+        "reading": escape(_reading(result)),
+        "sections": "\n".join(_section(name, result) for name in pictures),
+        "protocol": points(words.protocol(result)),
         "description": escape(header.description),
         "versions": escape(words.versions(header)),
-        "reading": escape(words.reading(result)),
-        "board": _board(result),
-        "runs": _runs(result.runs),
+        "spaces": spaces(result),
+        "count": str(len(result.runs)),
+        "runs": runs(result),
     }
 
 
-def _board(result: Result) -> str:
-    head = ["rule", "best lr", "validation loss", "accuracy", "time"]
-    if any(words.notes(row, result.header) for row in result.board):
-        head.append("note")
-    return table(head, [_cells(row, result.header)[: len(head)] for row in result.board])
+def board(result: Result) -> str:
+    """Return the board as a table, with the look that each rule has in the pictures."""
+    shown, look = columns(result), looks(result)
+    rows = [
+        [_named(row, look[row.rule]), *(escape(each.tell(row)) for each in shown)]
+        for row in result.board
+    ]
+    return table(["rule", *(escape(each.title) for each in shown)], rows)
 
 
-def _cells(row: Row, header: Header) -> list[str]:
-    best = row.best
-    shown = numerals.NONE if best.failed else numerals.rate(best.lr)
-    share = numerals.NONE if best.failed else numerals.share(best.accuracy)
-    name = _key(row.rule, header) + escape(row.rule)
-    note = escape(words.notes(row, header))
-    return [name, shown, numerals.loss(best.loss), share, numerals.seconds(row.seconds), note]
-
-
-def _key(rule: str, header: Header) -> str:
-    look = figures.style(rule, header)
+def _named(row: Row, look: Look) -> str:
     return (
         '<svg class="key" height="10" viewBox="0 0 28 10" aria-hidden="true"><path d="M0 5h28" '
-        f'stroke="{look["color"]}" stroke-width="3" '
-        f'stroke-dasharray="{_STROKES[look["dash"]]}"/></svg>'
+        f'style="stroke: {look.colour}" stroke-width="3" '
+        f'stroke-dasharray="{_STROKES[look.dash]}"/></svg>{escape(row.name)}'
     )
 
 
-def _runs(runs: Sequence[Run]) -> str:
-    head = ["rule", "lr", "final validation loss", "accuracy", "epochs", "time"]
-    return table(head, [_run(run) for run in sorted(runs, key=lambda run: (run.rule, run.lr))])
+def _reading(result: Result) -> str:
+    parts = ["Medians over the fresh seeds, in brackets with their 95% interval."]
+    if result.target is not None:
+        parts.append(
+            "× best is the median ratio, seed by seed, of a rule's updates to those of the first."
+        )
+    return " ".join(parts)
 
 
-def _run(run: Run) -> list[str]:
-    share = numerals.share(run.accuracy)
-    epochs = str(len(run.curve))
-    return [
-        escape(run.rule), numerals.rate(run.lr), numerals.loss(run.loss), share, epochs,
-        numerals.seconds(run.seconds),
-    ]  # fmt: skip
+def _section(name: str, result: Result) -> str:
+    title, reading = _READINGS[name]
+    seen = [each.seen for each in looks(result).values()]
+    return section(name, title, reading + (words.hidden(seen) if name in _HIDING else ""))
+
+
+def spaces(result: Result) -> str:
+    """Return the search spaces as a table: as the search began with them, and as it ended."""
+    began = result.header.spaces
+    rows = [
+        [escape(result.header.names[rule]), _axes(space), _axes(result.spaces[rule])]
+        for rule, space in began.items()
+    ]
+    shown = ["rule", "began with", "ended with"] if result.extended else ["rule", "searched"]
+    return table(shown, [row[: len(shown)] for row in rows], shown[1:])
+
+
+def _axes(space: Space) -> str:
+    return escape("; ".join(map(str, space.axes)))
+
+
+def runs(result: Result) -> str:
+    """Return every training of a race as a table."""
+    return table(["phase", *names(result)[1:]], list(_runs(result)))
+
+
+def _runs(result: Result) -> Iterator[list[str]]:
+    for entry in entries(result):
+        yield [escape(_cell(name, value)) for name, value in entry.items()]
+
+
+def _cell(name: str, value: str | float | None) -> str:
+    if value is None:
+        return numerals.NONE
+    if isinstance(value, str | int):
+        return str(value)
+    if "accuracy" in name or name == "error":
+        return numerals.share(value)
+    return numerals.seconds(value) if name == "seconds" else numerals.significant(value)

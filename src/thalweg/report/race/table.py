@@ -2,53 +2,41 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from thalweg.report import numerals
+from thalweg.racing import Result
 from thalweg.report.race import words
+from thalweg.report.race.board import columns
 
-if TYPE_CHECKING:
-    from thalweg.racing import Header, Result, Row
-
-_NUMBERS = ("best lr", "validation loss", "accuracy", "time")
+_ON_PAGE_ONLY = ("note", "test loss")
+"""What the verdict says already, and what has no room beside the rest in 80 columns."""
 
 
 def race_summary(result: Result) -> RenderableType:
-    """Return the claim, the table, and under it what the table does not say."""
-    header = result.header
-    notes = [words.unfinished(result), *words.protocol(header), words.reading(result)]
+    """Return the verdict, the board, and under it what the race was decided by and what it is."""
+    first, *others = words.verdict(result)
     return Group(
-        Text(words.claim(header), style="bold"),
+        Text(first, style="bold"),
+        Text(" ".join(others)),
+        "",
         table(result),
-        *(Text(note) for note in notes if note),
-        Text(words.versions(header), style="dim"),
+        "",
+        Text(words.question(result.header)),
+        *(Text(remark) for remark in result.remarks),
+        Text(words.versions(result.header), style="dim"),
     )
 
 
 def table(result: Result) -> Table:
-    """Return one row per rule, the lowest validation loss first.
-
-    The time adds up all runs of a rule, with whatever had to be compiled.
-    """
-    drawn = Table()
+    """Return one row per rule, the lowest median of the metric first."""
+    drawn = Table(box=None, padding=(0, 1, 0, 0), header_style="dim")
     drawn.add_column("rule", no_wrap=True)
-    for name in _NUMBERS:
-        drawn.add_column(name, justify="right", no_wrap=True)
-    if any(words.notes(row, result.header) for row in result.board):
-        drawn.add_column("note")
+    shown = [each for each in columns(result) if each.title not in _ON_PAGE_ONLY]
+    for each in shown:
+        title = "\n".join(each.title.rsplit(" ", 1))
+        drawn.add_column(title, justify="right", overflow="fold", no_wrap=each.title != "setting")
     for row in result.board:
-        drawn.add_row(*_cells(row, result.header)[: len(drawn.columns)])
+        drawn.add_row(row.name, *(each.tell(row) for each in shown))
     return drawn
-
-
-def _cells(row: Row, header: Header) -> tuple[str, ...]:
-    best = row.best
-    if best.failed:
-        numbers = (numerals.NONE, numerals.loss(best.loss), numerals.NONE)
-    else:
-        numbers = (numerals.rate(best.lr), numerals.loss(best.loss), numerals.share(best.accuracy))
-    return (row.rule, *numbers, numerals.seconds(row.seconds), words.notes(row, header))

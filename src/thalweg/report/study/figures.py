@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from thalweg.report.figure import COLOURS, Figure, log_ticks
+from thalweg.report.figure import Figure, colour, log_axis
 from thalweg.report.study import words
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def accuracy(study: Study) -> Figure | None:
     if not any(curves):
         return None
     traces = [
-        _trace(words.label(run), points, COLOURS[number % len(COLOURS)])
+        _trace(words.label(run), points, colour(number))
         for number, (run, points) in enumerate(zip(study.runs, curves, strict=True))
     ]
     return {"data": traces, "layout": _layout("validation accuracy", {"tickformat": ".0%"})}
@@ -52,7 +52,7 @@ def rate(study: Study) -> Figure:
     traces = []
     for number, run in enumerate(study.runs):
         points = _thinned(_by_epoch(run, run.rates))
-        trace = _trace(words.label(run), points, COLOURS[number % len(COLOURS)])
+        trace = _trace(words.label(run), points, colour(number))
         traces.append(trace | {"mode": "lines" if len(points) > 1 else "markers"})
     found = [value for trace in traces for value in trace["y"]]
     far = len(traces) > 1 and min(found, default=0) > 0 and max(found) > 20 * min(found)
@@ -70,8 +70,8 @@ def _losses(study: Study, number: int) -> Iterator[Figure]:
     }
     found = {kind: points for kind, points in curves.items() if points}
     for place, (kind, points) in enumerate(found.items()):
-        colour = COLOURS[(place if alone else number) % len(COLOURS)]
-        trace = _trace(kind if alone else words.label(run), points, colour)
+        hue = colour(place if alone else number)
+        trace = _trace(kind if alone else words.label(run), points, hue)
         trace["line"] = trace["line"] | _LOOKS[kind]
         trace["mode"] = "lines" if kind == "running" and len(points) > 1 else trace["mode"]
         trace["opacity"] = 0.5 if kind == "running" else 1
@@ -83,14 +83,14 @@ def _losses(study: Study, number: int) -> Iterator[Figure]:
         yield trace
 
 
-def _trace(name: str, points: Points, colour: str) -> Figure:
+def _trace(name: str, points: Points, hue: str) -> Figure:
     return {
         "type": "scatter",
         "name": name,
         "mode": "lines" if len(points) > 40 else "lines+markers",
         "x": [x for x, _ in points],
         "y": [y for _, y in points],
-        "line": {"color": colour, "width": 2},
+        "line": {"color": hue, "width": 2},
         "hovertemplate": "epoch %{x:.3g}: %{y:.4g}<extra>%{fullData.name}</extra>",
     }
 
@@ -124,8 +124,7 @@ def _fitted(values: Sequence[float], ceiling: float) -> Figure:
     if not values or min(values) <= 0:
         return {}
     low, high = min(values), min(max(values), max(ceiling, 2 * min(values)))
-    view = {"type": "log", "range": [math.log10(low) - 0.05, math.log10(high) + 0.05]}
-    return view | log_ticks((low, high), (1, 2, 5) if high > 8 * low else range(1, 10))
+    return log_axis(low, high)
 
 
 def _layout(title: str, y: Figure) -> Figure:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from thalweg.report import numerals
 from thalweg.report.figure import Figure
-from thalweg.report.frame import framed, paragraphs, table
+from thalweg.report.frame import framed, paragraphs, section, table
 from thalweg.report.study import figures, words
 
 if TYPE_CHECKING:
@@ -43,14 +43,13 @@ def study_page(study: Study) -> str:
 
 def _texts(study: Study, pictures: dict[str, Figure]) -> dict[str, str]:
     return {
-        "count": str(len(study.runs)),
         "title": escape(words.title(study)),
         "claim": escape(words.claim(study)),
         "warning": paragraphs(words.warnings(study), "warning"),
         "protocol": paragraphs(words.protocol(study), ""),
         "description": escape(study.description),
         "versions": escape(words.versions(study)),
-        "sections": "\n".join(_section(name) for name in pictures),
+        "sections": "\n".join(section(name, *_READINGS[name]) for name in pictures),
         "runs": table(["run", *words.COLUMNS, "id"], list(_runs(study))),
         "reading": escape(words.reading(study)),
         "epochs": "\n".join(_epochs(run, len(study.runs) == 1) for run in study.runs),
@@ -61,14 +60,6 @@ def _runs(study: Study) -> Iterator[list[str]]:
     for run in study.runs:
         yield [escape(cell) for cell in (*words.cells(run), run.id)]
         yield from ([*map(escape, cells), ""] for cells in words.made_cells(run))
-
-
-def _section(name: str) -> str:
-    title, reading = _READINGS[name]
-    return (
-        f'<section>\n<h2>{title}</h2>\n<p class="soft">{reading}</p>\n'
-        f'<div class="plot" id="{name}"></div>\n</section>'
-    )
 
 
 def _epochs(run: Trained, open_: bool) -> str:
