@@ -12,9 +12,10 @@ import torch
 from thalweg import rules
 from thalweg.errors import BadValue
 from thalweg.optim import Optimizer
-from thalweg.racing.lanes import Lane, lanes_at_once, train_together
+from thalweg.racing.lanes import Lane, SideBySide
 from thalweg.racing.plan import Plan, examples
 from thalweg.racing.result import Epoch, Run
+from thalweg.racing.sizing import lanes_at_once
 from thalweg.training import Epoch as Fitted
 from thalweg.training import Strategy, fit
 from thalweg.training.threads import threads
@@ -108,22 +109,20 @@ def _side_by_side(plan: Plan, lanes: list[Lane], size: int, told: _Told) -> Iter
 
 
 def _stack(plan: Plan, members: list[Numbered], told: _Told) -> list[Run]:
-    """Train one stack; each of its runs is said to have taken an equal share of the time."""
+    """Train one stack."""
     for number, _ in members:
         told(number, 0)
-    start = time.perf_counter()
     curves: list[list[Epoch]] = [[] for _ in members]
     lanes = [lane for _, lane in members]
-    with threads(plan.problem.threads):
-        for epochs in train_together(plan.problem, lanes, plan.epochs, plan.batch_size):
-            for (number, _), curve, epoch in zip(members, curves, epochs, strict=True):
-                if not (curve and math.isinf(curve[-1].validation_loss)):
-                    curve.append(epoch)
+    together = SideBySide(plan.problem, lanes, plan.batch_size)
+    for epochs in together.train(plan.epochs):
+        for (number, _), curve, epoch in zip(members, curves, epochs, strict=True):
+            if epoch:
+                curve.append(epoch)
                 told(number, epoch.number)
-    share = (time.perf_counter() - start) / len(members)
     return [
-        Run(lane.rule.key, lane.hyper["lr"], tuple(curve), share)
-        for lane, curve in zip(lanes, curves, strict=True)
+        Run(lane.rule.key, lane.hyper["lr"], tuple(curve), seconds)
+        for lane, curve, seconds in zip(lanes, curves, together.seconds, strict=True)
     ]
 
 
