@@ -15,17 +15,15 @@ from thalweg.racing.graph import operations
 aten = torch.ops.aten
 Generators = Sequence[torch.Generator]
 
-_INTO_NEW: dict[Any, str] = {
+_HOW: dict[Any, str] = {
     aten.bernoulli.p: "bernoulli_",
+    aten.bernoulli_.float: "bernoulli_",
+    aten.exponential_.default: "exponential_",
+    aten.normal_.default: "normal_",
     aten.rand.default: "uniform_",
     aten.rand_like.default: "uniform_",
     aten.randn.default: "normal_",
     aten.randn_like.default: "normal_",
-}
-_INTO_GIVEN: dict[Any, str] = {
-    aten.bernoulli_.float: "bernoulli_",
-    aten.exponential_.default: "exponential_",
-    aten.normal_.default: "normal_",
     aten.uniform_.default: "uniform_",
 }
 
@@ -41,48 +39,66 @@ def _tags(node: Node) -> Any:
     return target.tags
 
 
-def draw_for_each(traced: GraphModule, members: int) -> None:
+def draw_for_each(traced: GraphModule, alone: GraphModule | None, members: int) -> None:
     """Let every draw for stacked members be one for each, from generators that are the last input.
 
-    Raises BadValue for draws that cannot be parted so.
+    Each draws what the graph of a member *alone* does, if there is any drawing, into memory that is laid out alike, because
+    numbers are drawn in the order in which they lie there. Raises BadValue where that is not known.
     """
     graph = traced.graph
     first = next(node for node in graph.nodes if node.op != "placeholder")
     with graph.inserting_before(first):
         generators = graph.placeholder("generators")
-    for node in draws(traced):
-        known = node.target in _INTO_NEW or node.target in _INTO_GIVEN
-        if not known or node.meta["shape"][:1] != (members,):
+    stacked, single = draws(traced), draws(alone) if alone else []
+    for node in stacked:
+        if node.target not in _HOW:
             raise BadValue(f"it draws random numbers by {node.target}, not one lane at a time.")
-        _part(node, generators)
+    if [_what(node) for node in stacked] != [_what(node, members) for node in single]:
+        raise BadValue("it does not draw the random numbers of a model alone, one lane at a time.")
+    for node, model in zip(stacked, single, strict=True):
+        _part(node, model, generators)
     traced.recompile()
 
 
-def _part(node: Node, generators: Node) -> None:
+def _what(node: Node, *stacked: int) -> tuple:
+    """Return what a draw is: how, into which shape, with which numbers."""
+    return _HOW.get(node.target), (*stacked, *node.meta["shape"]), _numbers(node)
+
+
+def _numbers(node: Node) -> tuple:
+    return tuple(each for each in node.args if isinstance(each, float))
+
+
+def _writes(node: Node) -> bool:
+    target: Any = node.target
+    return target._schema.is_mutable
+
+
+def _part(node: Node, model: Node, generators: Node) -> None:
+    meta = model.meta
+    given = node.args[0] if _writes(node) else None
+    form = (tuple(meta["shape"]), meta["strides"], meta["dtype"])
+    args = (given, form, _HOW[node.target], _numbers(node), generators)
     with node.graph.inserting_before(node):
-        if node.target in _INTO_NEW:
-            numbers = node.args[1:] if node.target is aten.bernoulli.p else ()
-            form = (node.meta["shape"], node.meta["dtype"])
-            args = (_INTO_NEW[node.target], form, generators, *numbers)
-            drawn = node.graph.call_function(drawn_by_each, args)
-        else:
-            args = (_INTO_GIVEN[node.target], node.args[0], generators, *node.args[1:])
-            drawn = node.graph.call_function(fill_by_each, args)
+        drawn = node.graph.call_function(drawn_by_each, args)
     drawn.meta = dict(node.meta)
     node.replace_all_uses_with(drawn)
     node.graph.erase_node(node)
 
 
-def drawn_by_each(draw: str, form: tuple, generators: Generators, *numbers: float) -> Tensor:
-    """Return a tensor of this shape and dtype, a row of which each generator has drawn."""
-    return fill_by_each(draw, torch.empty(form[0], dtype=form[1]), generators, *numbers)
+def drawn_by_each(
+    given: Tensor | None, form: tuple, draw: str, numbers: tuple, generators: Generators
+) -> Tensor:
+    """Let each generator draw a row, whose shape, strides and dtype are its *form*, and stack them.
 
-
-def fill_by_each(draw: str, stacked: Tensor, generators: Generators, *numbers: float) -> Tensor:
-    """Let each generator draw a row of what is *stacked*, element after element."""
+    They are written into the tensor *given*, or into a new one.
+    """
+    shape, strides, dtype = form
+    own = torch.empty_strided(shape, strides, dtype=dtype)
+    stacked = torch.empty(len(generators), *shape, dtype=dtype) if given is None else given
     for row, generator in zip(stacked, generators, strict=True):
-        drawn = row.contiguous()
-        getattr(drawn, draw)(*numbers, generator=generator)
-        if drawn is not row:
-            row.copy_(drawn)
+        into = row if row.stride() == strides else own
+        getattr(into, draw)(*numbers, generator=generator)
+        if into is own:
+            row.copy_(own)
     return stacked

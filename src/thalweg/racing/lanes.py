@@ -146,7 +146,11 @@ class SideBySide:
                 losses, found = self._stack.judged(*part)
                 total += losses.double() * len(part[1])
                 right = found if right is None or found is None else right + found
-            answers = [None] * len(total) if right is None else (right / targets.numel()).tolist()
+            answers = (
+                [None] * len(total)
+                if right is None
+                else (right.double() / targets.numel()).tolist()
+            )
             means = (total / len(targets)).tolist()
         every = map(Evaluation, means, answers)
         return {k: own for k, own in zip(self._stacked, every, strict=True) if k in self._standing}

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 from torch.fx import GraphModule
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from thalweg.errors import BadValue
 from thalweg.problems import Loss
@@ -87,27 +88,30 @@ class Stack:
 
         It takes the parameters, what is held, inputs, targets and, for training, generators.
         """
-        spent = [each.clone() for each in self.held.values()]
-        leaves = [each.detach().requires_grad_() for each in self.parameters.values()]
         self.model.train(training)
         pass_ = self._train if training else self._evaluate
+        given = self._inputs(data)
         with (
             without_fallback(),
             torch.random.fork_rng(devices=[]),
             torch.set_grad_enabled(training),
         ):
-            found = simplified(traced(pass_, [*leaves, *spent, *data]))
-        if training:
-            draw_for_each(found, self.members)
-        elif draws(found):
+            found = simplified(traced(pass_, given))
+            alone = [each[0] for each in given] if draws(found) else None
+            model = alone and traced(lambda own: [self._loss(*own)], alone)
+        if not training and alone:
             raise BadValue("it draws random numbers where it is evaluated.")
+        if training:
+            draw_for_each(found, model, self.members)
         return found
 
-    def _train(self, given: list[Tensor]) -> Flat:
-        def loss(*own: Tensor) -> Tensor:
-            return self.loss(self._output(own), own[-1])
+    def _inputs(self, data: Sequence[Tensor]) -> list[Tensor]:
+        """Return the leaves of a pass, of which it may change what is held."""
+        leaves = [each.detach().requires_grad_() for each in self.parameters.values()]
+        return [*leaves, *(each.clone() for each in self.held.values()), *data]
 
-        losses = self._for_all(loss, given)
+    def _train(self, given: list[Tensor]) -> Flat:
+        losses = self._for_all(self._loss, given)
         leaves = given[: len(self.parameters)]
         gradients = torch.autograd.grad(losses.sum(), leaves, allow_unused=True)
         return [losses.detach(), *gradients]
@@ -124,8 +128,11 @@ class Stack:
         return [losses, right[0] if right else None]
 
     def _for_all(self, function: Callable, given: list[Tensor]) -> Any:
-        with ClassByClass():
+        with ClassByClass(), sdpa_kernel(SDPBackend.MATH):
             return vmap(function, randomness="different")(*given)
+
+    def _loss(self, *own: Tensor) -> Tensor:
+        return self.loss(self._output(own), own[-1])
 
     def _output(self, own: Sequence[Tensor]) -> Any:
         names = [*self.parameters, *self.held]
