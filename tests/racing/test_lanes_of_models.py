@@ -127,9 +127,11 @@ LANES = [lane("sgd", 0.1, 3), lane("adam", 0.01, 3), lane("sgd", 0.05, 4)]
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS.keys())
 def test_every_lane_equals_the_training_alone(kind: tuple) -> None:
     problem = problem_of(*kind)
+    assert isinstance(problem.train, Split)
     together = SideBySide(problem, LANES, 8)
     *_, last = together.train(2)
-    for lane, epoch, judged in zip(LANES, last, together.judged(problem.train), strict=True):
+    every = together.judged(problem.train)
+    for lane, epoch, judged in zip(LANES, last, every, strict=True):
         model, alone = trained(problem, lane)
         assert epoch is not None
         assert epoch.train_loss == pytest.approx(alone.running_loss, rel=1e-9)

@@ -106,15 +106,15 @@ class _Fed:
 
     def __init__(self, launch: Launch, parameters: Sequence[Tensor]) -> None:
         self.launch = launch
-        self._parameters = [row.index for row in launch.rows]
-        self._lanes = np.array([row.group for row in launch.rows])
+        self._parameters = np.array([row.index for row in launch.rows])
         self._lane_bytes = np.array([p[0].nbytes for p in parameters])[self._parameters]
+        self._offsets = self._lane_bytes * [row.group for row in launch.rows]
         self._taken: tuple = ()
 
     def run(self, gradients: Sequence[Tensor | None], first: int) -> None:
         """Update the rows by the gradients of lanes number *first* and on."""
         if isinstance(self.launch, CpuLaunch):
-            begins = (first, *(0 if g is None else g.data_ptr() for g in gradients))
+            begins = (first, *[0 if g is None else g.data_ptr() for g in gradients])
             if begins != self._taken:
                 self._taken = begins
                 self.launch.take_at(self._addresses(*begins))
@@ -127,8 +127,10 @@ class _Fed:
 
     def _addresses(self, first: int, *begins: int) -> np.ndarray:
         """Return where the gradient of each row begins, 0 where there is none."""
-        found = np.array(begins)[self._parameters]
-        return np.where(found, found + (first + self._lanes) * self._lane_bytes, 0)
+        found = np.array(begins)[self._parameters] + self._offsets + first * self._lane_bytes
+        if 0 in begins:
+            found[np.array(begins)[self._parameters] == 0] = 0
+        return found
 
 
 def _beginning(hypers: Hypers) -> dict[str, float]:

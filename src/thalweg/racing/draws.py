@@ -42,8 +42,9 @@ def _tags(node: Node) -> Any:
 def draw_for_each(traced: GraphModule, alone: GraphModule | None, members: int) -> None:
     """Let every draw for stacked members be one for each, from generators that are the last input.
 
-    Each draws what the graph of a member *alone* does, if there is any drawing, into memory that is laid out alike, because
-    numbers are drawn in the order in which they lie there. Raises BadValue where that is not known.
+    Each draws what the graph of a member *alone* draws, None where nothing is drawn, into memory
+    that is laid out alike: numbers are drawn in the order in which they lie there. Raises BadValue
+    where that is not known.
     """
     graph = traced.graph
     first = next(node for node in graph.nodes if node.op != "placeholder")

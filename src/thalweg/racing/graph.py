@@ -1,5 +1,6 @@
-"""Rewrites a traced graph of tensor operations: what does nothing goes, a product takes its bias.
+"""Rewrites a traced graph of tensor operations so that there is less to do.
 
+What does nothing goes, what is the same at every run is worked out once, a product takes its bias.
 Every rewrite leaves the numbers as they are, to the last bit, but for two of products: a bias that
 is added within one is rounded once with it instead of after it, and a product that is written down
 transposed may be summed up in another order.
@@ -7,10 +8,15 @@ transposed may be summed up in another order.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.fx import Graph, GraphModule, Node
+from torch.fx.node import map_arg
+
+from thalweg.racing.tracing import owners
 
 aten = torch.ops.aten
 _SAME_IF_SHAPED_ALIKE = (aten.expand.default, aten.view.default, aten._unsafe_view.default)
@@ -20,11 +26,12 @@ _TRANSPOSITIONS = (aten.transpose.int, aten.permute.default, aten.t.default)
 def simplified(traced: GraphModule) -> GraphModule:
     """Return *traced* with less to do."""
     graph = traced.graph
-    only_reads = not any(_writes(node) for node in graph.nodes)
+    fixed = _never_written(graph)
     for node in list(graph.nodes):
-        if _does_nothing(node) or (only_reads and _copies(node)):
+        if _does_nothing(node) or (_copies(node) and {node, _argument(node)} <= fixed):
             node.replace_all_uses_with(_argument(node))
     graph.eliminate_dead_code()
+    _work_out_constants(traced, fixed)
     for rewrite in (_transpose_factors, _cancel_transpositions, _take_bias):
         for node in list(graph.nodes):
             rewrite(node)
@@ -42,6 +49,55 @@ def _writes(node: Node) -> bool:
     """Whether an operation changes one of its arguments."""
     target: Any = node.target
     return isinstance(target, torch._ops.OpOverload) and target._schema.is_mutable
+
+
+def _never_written(graph: Graph) -> set[Node]:
+    """Return the nodes whose memory no operation writes to, neither itself nor a view of it."""
+    owner = owners(graph)
+    written = {
+        owner[each] for node in operations(graph) if _writes(node) for each in node.all_input_nodes
+    }
+    return {node for node in graph.nodes if owner[node] not in written}
+
+
+def _work_out_constants(traced: GraphModule, fixed: set[Node]) -> None:
+    """Replace what depends on shapes alone by its value, where that is small."""
+    values: dict[Node, Tensor] = {}
+    for node in operations(traced.graph):
+        numbers = [each for each in (*node.args, *node.kwargs.values()) if isinstance(each, Node)]
+        of_shape = node.target in _OF_SHAPE
+        known = of_shape or (numbers and all(each in values for each in numbers))
+        if known and node in fixed and _bytes(node) <= SMALL:
+            given = _stand_in if of_shape else values.__getitem__
+            target: Any = node.target
+            values[node] = target(*map_arg(node.args, given), **map_arg(node.kwargs, given))
+    for index, (node, value) in enumerate(values.items()):
+        traced.register_buffer(f"worked_out{index}", value)
+        with traced.graph.inserting_before(node):
+            value_of = traced.graph.get_attr(f"worked_out{index}")
+        value_of.meta = {**node.meta, "bytes": 0}
+        node.replace_all_uses_with(value_of)
+    traced.graph.eliminate_dead_code()
+
+
+SMALL = 2**16
+"""Bytes up to which a value is kept from run to run; it is also worked out in no time."""
+
+_OF_SHAPE = {
+    aten.full.default, aten.full_like.default, aten.new_ones.default, aten.new_zeros.default,
+    aten.ones.default, aten.ones_like.default, aten.scalar_tensor.default, aten.zeros.default,
+    aten.zeros_like.default,
+}  # fmt: skip
+"""Operations that look at the shapes of their arguments, and not at what is in them."""
+
+
+def _stand_in(node: Node) -> Tensor:
+    return torch.empty(node.meta["shape"], dtype=node.meta["dtype"])
+
+
+def _bytes(node: Node) -> float:
+    shape = node.meta.get("shape")
+    return math.inf if shape is None else math.prod(shape) * node.meta["dtype"].itemsize
 
 
 def _argument(node: Node) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
@@ -15,6 +14,7 @@ from thalweg.errors import BadValue
 from thalweg.kernels.lanes import Lanes
 from thalweg.problems import Problem, Split
 from thalweg.racing.result import Epoch
+from thalweg.racing.shares import Shares
 from thalweg.racing.stack import Stack
 from thalweg.rules import Rule
 from thalweg.training.data.order import Shuffled, generator_of
@@ -40,8 +40,8 @@ class SideBySide:
 
     Every lane has the weights, the order of the data, the dropout and the hyperparameters of its
     training alone, and equals it but for products of stacked matrices, which may round otherwise in
-    the last place. ``seconds`` has what each lane has taken so far: equal shares of what is done
-    for all, and of each rule's updates what they took. ``threads`` is how many of torch's threads
+    the last place. ``seconds`` has what each lane has taken so far: an equal share of what is done
+    for all, and of what is done for its rule. ``threads`` is how many of torch's threads
     are used, by default those that the problem asks for. `thalweg.racing.sizing.lanes_at_once`
     tells whether a model can be stacked at all, and how many lanes should stand together.
     """
@@ -52,25 +52,36 @@ class SideBySide:
         self.problem, self.lanes, self.batch = problem, tuple(lanes), batch
         self.threads = threads or problem.threads
         self.epochs = 0
-        self.seconds = [0.0] * len(lanes)
         rules = list(dict.fromkeys(lane.rule for lane in lanes))
         self._stacked = [k for rule in rules for k, lane in enumerate(lanes) if lane.rule is rule]
         self._standing = set(self._stacked)
-        with _Shared(self):
+        self._shares = Shares(len(lanes))
+        with self._shares.of(None):
             members = [lanes[k] for k in self._stacked]
             self._generators = [torch.Generator().manual_seed(lane.seed) for lane in members]
             self._stack = Stack([problem.make_model(lane.seed) for lane in members], problem.loss)
-            self._updates = [self._lanes_of(rule) for rule in rules]
+        self._updates = [self._lanes_of(rule) for rule in rules]
 
     def _lanes_of(self, rule: Rule) -> Lanes:
-        part = self._part(rule)
-        parameters = [each[part] for each in self._stack.parameters.values()]
-        return Lanes(rule, parameters, [self.lanes[k].hyper for k in self._stacked[part]])
+        with self._shares.of(rule):
+            part = self._part(rule)
+            parameters = [each[part] for each in self._stack.parameters.values()]
+            return Lanes(rule, parameters, [self.lanes[k].hyper for k in self._stacked[part]])
 
     def _part(self, rule: Rule) -> slice:
         """Return where in the stack the lanes of a rule are: they stand next to each other."""
         places = [place for place, k in enumerate(self._stacked) if self.lanes[k].rule is rule]
-        return slice(places[0], places[-1] + 1) if places else slice(0, 0)
+        return slice(places[0], places[-1] + 1)
+
+    @property
+    def seconds(self) -> list[float]:
+        """What each lane has taken so far."""
+        self._shares.part(self._at_work)
+        return list(self._shares.seconds)
+
+    def _at_work(self, rule: Any) -> list[int]:
+        """Return the lanes of a rule that stand, or all of them for None."""
+        return [k for k in self._standing if rule in (None, self.lanes[k].rule)]
 
     def train(self, epochs: int) -> Iterator[list[Epoch | None]]:
         """Train for so many more epochs; yield after each where every lane stands.
@@ -100,7 +111,7 @@ class SideBySide:
         members = self._stack.members
         total = torch.zeros(members, dtype=torch.float64)
         for chosen in self._orders(len(targets)).split(self.batch, dim=1):
-            with _Shared(self):
+            with self._shares.of(None):
                 shown, wanted = (_rows(each, chosen, members) for each in (inputs, targets))
                 losses, gradients = self._stack.gradients(shown, wanted, self._generators)
                 total += losses.double() * chosen.shape[1]
@@ -110,17 +121,9 @@ class SideBySide:
     def _update(self, gradients: list[Tensor | None]) -> None:
         first = 0
         for updates in self._updates:
-            start = time.perf_counter()
-            updates.step(gradients, first)
-            count = len(updates.hypers)
-            self._charge(self._stacked[first : first + count], time.perf_counter() - start)
-            first += count
-
-    def _charge(self, members: Sequence[int], seconds: float) -> None:
-        """Part the time among those of the members that stand."""
-        standing = [k for k in members if k in self._standing]
-        for k in standing:
-            self.seconds[k] += seconds / len(standing)
+            with self._shares.of(updates.rule):
+                updates.step(gradients, first)
+            first += len(updates.hypers)
 
     def _orders(self, count: int) -> Tensor:
         """Return the order in which each member sees the examples; one row where all are alike."""
@@ -139,7 +142,7 @@ class SideBySide:
         inputs, targets = tensors(split)
         total = torch.zeros(self._stack.members, dtype=torch.float64)
         right: Tensor | None = None
-        with _Shared(self):
+        with self._shares.of(None):
             for part in zip(
                 *(each.split(piece(self.batch)) for each in (inputs, targets)), strict=True
             ):
@@ -164,11 +167,12 @@ class SideBySide:
 
     def _retire(self, lanes: Sequence[int], last: int) -> None:
         """Let these lanes take no more part; stack the others anew if that pays until the end."""
+        self._shares.part(self._at_work)
         self._standing -= set(lanes)
         gone = len(self._stacked) - len(self._standing)
         left = -(-len(tensors(self.problem.train)[1]) // self.batch) * (last - self.epochs)
         if self._standing and gone * left > RESTACKING * len(self._stacked):
-            with _Shared(self):
+            with self._shares.of(None):
                 self._restack()
 
     def _restack(self) -> None:
@@ -188,19 +192,6 @@ class SideBySide:
 
 RESTACKING = 16
 """Of how many updates the time is what stacking anew takes: most of it goes into tracing."""
-
-
-class _Shared:
-    """Charges the lanes that stand, in equal shares, for the time of what is done for all."""
-
-    def __init__(self, owner: SideBySide) -> None:
-        self.owner = owner
-
-    def __enter__(self) -> None:
-        self.start = time.perf_counter()
-
-    def __exit__(self, *_: object) -> None:
-        self.owner._charge(self.owner._stacked, time.perf_counter() - self.start)
 
 
 def tensors(data: Any, name: str = "train") -> tuple[Tensor, Tensor]:

@@ -97,13 +97,16 @@ class Stack:
             torch.set_grad_enabled(training),
         ):
             found = simplified(traced(pass_, given))
-            alone = [each[0] for each in given] if draws(found) else None
-            model = alone and traced(lambda own: [self._loss(*own)], alone)
+            alone = self._alone(given) if draws(found) else None
         if not training and alone:
             raise BadValue("it draws random numbers where it is evaluated.")
         if training:
-            draw_for_each(found, model, self.members)
+            draw_for_each(found, alone, self.members)
         return found
+
+    def _alone(self, given: Sequence[Tensor]) -> GraphModule:
+        """Return what the first member does without the others."""
+        return traced(lambda own: [self._loss(*own)], [each[0] for each in given])
 
     def _inputs(self, data: Sequence[Tensor]) -> list[Tensor]:
         """Return the leaves of a pass, of which it may change what is held."""

@@ -82,15 +82,22 @@ def _share(one: Tensor, other: Tensor) -> bool:
     return one.untyped_storage().data_ptr() == other.untyped_storage().data_ptr() != 0
 
 
-def peak_bytes(graph: fx.Graph) -> int:
-    """Return how many bytes the values of a graph take at most, each let go after its last use."""
+def owners(graph: fx.Graph) -> dict[fx.Node, fx.Node]:
+    """Return for each node the one whose memory its value is in: its own, or what it is a view of.
+
+    What an operation has not taken anew is its first argument's.
+    """
     owner: dict[fx.Node, fx.Node] = {}
-    end: dict[fx.Node, fx.Node] = {}
     for node in graph.nodes:
         views = not node.meta.get("bytes") and node.all_input_nodes
         owner[node] = owner[node.all_input_nodes[0]] if views else node
-        for each in (node, *node.all_input_nodes):
-            end[owner[each]] = node
+    return owner
+
+
+def peak_bytes(graph: fx.Graph) -> int:
+    """Return how many bytes the values of a graph take at most, each let go after its last use."""
+    owner = owners(graph)
+    end = {owner[each]: node for node in graph.nodes for each in (node, *node.all_input_nodes)}
     freed: dict[fx.Node, int] = Counter()
     for node, last in end.items():
         freed[last] += node.meta.get("bytes", 0)
