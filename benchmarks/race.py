@@ -1,4 +1,4 @@
-"""Times a whole race against the same trainings in a loop with torch, and against optuna, in one run.
+"""Times a whole race against the same trainings in a loop of torch, and against optuna.
 
     python benchmarks/race.py            the tables
     python benchmarks/race.py --write    also put them into benchmarks/README.md
@@ -98,11 +98,9 @@ def _line(name: str, trainings: int, times: dict[str, list[float]]) -> str:
 
 
 def commanded(rounds: int) -> list[str]:
-    found = [_command() for _ in range(rounds)]
-    return [
-        COMMAND_HEAD,
-        f"| `thalweg race` | {statistics.median(found):.1f} | {min(found):.1f} – {max(found):.1f} |",
-    ]
+    found = sorted(_command() for _ in range(rounds))
+    line = f"{statistics.median(found):.1f} | {found[0]:.1f} – {found[-1]:.1f}"
+    return [COMMAND_HEAD, f"| `thalweg race` | {line} |"]
 
 
 def _command() -> float:

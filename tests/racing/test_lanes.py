@@ -1,6 +1,7 @@
 """Every lane does what its training does alone, and no lane disturbs another."""
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import product
 from typing import Any
@@ -14,10 +15,13 @@ from thalweg.errors import BadValue
 from thalweg.kernels.lanes import Lanes
 from thalweg.optim import Optimizer
 from thalweg.problems import Problem, Split
-from thalweg.racing import race
-from thalweg.racing.lanes import Lane, lanes_at_once, train_together
+from thalweg.racing import Epoch, race
+from thalweg.racing.lanes import Lane, SideBySide
+from thalweg.racing.sizing import lanes_at_once
 from thalweg.racing.stack import Stack
 from thalweg.rules import add_noise, catalogue, chain, clip_by_global_norm, find
+from thalweg.schedules import constant, cosine, exponential, warmup
+from thalweg.training import Epoch as Fitted
 from thalweg.training import fit
 
 RULES = [*catalogue.values(), chain(clip_by_global_norm, add_noise, find("adam"))]
@@ -33,6 +37,28 @@ def lane(rule, lr: float, seed: int = 0) -> Lane:
 
 def settings(lane: Lane) -> dict[str, Any]:
     return dict(lane.hyper)
+
+
+def alone(problem: Problem, lane: Lane, batch: int, epochs: int) -> tuple[Fitted, ...]:
+    """Train a lane as `fit` does, and return its history."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(lane.seed)
+        model = problem.make_model(lane.seed)
+        optimizer = Optimizer(model.parameters(), lane.rule, **settings(lane))
+        return fit(
+            model, optimizer, problem.loss, problem.train, problem.validation, batch=batch,
+            epochs=epochs, seed=lane.seed, watch=0,
+        ).history  # fmt: skip
+
+
+def assert_equal(epoch: Epoch | None, alone: Fitted, rel: float) -> None:
+    assert epoch is not None
+    assert epoch.train_loss == pytest.approx(alone.running_loss, rel=rel)
+    assert epoch.validation_loss == pytest.approx(alone.valid_loss, rel=rel)
+    if alone.valid_accuracy is None:
+        assert math.isnan(epoch.validation_accuracy)
+    else:
+        assert epoch.validation_accuracy == pytest.approx(alone.valid_accuracy, abs=0.02)
 
 
 @pytest.fixture(scope="module")
@@ -66,37 +92,43 @@ def test_losses_and_gradients_are_those_of_each_member(digits) -> None:
     stack = Stack(models, digits.loss)
     chosen = torch.randint(0, 1000, (4, 32), generator=torch.Generator().manual_seed(0))
     inputs, targets = digits.train.inputs[chosen], digits.train.targets[chosen]
-    losses, gradients = stack.gradients(inputs, targets)
+    losses, gradients = stack.gradients(inputs, targets, ())
     for k, model in enumerate(models):
         loss = digits.loss(model(inputs[k]), targets[k])
         loss.backward()
         assert losses[k] == pytest.approx(loss.item(), rel=1e-6)
         for name, p in model.named_parameters():
-            assert torch.allclose(gradients[name][k], p.grad, rtol=1e-5, atol=1e-7)
+            found = gradients[name]
+            assert found is not None
+            assert torch.allclose(found[k], p.grad, rtol=1e-5, atol=1e-7)
 
 
 def test_a_lane_learns_as_its_training_alone_would(digits) -> None:
     lanes = [lane(find("sgd"), 0.1), lane(find("adam"), 1e-3), lane(find("adam"), 1e-3, seed=5)]
-    *_, last = train_together(digits, lanes, epochs=3, batch=32)
+    *_, last = SideBySide(digits, lanes, 32).train(3)
     for each, epoch in zip(lanes, last, strict=True):
-        model = digits.make_model(each.seed)
-        optimizer = Optimizer(model.parameters(), each.rule, **settings(each))
-        alone = fit(
-            model, optimizer, digits.loss, digits.train, digits.validation, batch=32, epochs=3,
-            seed=each.seed,
-        ).history[-1]  # fmt: skip
-        assert epoch.train_loss == pytest.approx(alone.running_loss, rel=1e-3)
-        assert epoch.validation_loss == pytest.approx(alone.valid_loss, rel=1e-3)
+        assert_equal(epoch, alone(digits, each, batch=32, epochs=3)[-1], rel=1e-3)
 
 
 def test_a_lane_that_diverges_disturbs_no_other(digits) -> None:
     calm = [lane(find("sgd"), 0.1), lane(find("sgd"), 0.05)]
     wild = [calm[0], lane(find("sgd"), 1e30), calm[1]]
-    *_, without = train_together(digits, calm, epochs=2, batch=32)
-    *_, beside = train_together(digits, wild, epochs=2, batch=32)
-    assert math.isinf(beside[1].validation_loss)
-    assert beside[0].validation_loss == pytest.approx(without[0].validation_loss, rel=1e-5)
-    assert beside[2].validation_loss == pytest.approx(without[1].validation_loss, rel=1e-5)
+    *_, without = SideBySide(digits, calm, 32).train(3)
+    first, second, third = SideBySide(digits, wild, 32).train(3)
+    assert first[1] is not None
+    assert math.isinf(first[1].train_loss)
+    assert second[1] is third[1] is None
+    for one, other in zip((third[0], third[2]), without, strict=True):
+        assert_alike(one, other)
+
+
+def assert_alike(one: Epoch | None, other: Epoch | None) -> None:
+    """Two lanes are one but for the order in which products are summed up."""
+    assert one is not None
+    assert other is not None
+    assert one.train_loss == pytest.approx(other.train_loss, rel=1e-5)
+    assert one.validation_loss == pytest.approx(other.validation_loss, rel=1e-5)
+    assert one.validation_accuracy == other.validation_accuracy
 
 
 class Branching(nn.Module):
@@ -118,9 +150,7 @@ class Recurrent(nn.Module):
         return self.cell(inputs.unsqueeze(-1))[0][:, -1]
 
 
-@pytest.mark.parametrize(
-    "model", [Branching, Recurrent, lambda: nn.Sequential(nn.Linear(4, 2), nn.Dropout())]
-)
+@pytest.mark.parametrize("model", [Branching, Recurrent])
 def test_what_cannot_be_stacked_is_refused_with_the_reason(model) -> None:
     train, valid = (Split(torch.randn(12, 4), torch.arange(12) % 2) for _ in range(2))
     problem = Problem(
@@ -137,11 +167,12 @@ def test_stacks_are_as_large_as_the_models_are_small(digits) -> None:
         return replace(digits, make_model=lambda seed: nn.Sequential(nn.Linear(64, width)))
 
     lanes = [lane(find("sgd"), 0.1)] * 200
-    assert lanes_at_once(perceptron(10), lanes, batch=8) == 96
+    assert lanes_at_once(perceptron(10), lanes, batch=8) == 67
+    assert lanes_at_once(perceptron(10), lanes[:192], batch=8) == 96
     assert lanes_at_once(perceptron(10), lanes[:7], batch=8) == 7
     assert lanes_at_once(perceptron(10), lanes[:3], batch=8) == 1
-    assert 4 <= lanes_at_once(perceptron(2000), lanes, batch=8) < 20
-    assert lanes_at_once(perceptron(20_000), lanes, batch=8) == 1
+    assert 4 <= lanes_at_once(perceptron(2000), lanes, batch=8, memory=2**23) < 20
+    assert lanes_at_once(perceptron(20_000), lanes, batch=8, memory=2**23) == 1
 
 
 def test_a_race_side_by_side_tells_what_it_tells_one_by_one(digits, monkeypatch) -> None:
@@ -150,7 +181,7 @@ def test_a_race_side_by_side_tells_what_it_tells_one_by_one(digits, monkeypatch)
         return [(run.rule, run.lr, run.loss) for run in found]
 
     together = raced()
-    monkeypatch.setattr("thalweg.racing.lanes.FEWEST", 100)
+    monkeypatch.setattr("thalweg.racing.sizing.FEWEST", 100)
     for (*one, loss), (*other, alone) in zip(together, raced(), strict=True):
         assert one == other
         assert loss == pytest.approx(alone, rel=1e-3)
@@ -163,13 +194,99 @@ def test_batch_norm_keeps_the_statistics_of_each_member() -> None:
 
     inputs, targets = torch.randn(2, 8, 4), torch.randint(0, 2, (2, 8))
     stack = Stack([made(0), made(1)], nn.functional.cross_entropy)
-    stack.gradients(inputs, targets)
-    stack.gradients(inputs, targets)
-    outputs = stack.outputs(inputs[0])
+    stack.gradients(inputs, targets, ())
+    stack.gradients(inputs, targets, ())
+    losses, right = stack.judged(inputs[0], targets[0])
+    assert right is not None
     for k in range(2):
         model = made(k)
         model(inputs[k])
         model(inputs[k])
         mean = model.get_buffer("1.running_mean")
-        assert torch.allclose(stack.buffers["1.running_mean"][k], mean, rtol=1e-5, atol=1e-7)
-        assert torch.allclose(outputs[k], model.eval()(inputs[0]), rtol=1e-4, atol=1e-6)
+        assert torch.allclose(stack.held["1.running_mean"][k], mean, rtol=1e-5, atol=1e-7)
+        outputs = model.eval()(inputs[0])
+        loss = nn.functional.cross_entropy(outputs, targets[0])
+        assert losses[k] == pytest.approx(loss.item(), rel=1e-5)
+        assert right[k] == (outputs.argmax(1) == targets[0]).sum()
+
+
+MOVING: list[dict[str, Any]] = [
+    {"lr": cosine(0.1, steps=99)},
+    {"lr": cosine(0.03, steps=99)},
+    {"lr": 0.1},
+    {"lr": exponential(0.1, factor=0.99).after(warmup(20)), "momentum": constant(0.8)},
+]
+
+
+@pytest.mark.parametrize("rule", [find("momentum"), find("adam")], ids=lambda rule: rule.key)
+def test_a_lane_uses_at_every_update_what_an_optimizer_with_its_schedule_would(rule) -> None:
+    torch.manual_seed(0)
+    stacked = torch.randn(4, 6)
+    own = [each.clone().requires_grad_() for each in stacked]
+    given = [{k: v for k, v in each.items() if k in rule.hyperparameters} for each in MOVING]
+    hypers = [{**rule.settings(), **each} for each in given]
+    together = Lanes(rule, [stacked], hypers)
+    optimizers = [Optimizer([p], rule, **each) for p, each in zip(own, hypers, strict=True)]
+    for _ in range(130):
+        gradient = torch.randn(4, 6)
+        together.step([gradient])
+        for p, g, optimizer in zip(own, gradient, optimizers, strict=True):
+            p.grad = g.clone()
+            optimizer.step()
+        assert torch.equal(stacked, torch.stack([p.detach() for p in own]))
+
+
+def test_lanes_that_stay_go_on_as_if_the_others_had_never_been() -> None:
+    torch.manual_seed(0)
+    rule, first = find("adam"), torch.randn(4, 6)
+    hypers = [{**rule.settings(), "lr": cosine(lr, steps=9)} for lr in (0.1, 0.2, 0.3, 0.4)]
+    whole, part = first.clone(), first.clone()
+    steady, thinned = Lanes(rule, [whole], hypers), Lanes(rule, [part], hypers)
+    for update in range(6):
+        if update == 3:
+            part = part[[1, 3]]
+            thinned.keep([1, 3], [part])
+        gradient = torch.randn(4, 6)
+        steady.step([gradient])
+        thinned.step([gradient[[1, 3]] if update >= 3 else gradient])
+    assert torch.equal(part, whole[[1, 3]])
+
+
+def test_stacking_anew_without_retired_lanes_leaves_the_others_where_they_were(
+    digits, monkeypatch
+) -> None:
+    lanes = [lane(find("adam"), 0.01, 1), lane(find("sgd"), 1e30), lane(find("adam"), 0.02, 2)]
+    monkeypatch.setattr("thalweg.racing.lanes.RESTACKING", 0)
+    thinned = SideBySide(digits, lanes, 32)
+    *_, restacked = thinned.train(3)
+    monkeypatch.setattr("thalweg.racing.lanes.RESTACKING", math.inf)
+    whole = SideBySide(digits, lanes, 32)
+    *_, left = whole.train(3)
+    assert [each._stack.members for each in (thinned, whole)] == [2, 3]
+    assert restacked[1] is left[1] is None
+    for place in (0, 2):
+        assert_alike(restacked[place], left[place])
+
+
+def seeded_by(build: Callable[[int], nn.Module]) -> Callable[[int], nn.Module]:
+    def make_model(seed: int) -> nn.Module:
+        with torch.random.fork_rng(devices=[]):
+            return build(seed)
+
+    return make_model
+
+
+def dropping(seed: int) -> nn.Module:
+    torch.manual_seed(seed)
+    return nn.Sequential(
+        nn.Linear(64, 32), nn.Dropout(0.4), nn.ReLU(), nn.Linear(32, 10), nn.AlphaDropout(0.1)
+    )
+
+
+def test_a_lane_drops_out_what_its_training_alone_drops(digits) -> None:
+    problem = replace(digits, make_model=seeded_by(dropping))
+    lanes = [lane(find("sgd"), lr, seed) for lr, seed in ((0.05, 0), (1e30, 3), (0.05, 4))]
+    *_, last = SideBySide(problem, lanes, 32).train(2)
+    for place in (0, 2):
+        expected = alone(problem, lanes[place], batch=32, epochs=2)[-1]
+        assert_equal(last[place], expected, rel=1e-4)

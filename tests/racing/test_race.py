@@ -88,8 +88,9 @@ def test_every_run_starts_at_the_same_weights_and_sees_the_data_in_the_same_orde
         return model
 
     def loss(logits, targets):
+        seen = targets.tolist()
         if logits.requires_grad:
-            orders[-1].append(targets.tolist())
+            orders[-1].append(seen)
         return problem.loss(logits, targets)
 
     watched = dataclasses.replace(problem, make_model=make_model, loss=loss)

@@ -118,15 +118,11 @@ def _kinds(batch: Batch) -> list[tuple]:
     return [(each.shape[1:], each.dtype) for each in batch]
 
 
-def examples(problem: Problem, part: str) -> tuple[Tensor, Tensor]:
-    """Return the inputs and targets of ``"train"``, ``"validation"`` or ``"test"`` as tensors.
-
-    Raises BadValue where the problem has none, or has them as a Dataset or DataLoader.
-    """
-    data = getattr(problem, part)
+def tensors(data: Any, name: str = "train") -> tuple[Tensor, Tensor]:
+    """Return the inputs and targets of a Split; BadValue for data in another form, or none."""
     if not isinstance(data, Split):
         raise BadValue(
-            f"the data of {problem.name} are a {type(data).__name__}, and only tensors and arrays "
-            "can be cut for many trainings at once."
+            f"{name} is {'none' if data is None else 'a ' + type(data).__name__}, and only tensors "
+            "and arrays can be cut for many trainings at once."
         )
     return _tensor(data.inputs), _tensor(data.targets)

@@ -19,15 +19,16 @@ import torch
 from thalweg.errors import BadValue
 from thalweg.optim import Optimizer
 from thalweg.racing.beginning import beginning
-from thalweg.racing.lanes import Lane, lanes_at_once, train_together
+from thalweg.racing.lanes import Lane, SideBySide
 from thalweg.racing.plan import Plan
 from thalweg.racing.result import FINAL, Epoch, Run, Task
+from thalweg.racing.sizing import MEMORY, lanes_at_once
 from thalweg.schedules.spread import spread
 from thalweg.training import Epoch as Fitted
 from thalweg.training import Result, Strategy
 from thalweg.training.data.batches import as_batches
 from thalweg.training.data.forms import as_data
-from thalweg.training.evaluation import evaluate
+from thalweg.training.evaluation import Evaluation, evaluate
 from thalweg.training.loop import Loop
 from thalweg.training.threads import threads
 from thalweg.training.training import Training
@@ -61,7 +62,8 @@ def way(plan: Plan) -> Way:
     some = [lane(plan, Task("", rule, {}, 0)) for rule in plan.rules]
     many = [some[k % len(some)] for k in range(MANY)]
     try:
-        return Way(lanes_at_once(plan.problem, many, plan.header.batch_size))
+        size = lanes_at_once(plan.problem, many, plan.header.batch_size, plan.memory or MEMORY)
+        return Way(size)
     except BadValue as error:
         return Way(1, str(error))
 
@@ -98,19 +100,17 @@ def lane(plan: Plan, task: Task) -> Lane:
 
 
 def _together(plan: Plan, tasks: Sequence[Task], tell: Tell) -> list[Run]:
-    """Train one stack; each of its runs is said to have taken an equal share of the time."""
-    start = time.perf_counter()
+    """Train one stack; final runs are tested at its end."""
     curves: list[list[Epoch]] = [[] for _ in tasks]
     lanes = [lane(plan, task) for task in tasks]
-    header = plan.header
-    with threads(plan.problem.threads):
-        for epochs in train_together(plan.problem, lanes, header.epochs, header.batch_size):
-            for curve, epoch in zip(curves, epochs, strict=True):
-                if not (curve and math.isinf(curve[-1].validation_loss)):
-                    curve.append(epoch)
-            tell(len(tasks))
-    share = (time.perf_counter() - start) / len(tasks)
-    return [Run(task, tuple(curve), share) for task, curve in zip(tasks, curves, strict=True)]
+    together = SideBySide(plan.problem, lanes, plan.header.batch_size)
+    for epochs in together.train(plan.header.epochs):
+        for curve, epoch in zip(curves, epochs, strict=True):
+            if epoch:
+                curve.append(epoch)
+        tell(len(tasks))
+    parts = zip(tasks, curves, together.seconds, _tests(plan, tasks, together), strict=True)
+    return [Run(task, tuple(curve), seconds, *test) for task, curve, seconds, test in parts]
 
 
 def _alone(plan: Plan, task: Task, tell: Tell) -> Run:
@@ -146,12 +146,37 @@ def _curve(result: Result) -> tuple[Epoch, ...]:
     return tuple(curve)
 
 
-def _tested(plan: Plan, task: Task, model: torch.nn.Module) -> tuple[float | None, float | None]:
-    """Return loss and accuracy on the test set, after a final run; a failure is infinite."""
-    if task.phase != FINAL or plan.problem.test is None:
+Tested = tuple[float | None, float | None]
+"""Loss and accuracy on the test set; None where it was not looked at."""
+
+
+def _tests(plan: Plan, tasks: Sequence[Task], together: SideBySide) -> list[Tested]:
+    """Test the final ones of trainings that were done together."""
+    if not any(_is_tested(plan, task) for task in tasks):
+        return [(None, None)] * len(tasks)
+    found = together.judged(plan.problem.test)
+    return [
+        _outcome(each) if _is_tested(plan, task) else (None, None)
+        for task, each in zip(tasks, found, strict=True)
+    ]
+
+
+def _tested(plan: Plan, task: Task, model: torch.nn.Module) -> Tested:
+    """Test a final run."""
+    if not _is_tested(plan, task):
         return None, None
-    found = evaluate(model, plan.problem.loss, plan.problem.test)
-    return found.loss if math.isfinite(found.loss) else math.inf, found.accuracy
+    return _outcome(evaluate(model, plan.problem.loss, plan.problem.test))
+
+
+def _is_tested(plan: Plan, task: Task) -> bool:
+    return task.phase == FINAL and plan.problem.test is not None
+
+
+def _outcome(found: Evaluation | None) -> Tested:
+    """Return what was found; the loss of a run that diverged is infinite."""
+    if found is None or not math.isfinite(found.loss):
+        return math.inf, None
+    return found.loss, found.accuracy
 
 
 class _Telling(Strategy):
