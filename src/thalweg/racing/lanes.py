@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from thalweg.kernels.lanes import Lanes
-from thalweg.problems import Problem, Split
+from thalweg.problems import Problem
 from thalweg.racing.result import Epoch
 from thalweg.racing.shares import Shares
 from thalweg.racing.stack import Stack
@@ -99,10 +99,10 @@ class SideBySide:
             self._retire([k for k in self._standing if math.isinf(found[k].train_loss)], last)
             yield [found.get(k) for k in range(len(self.lanes))]
 
-    def judged(self, split: Split) -> list[Evaluation | None]:
+    def judged(self, data: Any) -> list[Evaluation | None]:
         """Return each lane's loss and accuracy on other examples, None for one that is retired."""
         with threads(self.threads):
-            found = self._judged(split)
+            found = self._judged(data)
         return [found.get(k) for k in range(len(self.lanes))]
 
     def _epoch(self) -> Tensor:

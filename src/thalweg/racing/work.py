@@ -23,6 +23,7 @@ from thalweg.racing.lanes import Lane, SideBySide
 from thalweg.racing.plan import Plan
 from thalweg.racing.result import FINAL, Epoch, Run, Task
 from thalweg.racing.sizing import MEMORY, lanes_at_once
+from thalweg.racing.tensors import tensors
 from thalweg.schedules.spread import spread
 from thalweg.training import Epoch as Fitted
 from thalweg.training import Result, Strategy
@@ -62,6 +63,8 @@ def way(plan: Plan) -> Way:
     some = [lane(plan, Task("", rule, {}, 0)) for rule in plan.rules]
     many = [some[k % len(some)] for k in range(MANY)]
     try:
+        if plan.problem.test is not None:
+            tensors(plan.problem.test, "test")
         size = lanes_at_once(plan.problem, many, plan.header.batch_size, plan.memory or MEMORY)
         return Way(size)
     except BadValue as error:
