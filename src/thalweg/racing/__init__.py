@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from thalweg.errors import BadType
 from thalweg.problems import Problem
 from thalweg.racing.board import conclude
 from thalweg.racing.plan import Plan, prepare
@@ -44,6 +45,8 @@ def race(
     Settings are chosen on the validation set; the test set is looked at once, after the final
     runs. Raises UnknownName, BadValue, BadType or BadFile before anything is trained.
     """
+    if isinstance(search, str):
+        raise BadType(f"search should be a list of names, got {search!r}: write [{search!r}].")
     terms = Terms(
         trials, seeds, epochs, seed, schedule, sampler, tuple(search), metric, reference, target
     )
