@@ -7,17 +7,19 @@ from collections.abc import Iterable, Sequence
 from thalweg.errors import BadType
 from thalweg.problems import Problem
 from thalweg.racing.board import conclude
+from thalweg.racing.contest import Contest, for_several
 from thalweg.racing.plan import Plan, prepare
 from thalweg.racing.result import Epoch, Header, Result, Row, Run, Task, Terms
 from thalweg.racing.run import Progress, Report, execute
 from thalweg.rules import Rule
 
 __all__ = [
-    "Epoch", "Header", "Plan", "Progress", "Result", "Row", "Run", "Task", "Terms", "conclude",
-    "execute", "prepare", "race",
+    "Contest", "Epoch", "Header", "Plan", "Progress", "Result", "Row", "Run", "Task", "Terms",
+    "conclude", "execute", "prepare", "race",
 ]  # fmt: skip
 
 
+@for_several
 def race(
     problem: str | Problem,
     rules: Iterable[str | Rule] | None = None,
@@ -37,7 +39,9 @@ def race(
 ) -> Result:
     """Find out which rule suits a problem, and at which learning rate.
 
-    ``problem`` is a name, the path of a problem file, or a Problem. ``rules`` are names or Rule
+    ``problem`` is a name, the path of a problem file, or a Problem; `thalweg.problems.define` makes
+    one of a model function and loaders or tensors. For a list of them, each is raced on, and a
+    Contest is returned. ``rules`` are names or Rule
     objects, all of the catalogue by default. The other arguments are those of Terms; ``memory`` is
     the number of bytes that trainings side by side may take. ``on_progress`` is called after every
     epoch. Result has ``.verdict``, ``.board`` and ``.runs``.
