@@ -8,11 +8,12 @@ from os import PathLike
 from typing import Any
 
 from thalweg import problems
-from thalweg.errors import BadValue
+from thalweg.errors import BadType, BadValue
 from thalweg.problems import Problem
 from thalweg.racing.again import settle
 from thalweg.racing.board import conclude
 from thalweg.racing.book import Ledger, enter, opened, read, unfinished
+from thalweg.racing.contest import Contest, for_several
 from thalweg.racing.plan import Plan, prepare
 from thalweg.racing.result import Epoch, Header, Result, Row, Run, Task, Terms
 from thalweg.racing.run import Progress, Report, execute
@@ -20,11 +21,12 @@ from thalweg.record import Record
 from thalweg.rules import Rule
 
 __all__ = [
-    "Epoch", "Header", "Ledger", "Plan", "Progress", "Result", "Row", "Run", "Task", "Terms",
-    "conclude", "enter", "execute", "prepare", "race", "read", "settle", "unfinished",
+    "Contest", "Epoch", "Header", "Ledger", "Plan", "Progress", "Result", "Row", "Run", "Task",
+    "Terms", "conclude", "enter", "execute", "prepare", "race", "read", "settle", "unfinished",
 ]  # fmt: skip
 
 
+@for_several
 def race(
     problem: str | Problem,
     rules: Iterable[str | Rule] | None = None,
@@ -46,7 +48,9 @@ def race(
 ) -> Result:
     """Find out which rule suits a problem, and at which learning rate.
 
-    ``problem`` is a name, the path of a problem file, or a Problem. ``rules`` are names or Rule
+    ``problem`` is a name, the path of a problem file, or a Problem; `thalweg.problems.define` makes
+    one of a model function and loaders or tensors. For a list of them, each is raced on, and a
+    Contest is returned. ``rules`` are names or Rule
     objects, all of the catalogue by default. The other arguments are those of Terms; ``memory`` is
     the number of bytes that trainings side by side may take. ``on_progress`` is called after every
     epoch. Result has ``.verdict``, ``.board`` and ``.runs``.
@@ -60,6 +64,8 @@ def race(
     Settings are chosen on the validation set; the test set is looked at once, after the final
     runs. Raises UnknownName, BadValue, BadType or BadFile before anything is trained.
     """
+    if isinstance(search, str):
+        raise BadType(f"search should be a list of names, got {search!r}: write [{search!r}].")
     terms = Terms(
         trials, seeds, epochs, seed, schedule, sampler, tuple(search), metric, reference, target
     )

@@ -64,7 +64,7 @@ def prepare(
     chosen = choose(catalogue if rules is None else rules)
     reference = _reference(terms, chosen)
     loaded = problems.load(problem) if isinstance(problem, str) else problem
-    ready = _checked(loaded, terms)
+    ready = checked(loaded, terms)
     everybody = {rule.key: rule for rule in (*chosen, *reference)}
     return Plan(ready, everybody, _header(ready, chosen, everybody, terms), memory)
 
@@ -116,7 +116,7 @@ def _reference(terms: Terms, chosen: tuple[Rule, ...]) -> tuple[Rule, ...]:
     return (racing or find(terms.reference),)
 
 
-def _checked(problem: Problem, terms: Terms) -> Problem:
+def checked(problem: Problem, terms: Terms) -> Problem:
     """Return the problem with its data as tensors, or refuse what cannot be raced on."""
     if not isinstance(problem, Problem):
         raise BadType(
