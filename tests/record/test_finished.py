@@ -4,12 +4,15 @@ import math
 import sqlite3
 import sys
 from contextlib import closing
+from typing import Any
 
 import pytest
 
 from thalweg import record
 from thalweg.errors import BadType, BadValue, UnknownName
 from thalweg.record import Event, Finished
+
+WRONG: Any = Event
 
 
 @pytest.fixture
@@ -68,8 +71,8 @@ def test_they_are_runs_like_any_other(book):
         ({"seed": 0.5}, BadType),
         ({"status": ""}, BadValue),
         ({"events": (Event(1, "", 1.0, None, 1.0),)}, BadValue),
-        ({"events": (Event(1, "loss", "low", None, 1.0),)}, BadType),
-        ({"events": (Event(0.5, "loss", 1.0, None, 1.0),)}, BadType),
+        ({"events": (WRONG(1, "loss", "low", None, 1.0),)}, BadType),
+        ({"events": (WRONG(0.5, "loss", 1.0, None, 1.0),)}, BadType),
     ],
 )
 def test_one_that_cannot_be_kept_keeps_out_all_of_them(book, changes, error):
