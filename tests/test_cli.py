@@ -44,7 +44,7 @@ def test_neither_the_card_nor_the_lists_import_anything_slow():
     code = """
 import sys
 from thalweg import cli
-for arguments in ([], ["rules"], ["schedules"], ["runs"]):
+for arguments in ([], ["rules"], ["schedules"], ["runs"], ["races"]):
     try:
         cli.main(arguments)
     except SystemExit:
@@ -80,62 +80,12 @@ def test_a_schedule_is_shown_with_formula_endpoints_and_drawing(thalweg, tmp_pat
     assert "one_cycle(0.1, steps=1000)" in (tmp_path / "cycle.html").read_text(encoding="utf-8")
 
 
-def test_a_race_prints_the_board_and_writes_the_page(thalweg, tmp_path):
-    code, out, notices = thalweg("race", "--rules", "adam,sgd", "--trials", "2", "--epochs", "1")
-    assert code == 0
-    assert "validation loss" in out
-    assert "adam" in out
-    assert f"Page: {tmp_path / 'race.html'}" in out
-    assert (tmp_path / "race.html").stat().st_size > 1_000_000
-    assert len([line for line in notices.splitlines() if "lr" in line]) == 4
-
-
-def test_ctrl_c_shows_the_finished_runs_and_exits_130(thalweg, tmp_path, monkeypatch):
-    from thalweg import racing
-
-    whole = racing.execute
-
-    def interrupted(plan, on_progress=None):
-        yield next(whole(plan, on_progress))
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(racing, "execute", interrupted)
-    code, out, _ = thalweg("race", "--rules", "sgd,adam", "--epochs", "1")
-    assert code == 130
-    assert "Interrupted: 1 of 8 runs finished" in out
-    assert "Interrupted: 1 of 8 runs" in (tmp_path / "race.html").read_text(encoding="utf-8")
-
-
-def test_ctrl_c_before_the_first_run_has_finished_writes_no_page(thalweg, tmp_path, monkeypatch):
-    from thalweg import racing
-
-    def interrupted(plan, on_progress=None):
-        raise KeyboardInterrupt
-        yield
-
-    monkeypatch.setattr(racing, "execute", interrupted)
-    code, _, notices = thalweg("race", "--rules", "sgd")
-    assert code == 130
-    assert "nothing to show" in notices
-    assert not (tmp_path / "race.html").exists()
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["rules", "adm"], "Did you mean"),
         (["schedules", "cosin"], "Did you mean 'cosine'?"),
         (["schedules", "--plot", "all.html"], "name the schedule"),
-        (["race", "--rules", "adam,sdg"], "Did you mean 'sgd'?"),
-        (["race", "--rules", ""], "there is no rule ''"),
-        (["race", "digit"], "Did you mean 'digits'?"),
-        (["race", "--trials", "0"], "'0' is not a whole number from 1 to 1,000"),
-        (["race", "--trials", "9999"], "'9999' is not a whole number"),
-        (["race", "--trials", "many"], "'many' is not a whole number"),
-        (["race", "--epochs", "-2"], "'-2' is not a whole number from 1 to"),
-        (["race", "--seed", "-1"], "'-1' is not a whole number from 0 to"),
-        (["race", "--out", "missing/race.html"], "there is no folder"),
-        (["race", "--out", "."], "is a folder"),
         (["race", "--bogus"], "--bogus"),
         (["rase"], "rase"),
     ],

@@ -282,13 +282,20 @@ def test_the_rules_may_be_named_in_another_order(path, straight):
         ({"digest": "another"}, "The text of line.py has changed since the race began"),
         ({"train": split(5, 64)}, "The data of line has changed"),
         ({"validation": split(5, 32)}, "The data of line has changed"),
-        ({"batch_size": 8}, "What was batch_size 16 is now 8: it has changed"),
+        ({"batch_size": 8}, r"batch_size \(16 then, 8 now\) has changed"),
     ],
 )
 def test_a_problem_that_has_changed_is_refused(path, change, message):
     halted(path, 3)
     with pytest.raises(BadValue, match=message):
         race(dataclasses.replace(LINE, **change), record=path, resume=True)
+
+
+def test_another_version_of_torch_is_refused(path, monkeypatch):
+    halted(path, 3)
+    monkeypatch.setattr("torch.__version__", "0.4.1")
+    with pytest.raises(BadValue, match=r"versions \(.*then, .*torch 0.4.1.* now\) has changed"):
+        race(LINE, record=path, resume=True)
 
 
 def test_a_rule_that_has_changed_is_refused(path):

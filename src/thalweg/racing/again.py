@@ -83,7 +83,7 @@ def _check_unchanged(plan: Plan, earlier: RunSummary, before: Header) -> None:
     for name in (field.name for field in fields(Header)):
         old, new = getattr(before, name), getattr(plan.header, name)
         if new != old:
-            raise _changed(f"What was {name} {_shown(old)} is now {_shown(new)}: it")
+            raise _changed(f"{name} ({_shown(old)} then, {_shown(new)} now)")
 
 
 def _changed(what: str) -> BadValue:

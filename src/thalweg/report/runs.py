@@ -252,7 +252,9 @@ def _rule(run: RunSummary) -> str:
 def _progress(run: RunSummary) -> str:
     if "epoch" in run.events:
         return str(run.events["epoch"].step)
-    return "" if run.step is None else f"step {run.step}"
+    if run.step is None:
+        return ""
+    return numerals.count(run.step, "run") if run.kind == "race" else f"step {run.step}"
 
 
 def _losses(run: RunSummary) -> tuple[str, str]:

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 PAUSE = 5.0
 """Seconds for which nothing is printed after a line, unless something else begins."""
 
-NAMED = 3
-"""How many rules are named; of more, only their number is told."""
+NAMED = 24
+"""Up to how many characters the names of rules may take; of more, only their number is told."""
 
 
 @contextmanager
@@ -90,8 +90,9 @@ def phase(place: Place) -> str:
 
 def running(place: Place) -> str:
     """Say what the running trainings are for, and which they are."""
-    many = len(place.rules) > NAMED
-    rules = numerals.count(len(place.rules), "rule") if many else ", ".join(place.rules)
+    rules = ", ".join(place.rules)
+    if len(place.rules) > 1 and len(rules) > NAMED:
+        rules = numerals.count(len(place.rules), "rule")
     beside = f", {place.running} side by side" if place.running > 1 else ""
     return f"{phase(place)}: {rules}{beside}"
 
