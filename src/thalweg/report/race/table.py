@@ -19,7 +19,7 @@ def race_summary(result: Result) -> RenderableType:
     first, *others = words.verdict(result)
     return Group(
         Text(first, style="bold"),
-        Text(" ".join(others)),
+        *([Text(" ".join(others))] if others else []),
         "",
         table(result),
         "",
