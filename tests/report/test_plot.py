@@ -35,10 +35,8 @@ def printed(drawn: Any, width: int = 80) -> list[str]:
 
 
 def curves(path: Path) -> list[dict[str, Any]]:
-    text = path.read_text(encoding="utf-8")
-    found = re.search(r'Plotly\.newPlot\(\s*"plot",\s*(\[.*?\]),\s*\{"', text, flags=re.DOTALL)
-    assert found
-    traces: list[dict[str, Any]] = json.loads(found[1])
+    text = path.read_text(encoding="utf-8").partition("const figures = ")[2].partition(";\n")[0]
+    traces: list[dict[str, Any]] = json.loads(text)["plot"]["data"]
     return traces
 
 

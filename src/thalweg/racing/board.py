@@ -60,9 +60,7 @@ def _row(header: Header, course: Course, rule: str, target: float | None) -> Row
         name=header.names[rule],
         setting=best.task.setting,
         losses=tuple(run.value(metric) for run in finals),
-        times=()
-        if target is None
-        else tuple(time_to_target(header, run, target) for run in finals),
+        times=() if target is None else tuple(arrival(header, run, target) for run in finals),
         edges=course.spaces[rule].on_edge(best.task.setting, tried) if searched else {},
         rule=rule,
         trials=tuple(run.value(metric) for run in trials),
@@ -73,7 +71,7 @@ def _row(header: Header, course: Course, rule: str, target: float | None) -> Row
     )
 
 
-def time_to_target(header: Header, run: Run, target: float) -> float:
+def arrival(header: Header, run: Run, target: float) -> float:
     """Return after how many updates a run was first seen at the target or below it."""
     metric = header.terms.metric
     curve = ((epoch.number * header.updates, epoch.value(metric)) for epoch in run.curve)

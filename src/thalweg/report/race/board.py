@@ -22,13 +22,13 @@ class Column(NamedTuple):
 def columns(result: Result) -> list[Column]:
     """Return the columns beside the names of the rules; one with nothing in it is left out."""
     header = result.header
-    write = words.writer(header)
+    write, by_loss = words.writer(header), header.terms.metric == "loss"
     found = [
         Column(*_setting(result)),
         Column(words.metric(header), lambda row: numerals.estimate(row.loss, write)),
-        *([_accuracy()] if header.terms.metric == "loss" else []),
+        *([_accuracy("accuracy", lambda row: row.accuracies)] if by_loss else []),
         Column("test loss", lambda row: _middle(row.test_losses, numerals.significant)),
-        Column("test accuracy", lambda row: _middle(row.test_accuracies, numerals.share)),
+        _accuracy("test accuracy", lambda row: row.test_accuracies),
         *(_times(result) if result.target is not None else []),
         Column("note", words.notes),
     ]
@@ -42,15 +42,21 @@ def _setting(result: Result) -> tuple[str, Callable[[Row], str]]:
     return "setting", words.setting
 
 
-def _accuracy() -> Column:
-    return Column("accuracy", lambda row: _middle(row.accuracies, numerals.share))
+def _accuracy(title: str, values: Callable[[Row], Sequence[float]]) -> Column:
+    """Return a column of accuracies, which mean nothing where half of the runs diverged."""
+
+    def tell(row: Row) -> str:
+        known = not any(map(math.isnan, values(row)))
+        return _middle(
+            values(row) if known and math.isfinite(row.loss.value) else (), numerals.share
+        )
+
+    return Column(title, tell)
 
 
 def _middle(values: Sequence[float], write: Callable[[float], str]) -> str:
     """Write the median, or nothing where there are no values."""
-    if not values or all(map(math.isnan, values)):
-        return ""
-    return write(median(values).value)
+    return write(median(values).value) if values else ""
 
 
 def _times(result: Result) -> list[Column]:

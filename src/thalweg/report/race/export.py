@@ -16,7 +16,7 @@ from dataclasses import asdict
 from typing import Any
 
 from thalweg.racing import Epoch, Header, Result, Row, Run
-from thalweg.racing.board import time_to_target
+from thalweg.racing.board import arrival
 from thalweg.racing.space import Space
 
 Entry = dict[str, str | float | None]
@@ -96,9 +96,7 @@ _CURVES = tuple(name for name in Epoch.__dataclass_fields__ if name != "number")
 
 
 def _arrival(run: Run, result: Result) -> float | None:
-    if result.target is None:
-        return None
-    return time_to_target(result.header, run, result.target)
+    return None if result.target is None else arrival(result.header, run, result.target)
 
 
 def as_csv(result: Result) -> str:

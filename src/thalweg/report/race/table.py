@@ -10,7 +10,7 @@ from thalweg.racing import Result
 from thalweg.report.race import words
 from thalweg.report.race.board import columns
 
-_ON_PAGE_ONLY = ("note", "test loss")
+_ON_PAGE_ONLY = ("note", "reached", "test loss")
 """What the verdict says already, and what has no room beside the rest in 80 columns."""
 
 
@@ -19,7 +19,7 @@ def race_summary(result: Result) -> RenderableType:
     first, *others = words.verdict(result)
     return Group(
         Text(first, style="bold"),
-        Text(" ".join(others)),
+        *([Text(" ".join(others))] if others else []),
         "",
         table(result),
         "",
@@ -36,7 +36,7 @@ def table(result: Result) -> Table:
     shown = [each for each in columns(result) if each.title not in _ON_PAGE_ONLY]
     for each in shown:
         title = "\n".join(each.title.rsplit(" ", 1))
-        drawn.add_column(title, justify="right", overflow="fold", no_wrap=each.title != "setting")
+        drawn.add_column(title, justify="right", overflow="fold")
     for row in result.board:
         drawn.add_row(row.name, *(each.tell(row) for each in shown))
     return drawn

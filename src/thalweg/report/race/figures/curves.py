@@ -9,17 +9,20 @@ from statistics import median
 from thalweg.racing import Result, Row, Run
 from thalweg.racing.protocol import of
 from thalweg.racing.result import FINAL
+from thalweg.racing.result import finite as known
 from thalweg.report.figure import Figure, finite, fitted
 from thalweg.report.race import words
 from thalweg.report.race.figures.looks import Look, looks, trace
 
 
-def curves(result: Result) -> Figure:
-    """Draw the metric after each epoch, for every rule at its chosen setting.
+def curves(result: Result) -> Figure | None:
+    """Draw the metric after each epoch, for each rule's chosen setting; None if all diverged.
 
     A run that diverged ends where it did, and the median where half of the runs had. The view is
     fitted to the rules that are seen at first.
     """
+    if not any(known(row.losses) for row in result.board):
+        return None
     look = looks(result)
     seen = [row for row in result.board if look[row.rule].seen]
     layout = {

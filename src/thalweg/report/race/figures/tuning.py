@@ -19,14 +19,19 @@ from thalweg.report.race import words
 from thalweg.report.race.figures.looks import Look, looks, trace
 from thalweg.report.race.figures.strips import strip_layout
 
+POINTS = 40
+"""At most so many points of a line that goes up to the number of trials."""
+
 
 def sensitivity(result: Result) -> Figure | None:
-    """Draw the metric of every trial against its learning rate; None in a race of defaults.
+    """Draw the metric of every trial against its learning rate.
+
+    None in a race of defaults, or where every trial diverged.
 
     Trials that diverged, or ended far above the best, are crosses on a line at the top. The one
     whose setting was chosen is larger.
     """
-    if result.header.terms.trials == 1:
+    if not _tuned(result):
         return None
     trials = {row.rule: _trials(row, result) for row in result.board}
     metric = result.header.terms.metric
@@ -45,14 +50,18 @@ def sensitivity(result: Result) -> Figure | None:
     return {"data": drawn, "layout": layout | (_top_line(top) if off else {})}
 
 
+def _tuned(result: Result) -> bool:
+    """Return whether there is something to say about tuning: several trials, and some finished."""
+    trials = [value for row in result.board for value in row.trials]
+    return result.header.terms.trials > 1 and any(map(math.isfinite, trials))
+
+
 def _trials(row: Row, result: Result) -> list[Run]:
     return sorted(of(result.runs, row.rule, TRIAL), key=lambda run: run.task.setting.get("lr", 0.0))
 
 
 def _ceiling(values: Sequence[float]) -> float:
     """Return the highest value worth telling from others: a hundred times the lowest."""
-    if not values:
-        return 1.0
     highest = 1.3 * max(values) or 1.0
     return min(highest, 100 * min(values)) if min(values) > 0 else highest
 
@@ -84,33 +93,30 @@ def _told(row: Row, run: Run, result: Result) -> str:
 
 
 def budget(result: Result) -> Figure | None:
-    """Draw the metric of the best of k trials, expected over all picks; None for a single trial.
+    """Draw the metric of the best of k trials, expected over all picks.
+
+    None where there is nothing to pick.
 
     A line begins where no pick can hold failures alone.
     """
-    if len(result.board[0].trials) == 1:
+    if not _tuned(result):
         return None
     look = looks(result)
     drawn = [_budget(row, look[row.rule]) for row in result.board]
-    known = [value for each in drawn for value in each["y"] if value is not None]
-    seen = [
-        value
-        for each in drawn
-        for value in each["y"]
-        if value is not None and each["visible"] is True
-    ]
-    x = {"title": {"text": "trials, k"}}
-    return {"data": drawn, "layout": {"xaxis": x, "yaxis": _axis(result, seen or known)}}
+    seen = [each for each in drawn if each["visible"] is True]
+    values = [value for each in seen for value in each["y"] if value is not None]
+    x = {"title": {"text": "trials, k"}, "dtick": -(-len(result.board[0].trials) // 10)}
+    return {"data": drawn, "layout": {"xaxis": x, "yaxis": _axis(result, values)}}
 
 
 def _budget(row: Row, look: Look) -> Figure:
-    counts = range(1, len(row.trials) + 1)
+    counts = _counts(len(row.trials))
     expected = [expected_best(row.trials, count) for count in counts]
     middle = [numerals.significant(median_best(row.trials, count)) for count in counts]
     return trace(row.name, row.rule, look) | {
         "mode": "lines+markers",
         "marker": {"color": look.colour, "symbol": look.symbol, "size": 5},
-        "x": list(counts),
+        "x": counts,
         "y": finite(expected),
         "customdata": middle,
         "hovertemplate": f"<b>{row.name}</b><br>best of %{{x}}: expected %{{y:.4g}}, "
@@ -118,9 +124,19 @@ def _budget(row: Row, look: Look) -> Figure:
     }
 
 
+def _counts(trials: int) -> list[int]:
+    """Return every number of trials where they are few, else so many evenly spaced in logarithm."""
+    if trials <= POINTS:
+        return list(range(1, trials + 1))
+    return sorted({round(trials ** (k / (POINTS - 1))) for k in range(POINTS)})
+
+
 def near(result: Result) -> Figure | None:
-    """Draw which share of a rule's trials ended near its own best one; None for a single trial."""
-    if len(result.board[0].trials) == 1:
+    """Draw which share of a rule's trials ended near its own best one.
+
+    None where there is nothing to choose from.
+    """
+    if not _tuned(result):
         return None
     shares = [share_near(row.trials) for row in result.board]
     look = looks(result)
