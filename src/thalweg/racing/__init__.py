@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from thalweg.arguments import check_count
 from thalweg.errors import BadType
 from thalweg.problems import Problem
 from thalweg.racing.board import conclude
@@ -35,16 +36,18 @@ def race(
     reference: str | None = "adamw",
     target: float | None = None,
     memory: int | None = None,
+    workers: int = 1,
     on_progress: Report | None = None,
 ) -> Result:
     """Find out which rule suits a problem, and at which learning rate.
 
     ``problem`` is a name, the path of a problem file, or a Problem; `thalweg.problems.define` makes
     one of a model function and loaders or tensors. For a list of them, each is raced on, and a
-    Contest is returned. ``rules`` are names or Rule
-    objects, all of the catalogue by default. The other arguments are those of Terms; ``memory`` is
-    the number of bytes that trainings side by side may take. ``on_progress`` is called after every
-    epoch. Result has ``.verdict``, ``.board`` and ``.runs``.
+    Contest is returned. ``rules`` are names or Rule objects, all of the catalogue by default. The
+    other arguments are those of Terms; ``memory`` is the number of bytes that trainings side by
+    side may take, and ``workers`` that of the processes that do the work, on which no result
+    depends. ``on_progress`` is called after every epoch, by workers after every piece of work.
+    Result has ``.verdict``, ``.board`` and ``.runs``.
 
     Settings are chosen on the validation set; the test set is looked at once, after the final
     runs. Raises UnknownName, BadValue, BadType or BadFile before anything is trained.
@@ -54,4 +57,6 @@ def race(
     terms = Terms(
         trials, seeds, epochs, seed, schedule, sampler, tuple(search), metric, reference, target
     )
-    return execute(prepare(problem, rules, terms, memory), on_progress=on_progress)
+    check_count("workers", workers)
+    plan = prepare(problem, rules, terms, memory)
+    return execute(plan, on_progress=on_progress, workers=workers)
