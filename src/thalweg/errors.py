@@ -6,6 +6,7 @@ ThalwegError
 ├── BadType         (also TypeError)
 ├── BadFile         (also OSError)
 ├── MissingPackage  (also ImportError)
+├── WorkerDied      (also RuntimeError)
 └── TracedBranch    (also TypeError)
 """
 
@@ -35,6 +36,10 @@ class BadFile(ThalwegError, OSError):
 
 class MissingPackage(ThalwegError, ImportError):
     """A package that only one feature needs, and that is not installed."""
+
+
+class WorkerDied(ThalwegError, RuntimeError):
+    """A process that did a part of the work ended before it was done."""
 
 
 class TracedBranch(ThalwegError, TypeError):

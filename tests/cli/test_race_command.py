@@ -15,6 +15,7 @@ import pytest
 from thalweg import cli, racing, record, report
 from thalweg.cli.race import METRICS, SAMPLERS
 from thalweg.errors import BadFile
+from thalweg.racing import workers
 
 PROBLEM = """
 '''Which side of a line a point is on.'''
@@ -234,7 +235,7 @@ def test_a_race_recorded_in_another_form_is_refused(interrupted, thalweg) -> Non
 @pytest.fixture
 def interrupted(thalweg, monkeypatch) -> None:
     """Leave a race that was interrupted before its fresh seeds."""
-    whole = racing.run.perform
+    whole = workers.perform
 
     def stopped(plan, work, tell):
         if work.tasks[0].phase == "final":
@@ -242,7 +243,7 @@ def interrupted(thalweg, monkeypatch) -> None:
         return whole(plan, work, tell)
 
     with monkeypatch.context() as patch:
-        patch.setattr(racing.run, "perform", stopped)
+        patch.setattr(workers, "perform", stopped)
         assert thalweg("side.py", *SMALL)[0] == 130
 
 

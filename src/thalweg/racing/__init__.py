@@ -8,6 +8,7 @@ from os import PathLike
 from typing import Any
 
 from thalweg import problems
+from thalweg.arguments import check_count
 from thalweg.errors import BadType, BadValue
 from thalweg.problems import Problem
 from thalweg.racing.again import settle
@@ -42,6 +43,7 @@ def race(
     reference: str | None = "adamw",
     target: float | None = None,
     memory: int | None = None,
+    workers: int = 1,
     record: Record | str | PathLike[str] | None = None,
     resume: bool = False,
     on_progress: Report | None = None,
@@ -50,10 +52,11 @@ def race(
 
     ``problem`` is a name, the path of a problem file, or a Problem; `thalweg.problems.define` makes
     one of a model function and loaders or tensors. For a list of them, each is raced on, and a
-    Contest is returned. ``rules`` are names or Rule
-    objects, all of the catalogue by default. The other arguments are those of Terms; ``memory`` is
-    the number of bytes that trainings side by side may take. ``on_progress`` is called after every
-    epoch. Result has ``.verdict``, ``.board`` and ``.runs``.
+    Contest is returned. ``rules`` are names or Rule objects, all of the catalogue by default. The
+    other arguments are those of Terms; ``memory`` is the number of bytes that trainings side by
+    side may take, and ``workers`` that of the processes that do the work, on which no result
+    depends. ``on_progress`` is called after every epoch, by workers after every piece of work.
+    Result has ``.verdict``, ``.board`` and ``.runs``.
 
     Nothing is recorded unless ``record`` is given, a record or the path of one. There every
     training is kept as soon as the piece of work it belongs to is done. With ``resume`` the newest
@@ -69,15 +72,17 @@ def race(
     terms = Terms(
         trials, seeds, epochs, seed, schedule, sampler, tuple(search), metric, reference, target
     )
+    check_count("workers", workers)
     if record is None:
         _check_no_resume(resume)
-        return execute(prepare(problem, rules, terms, memory), on_progress=on_progress)
+        plan = prepare(problem, rules, terms, memory)
+        return execute(plan, on_progress=on_progress, workers=workers)
     asked = {**_beside_defaults(terms), **({} if memory is None else {"memory": memory})}
     loaded = problems.load(problem) if isinstance(problem, str) else problem
     with opened(record) as book:
         earlier = unfinished(book, loaded.name) if resume else None
         with enter(book, settle(earlier, loaded, rules, asked), earlier) as ledger:
-            return execute(ledger.plan, ledger, on_progress)
+            return execute(ledger.plan, ledger, on_progress, workers)
 
 
 def _check_no_resume(resume: bool) -> None:

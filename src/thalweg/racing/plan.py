@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import platform
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
+from typing import Any
 
 import numpy
 import torch
@@ -14,7 +16,7 @@ import torch
 import thalweg
 from thalweg import problems
 from thalweg.arguments import check_count, check_number
-from thalweg.errors import BadType, BadValue, UnknownName, nearest
+from thalweg.errors import BadFile, BadType, BadValue, UnknownName, nearest
 from thalweg.problems import Problem, validate
 from thalweg.problems.examples import first_batch
 from thalweg.racing.beginning import beginning
@@ -45,6 +47,37 @@ class Plan:
     rules: Mapping[str, Rule]
     header: Header
     memory: int | None = None
+
+    def __reduce__(self) -> Any:
+        before = _fingerprint(self.problem)
+        return _again, (self.problem, dict(self.rules), self.header, self.memory, before)
+
+
+def _again(
+    problem: Problem, rules: Mapping[str, Rule], header: Header, memory: int | None, before: str
+) -> Plan:
+    """Return a plan in another process; a problem that was loaded has been loaded anew."""
+    ready = as_tensors(problem)
+    if ready.digest != header.digest or _fingerprint(ready) != before:
+        raise BadFile(
+            f"the problem {problem.name!r} has changed since it was loaded for the race, or its "
+            "data and weights are others whenever it is loaded. Let them follow from a seed, such "
+            "as torch.manual_seed(0), and race again."
+        )
+    return Plan(ready, rules, header, memory)
+
+
+def _fingerprint(problem: Problem) -> str:
+    """Return what tells a problem from one with other first examples or weights."""
+    found = hashlib.sha256()
+    with beginning(0, problem.train, problem.validation):
+        given = (part for part in (problem.train, problem.validation) if part is not None)
+        batches = [first_batch(part) for part in given]
+        model = problem.make_model(0)
+    for part in (*chain(*batches), *model.state_dict().values()):
+        if isinstance(part, torch.Tensor):
+            found.update(part.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return found.hexdigest()
 
 
 def prepare(

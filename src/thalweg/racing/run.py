@@ -6,15 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-import torch
-
-from thalweg import rules
-from thalweg.optim import Optimizer
 from thalweg.racing.board import conclude
 from thalweg.racing.plan import Plan
 from thalweg.racing.protocol import expected, follow
 from thalweg.racing.result import Result, Run, Task
-from thalweg.racing.work import Way, Work, divide, perform, way
+from thalweg.racing.work import Way, Work, divide, way
+from thalweg.racing.workers import Hands, Here, hands
 
 
 @dataclass(frozen=True)
@@ -51,14 +48,17 @@ class Book(Protocol):
         """Note what came out."""
 
 
-def execute(plan: Plan, book: Book | None = None, on_progress: Report | None = None) -> Result:
+def execute(
+    plan: Plan, book: Book | None = None, on_progress: Report | None = None, workers: int = 1
+) -> Result:
     """Carry out a race and return its result.
 
-    What *book* has already is not done again. *on_progress* is called after every epoch.
+    What *book* has already is not done again. *on_progress* is called after every epoch. The work
+    is done by so many *workers*: processes of their own if they are more than one.
     """
-    _warm_up()
-    crew = Crew(plan, book, on_progress)
-    course = follow(plan.header, crew.train)
+    with hands(plan, workers) as doing:
+        crew = Crew(plan, book, on_progress, doing)
+        course = follow(plan.header, crew.train)
     result = conclude(plan.header, course, remarks(crew.way))
     if book:
         book.end(result)
@@ -75,32 +75,43 @@ def remarks(how: Way) -> list[str]:
 class Crew:
     """Does the trainings that it is asked for, and keeps each of them."""
 
-    def __init__(self, plan: Plan, book: Book | None, report: Report | None) -> None:
+    def __init__(
+        self, plan: Plan, book: Book | None, report: Report | None, hands: Hands | None = None
+    ) -> None:
         self.plan, self.book, self.report = plan, book, report
+        self.hands = hands or Here(plan)
         self.way = book.way if book else way(plan)
         self.known: dict[tuple, Run] = {run.task.key: run for run in book.runs()} if book else {}
-        self.done, self.asked = 0, 0
+        self.done, self.told, self.asked = 0, 0, 0
         self.best: Run | None = None
 
     def train(self, tasks: list[Task]) -> list[Run]:
         """Return the run of every task, in their order."""
         unique = {task.key: task for task in tasks}
         self.asked += len(unique)
-        for work in divide(list(unique.values()), self.way.size):
-            self._do(work)
+        pieces = divide(list(unique.values()), self.way.size)
+        for work in filter(self._knows, pieces):
+            self._count(work)
+        for work, runs in self.hands.do(
+            [work for work in pieces if not self._knows(work)], self._tell
+        ):
+            self._keep(runs)
+            self._count(work)
         return [self.known[task.key] for task in tasks]
 
-    def _do(self, work: Work) -> None:
-        """Do a piece of work, unless all of it is known."""
-        before, epochs = self.done, self.plan.header.epochs
-        if not all(task.key in self.known for task in work.tasks):
-            self._tell(work, 0)
-            self._keep(perform(self.plan, work, lambda more: self._tell(work, more)))
-        self.done = before + len(work.tasks) * epochs
+    def _knows(self, work: Work) -> bool:
+        """Whether all of a piece was done before."""
+        return all(task.key in self.known for task in work.tasks)
+
+    def _count(self, work: Work) -> None:
+        """Count a piece as done, and look for the best run in it."""
+        self.done += len(work.tasks) * self.plan.header.epochs - self.told
+        self.told = 0
         found = [self.known[task.key] for task in work.tasks]
         metric = self.plan.header.terms.metric
         best = [*found, self.best] if self.best else found
         self.best = min(best, key=lambda run: run.value(metric))
+        self._tell(work, 0)
 
     def _keep(self, runs: list[Run]) -> None:
         """Keep each run, unless one of the same task was there before, in this piece or another."""
@@ -110,7 +121,7 @@ class Crew:
         self.known |= new
 
     def _tell(self, work: Work, more: int) -> None:
-        self.done += more
+        self.done, self.told = self.done + more, self.told + more
         if self.report is None:
             return
         header = self.plan.header
@@ -119,16 +130,3 @@ class Crew:
         self.report(
             Progress(work.tasks[0].phase, keys, len(work.tasks), self.done, planned, self.best)
         )
-
-
-@rules.rule("Warm-up")
-def _still(g, *, lr=0.0):
-    """Step nowhere."""
-    return lr * g
-
-
-def _warm_up() -> None:
-    """Take a step that belongs to no rule, so that no rule pays for loading the compiler."""
-    parameter = torch.zeros(1, requires_grad=True)
-    parameter.sum().backward()
-    Optimizer([parameter], _still).step()

@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 
+from thalweg import rules
 from thalweg.errors import BadValue
 from thalweg.optim import Optimizer
 from thalweg.racing.beginning import beginning
@@ -191,3 +192,16 @@ class _Telling(Strategy):
     def after_epoch(self, training: Any, epoch: Fitted) -> None:
         """Tell of it."""
         self.tell(1)
+
+
+@rules.rule("Warm-up")
+def _still(g, *, lr=0.0):
+    """Step nowhere."""
+    return lr * g
+
+
+def warm_up() -> None:
+    """Take a step that belongs to no rule, so that no rule pays for loading the compiler."""
+    parameter = torch.zeros(1, requires_grad=True)
+    parameter.sum().backward()
+    Optimizer([parameter], _still).step()
