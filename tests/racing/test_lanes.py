@@ -167,12 +167,26 @@ def test_stacks_are_as_large_as_the_models_are_small(digits) -> None:
         return replace(digits, make_model=lambda seed: nn.Sequential(nn.Linear(64, width)))
 
     lanes = [lane(find("sgd"), 0.1)] * 200
-    assert lanes_at_once(perceptron(10), lanes, batch=8) == 67
-    assert lanes_at_once(perceptron(10), lanes[:192], batch=8) == 96
-    assert lanes_at_once(perceptron(10), lanes[:7], batch=8) == 7
-    assert lanes_at_once(perceptron(10), lanes[:3], batch=8) == 1
-    assert 4 <= lanes_at_once(perceptron(2000), lanes, batch=8, memory=2**23) < 20
-    assert lanes_at_once(perceptron(20_000), lanes, batch=8, memory=2**23) == 1
+    small, large = perceptron(10), perceptron(2000)
+    assert lanes_at_once(small, lanes, batch=8) == 100
+    assert lanes_at_once(small, lanes[:192], batch=8) == 192
+    assert lanes_at_once(small, lanes[:7], batch=8) == 7
+    assert lanes_at_once(small, lanes[:3], batch=8) == 1
+    assert 20 < lanes_at_once(large, lanes, batch=8, memory=2**26) < 80
+    assert 4 <= lanes_at_once(large, lanes, batch=8, memory=2**23) < 10
+    assert lanes_at_once(perceptron(20_000), lanes, batch=8) == 1
+
+
+@pytest.mark.parametrize(("channels", "at_once"), [(2, 8), (16, 1)])
+def test_large_convolutions_are_trained_one_by_one(digits, channels: int, at_once: int) -> None:
+    def build(seed: int) -> nn.Module:
+        layers = [nn.Unflatten(1, (1, 8, 8)), nn.Conv2d(1, channels, 3, padding=1), nn.ReLU()]
+        layers += [nn.Conv2d(channels, 2 * channels, 3, padding=1), nn.Flatten()]
+        return nn.Sequential(*layers, nn.Linear(128 * channels, 10))
+
+    problem = replace(digits, make_model=seeded_by(build))
+    lanes = [lane(find("adam"), 0.1, seed) for seed in range(8)]
+    assert lanes_at_once(problem, lanes, batch=64) == at_once
 
 
 def test_a_race_side_by_side_tells_what_it_tells_one_by_one(digits, monkeypatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -15,11 +16,15 @@ from thalweg.racing.stack import Stack
 from thalweg.racing.tensors import tensors
 from thalweg.racing.tracing import peak_bytes
 
-MEMBERS, FEWEST = 96, 4
-"""How many lanes a stack has at most, and at least."""
+MEMBERS, FEWEST = 192, 4
+"""How many lanes a stack has at most, and at least: from 64 on a small step is hardly cheaper."""
 
 MEMORY = 2**26
-"""Bytes that a stack may take."""
+"""Bytes that a stack may take unless more are given: with less, a few megabytes each are slower."""
+
+LARGEST, LARGEST_CONVOLVING = 2**22, 2**21
+"""Bytes of a lane from which on its arithmetic outweighs what a stack saves, and of one that
+convolves: torch's convolutions of several members at once are slower than one after the other."""
 
 _TRIED = 3
 
@@ -33,46 +38,57 @@ def lanes_at_once(problem: Problem, lanes: Sequence[Lane], batch: int, memory: i
     """
     if own_gradient(problem.loss):
         raise BadValue(f"the loss of {problem.name} writes its own gradient, for one model alone.")
-    most = min(len(lanes), MEMBERS, memory // lane_bytes(problem, lanes, batch))
-    if most < FEWEST:
+    lane = _tried(problem, lanes, batch)
+    most = min(len(lanes), MEMBERS, memory // lane.bytes)
+    if most < FEWEST or lane.bytes > (LARGEST_CONVOLVING if lane.convolves else LARGEST):
         return 1
     return -(-len(lanes) // -(-len(lanes) // most))
 
 
-def lane_bytes(problem: Problem, lanes: Sequence[Lane], batch: int) -> int:
-    """Return how much memory each lane of a stack takes while it is trained and judged.
+@dataclass(frozen=True)
+class _Tried:
+    """What is known of a lane from its shapes: the memory it takes, and whether it convolves."""
 
-    Raises BadValue where the models cannot be stacked.
-    """
+    bytes: int
+    convolves: bool
+
+
+def _tried(problem: Problem, lanes: Sequence[Lane], batch: int) -> _Tried:
+    """Trace the passes of a few lanes; BadValue where they cannot be stacked."""
     seeds = list(dict.fromkeys(lane.seed for lane in lanes))
-    models = [problem.make_model(seed) for seed in (seeds * _TRIED)[:_TRIED]]
-    data = tensors(problem.train)
+    train = tensors(problem.train)
+    shown = [part[:batch] for part in train]
+    judged = [part[: piece(batch)] for part in tensors(problem.validation, "validation")]
     try:
+        models = [problem.make_model(seed) for seed in (seeds * _TRIED)[:_TRIED]]
         stack = Stack(models, problem.loss)
-        batches = [_same(part[:batch]) for part in data]
-        passes = [stack.trace(True, *batches)]
-        judged = [_same(part[: piece(batch)]) for part in tensors(problem.validation, "validation")]
-        passes.append(stack.trace(False, *judged))
-        _check_alike(passes[0], Stack(models[::-1], problem.loss).trace(True, *batches))
+        passes = [
+            stack.trace(training, *(each.expand(_TRIED, *each.shape) for each in data))
+            for training, data in ((True, shown), (False, judged))
+        ]
+        _check_alike(passes[0], Stack(models[::-1], problem.loss), shown)
     except Exception as error:
         reason = str(error).partition("\n")[0]
         raise BadValue(f"the model of {problem.name} cannot be stacked: {reason}") from error
-    parameters = sum(each.nbytes for each in stack.parameters.values())
     slots = max(len(lane.rule.signature.slots) for lane in lanes)
-    held = sum(each.nbytes for each in stack.held.values())
-    working = max(peak_bytes(each.graph) for each in passes)
-    own = sum(part[:batch].nbytes for part in data) if len(seeds) > 1 else 0
-    order = 8 * len(data[0]) if len(seeds) > 1 else 0
-    return (parameters * (1 + slots) + held + working) // _TRIED + own + order
+    together = _stacked_bytes(stack, slots) + max(peak_bytes(each.graph) for each in passes)
+    own = sum(each.nbytes for each in shown) + 8 * len(train[1]) if len(seeds) > 1 else 0
+    return _Tried(together // _TRIED + own, _convolves(passes[0]))
 
 
-def _same(part: Tensor) -> Tensor:
-    """Return the same examples for every member."""
-    return part.expand(_TRIED, *part.shape)
+def _stacked_bytes(stack: Stack, slots: int) -> int:
+    """Return the memory of what lasts: parameters, so many slots of state, and buffers."""
+    parameters = sum(each.nbytes for each in stack.parameters.values())
+    return parameters * (1 + slots) + sum(each.nbytes for each in stack.held.values())
 
 
-def _check_alike(one: GraphModule, other: GraphModule) -> None:
+def _convolves(traced: GraphModule) -> bool:
+    return any(each.target is torch.ops.aten.convolution.default for each in traced.graph.nodes)
+
+
+def _check_alike(one: GraphModule, turned: Stack, data: Sequence[Tensor]) -> None:
     """Refuse a model that does not do the same every time, or with every seed."""
+    other = turned.trace(True, *(each.expand(_TRIED, *each.shape) for each in data))
     constants = [dict(each.named_buffers()) for each in (one, other)]
     alike = constants[0].keys() == constants[1].keys() and all(
         torch.equal(each, constants[1][name]) for name, each in constants[0].items()
