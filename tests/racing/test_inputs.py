@@ -193,6 +193,17 @@ def test_a_data_set_too_large_for_memory_is_read_anew_by_every_training(monkeypa
     assert all(math.isfinite(run.loss) for run in raced(data).runs)
 
 
+class Mislabelled(Items):
+    def __getitem__(self, index):
+        return self.split.inputs[index], 7 if index == 41 else int(self.split.targets[index])
+
+
+def test_every_row_of_a_data_set_is_checked_once_it_was_read() -> None:
+    problem = define(model, Mislabelled(TRAIN), VALID)
+    with pytest.raises(BadValue, match="row 41 of train is labelled 7"):
+        prepare(problem, ["sgd"])
+
+
 class Ragged(Items):
     def __getitem__(self, index):
         return self.split.inputs[index][: 4 if index < 40 else 3], int(self.split.targets[index])

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy
 import torch
+from torch.utils.data import Dataset
 
 import thalweg
 from thalweg import problems
@@ -166,7 +167,7 @@ def checked(problem: Problem, terms: Terms) -> Problem:
     _warn_of_workers(problem)
     validate(problem)
     ready = as_tensors(problem)
-    if ready is not problem:
+    if any(isinstance(data, Dataset) for data in (problem.train, problem.validation, problem.test)):
         validate(ready)
     with beginning(terms.seed, ready.train, ready.validation), threads(problem.threads):
         _check_start(ready, terms)
