@@ -3,8 +3,10 @@
 import math
 import pickle
 import random
+import re
 import warnings
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -191,6 +193,17 @@ def test_a_data_set_too_large_for_memory_is_read_anew_by_every_training(monkeypa
     assert all(math.isfinite(run.loss) for run in raced(data).runs)
 
 
+class Mislabelled(Items):
+    def __getitem__(self, index):
+        return self.split.inputs[index], 7 if index == 41 else int(self.split.targets[index])
+
+
+def test_every_row_of_a_data_set_is_checked_once_it_was_read() -> None:
+    problem = define(model, Mislabelled(TRAIN), VALID)
+    with pytest.raises(BadValue, match="row 41 of train is labelled 7"):
+        prepare(problem, ["sgd"])
+
+
 class Ragged(Items):
     def __getitem__(self, index):
         return self.split.inputs[index][: 4 if index < 40 else 3], int(self.split.targets[index])
@@ -291,6 +304,19 @@ def test_a_race_on_a_loader_repeats_itself_and_pairs_its_seeds(made) -> None:
         first
     )
     assert (first.header.batch_size, first.header.updates) == (8, 6)
+
+
+def test_noise_that_the_workers_of_a_loader_draw_is_repeated_too() -> None:
+    problem = define(model, DataLoader(Noisy(TRAIN), 16, shuffle=True, num_workers=1), VALID)
+    terms: dict[str, Any] = {"trials": 1, "seeds": 1, "epochs": 1, "reference": None}
+    first, again = (race(problem, ["sgd"], **terms) for _ in "12")
+    assert curves(first) == curves(again)
+
+
+def test_a_loader_that_keeps_its_workers_is_warned_of() -> None:
+    loader: Any = DataLoader(Noisy(TRAIN), 16, num_workers=1, persistent_workers=True)
+    with pytest.warns(UserWarning, match="persistent_workers=False"):
+        prepare(define(model, loader, VALID), ["sgd"])
 
 
 def test_a_race_leaves_every_generator_as_it_was() -> None:
@@ -466,6 +492,13 @@ def test_a_problem_is_defined_by_a_model_function_and_data_alone() -> None:
     first, again = (problem.make_model(3).state_dict() for _ in "12")
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert thalweg.problems.define is define
+
+
+def test_the_program_of_the_page_on_problems_prints_a_verdict(capsys) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "problems.md").read_text(encoding="utf-8")
+    (program,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    exec(program, {})
+    assert "validation loss" in capsys.readouterr().out
 
 
 def test_loaders_may_be_given_directly() -> None:

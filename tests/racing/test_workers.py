@@ -21,6 +21,7 @@ from thalweg.errors import BadFile, BadType, BadValue, WorkerDied
 from thalweg.problems import define
 from thalweg.racing import execute, prepare, race
 from thalweg.racing.result import Terms
+from thalweg.racing.work import way
 from thalweg.rules import rule
 
 TERMS: dict[str, Any] = {"trials": 2, "seeds": 2, "epochs": 2, "reference": None}
@@ -119,8 +120,9 @@ fatal.calls = 0  # type: ignore[attr-defined]
 class Notes:
     """Keeps runs in a list."""
 
-    def __init__(self) -> None:
+    def __init__(self, plan) -> None:
         self.kept: list = []
+        self.way = way(plan)
 
     def runs(self):
         return list(self.kept)
@@ -128,11 +130,14 @@ class Notes:
     def add(self, runs):
         self.kept += runs
 
+    def end(self, result):
+        self.ended = result
+
 
 def test_a_worker_that_is_killed_is_named_and_what_was_recorded_is_kept() -> None:
     problem = define(model, loader(), blobs(2), loss=fatal, name="fatal")
     plan = prepare(problem, ["sgd", "adam"], Terms(**TERMS))
-    book: Any = Notes()
+    book: Any = Notes(plan)
     with pytest.raises(WorkerDied, match="a worker process ended at its work.*recorded is kept"):
         execute(plan, book, workers=2)
     kept = list(book.kept)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import platform
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy
 import torch
+from torch.utils.data import Dataset
 
 import thalweg
 from thalweg import problems
@@ -162,13 +164,26 @@ def checked(problem: Problem, terms: Terms) -> Problem:
             "it one: `valid` in a problem file, `validation` of a Problem."
         )
     check_count("epochs", problem.epochs)
+    _warn_of_workers(problem)
     validate(problem)
     ready = as_tensors(problem)
-    if ready is not problem:
+    if any(isinstance(data, Dataset) for data in (problem.train, problem.validation, problem.test)):
         validate(ready)
     with beginning(terms.seed, ready.train, ready.validation), threads(problem.threads):
         _check_start(ready, terms)
     return ready
+
+
+def _warn_of_workers(problem: Problem) -> None:
+    if any(
+        getattr(data, "persistent_workers", False) for data in (problem.train, problem.validation)
+    ):
+        warnings.warn(
+            f"a loader of {problem.name!r} keeps its workers from training to training, and random "
+            "numbers that they draw do not begin anew: the race need not repeat itself. "
+            "DataLoader(..., persistent_workers=False) makes it so.",
+            stacklevel=4,
+        )
 
 
 def _check_start(problem: Problem, terms: Terms) -> None:
