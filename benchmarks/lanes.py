@@ -1,27 +1,40 @@
-"""Times the trainings of a race side by side against a loop over them with torch, in one run.
+"""Times trainings side by side against a loop over them with torch, in one run.
 
-    python benchmarks/lanes.py            the table
-    python benchmarks/lanes.py --write    also put it into benchmarks/README.md
+    python benchmarks/lanes.py              a race on digits, and larger models
+    python benchmarks/lanes.py --problems   every problem that has its data as tensors
+    python benchmarks/lanes.py --memory     what they take, each in a process of its own
+    ... --threads 2                         so many threads for ours; torch's loop has one
+    ... --write                             also put the tables into benchmarks/README.md
 
-Digits, the perceptron 64-64-10, batch 32: twelve rules at sixteen learning rates each. The loop
-trains one model after the other with torch's optimizer at its fastest setting, and evaluates after
-every epoch, as ours does. Both use one thread. A ratio is torch's time over ours in the same round,
-so more is better.
+The loop trains one model after the other with torch's optimizer at its fastest setting, and
+evaluates after every epoch, as ours does. A ratio is torch's time over ours in the same round, so
+more is better. The large models are fed random numbers, for a few updates.
 """
 
 import argparse
 import statistics
+import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
+from typing import Any
 
+import numpy as np
 import torch
 from step import machine, write
-from torch import optim
+from torch import nn, optim
 
 from thalweg import problems
-from thalweg.problems import Problem
-from thalweg.racing import execute, prepare
+from thalweg.errors import BadValue
+from thalweg.optim import Optimizer
+from thalweg.problems import Problem, Split, own_gradient
+from thalweg.problems.perceptron import perceptron
+from thalweg.racing.lanes import Lane, SideBySide
+from thalweg.racing.sizing import lanes_at_once
+from thalweg.rules import find
+from thalweg.training import fit
 
 TORCHS: dict[str, Callable] = {
     "sgd": partial(optim.SGD, fused=True),
@@ -37,25 +50,118 @@ TORCHS: dict[str, Callable] = {
     "sgdw": partial(optim.SGD, momentum=0.9, weight_decay=1e-2, fused=True),
     "adamw": partial(optim.AdamW, fused=True),
 }
-TRIALS, EPOCHS = 16, 20
+PROBLEMS = (
+    "digits", "autoencoder", "rbm", "mnist", "sparse_text", "cifar10", "char_lstm",
+    "char_transformer",
+)  # fmt: skip
+TRIALS, RUNS, UPDATES = 16, 32, 40
 HEAD = (
-    "| runs | torch's loop, s | side by side, s | ratio | worst – best round |\n"
-    "|---:|---:|---:|---:|---|"
+    "| runs | updates | at once | torch's loop, s | ours, s | ratio | worst – best round |\n"
+    "|---|---:|---:|---:|---:|---:|---|"
+)
+MEMORY_HEAD = (
+    "| runs | at once | one model, MB | ours, MB | ours / (at once × one) | wanted | reached |\n"
+    "|---|---:|---:|---:|---:|---:|---|"
 )
 
 
-def looped(problem: Problem, make: Callable, lr: float) -> None:
-    model = problem.make_model(0)
-    optimizer = make(model.parameters(), lr=lr)
+def race() -> tuple[str, Problem, list[Lane]]:
+    lanes = [
+        Lane(rule, rule.settings(lr=float(lr)), 0)
+        for rule in map(find, TORCHS)
+        for lr in np.geomspace(*(rule.hyperparameters["lr"].search or (0.1, 10)), TRIALS)
+    ]
+    return "digits, 12 rules × 16 trials", problems.load("digits"), lanes
+
+
+def adams(count: int) -> list[Lane]:
+    rule = find("adam")
+    return [Lane(rule, rule.settings(), seed) for seed in range(count)]
+
+
+def wide(batch: int = 16) -> tuple[str, Problem, list[Lane]]:
+    torch.manual_seed(0)
+    train, valid = (
+        Split(torch.randn(count, 784), torch.randint(0, 10, (count,)))
+        for count in (batch * UPDATES, 64)
+    )
+    problem = Problem(
+        "wide", "", perceptron(784, 200, 10), train, valid, None, nn.functional.cross_entropy,
+        batch, 2, {}, threads=1,
+    )  # fmt: skip
+    return f"784-200-10, batch {batch}", problem, adams(RUNS)
+
+
+def shortened(name: str) -> tuple[str, Problem, list[Lane]]:
+    """Return a problem with few updates: a small share of an epoch of the long ones."""
+    problem = problems.load(name)
+    size = int(problem.batch_size)
+    updates = 10 if name in ("cifar10", "char_lstm", "char_transformer") else UPDATES
+
+    def cut(data: Any, count: int) -> Split:
+        return Split(*(torch.as_tensor(part[:count]) for part in data))
+
+    cut_short = replace(
+        problem, train=cut(problem.train, size * updates), validation=cut(problem.validation, 64),
+        epochs=1 if updates == 10 else 4,
+    )  # fmt: skip
+    return name, cut_short, adams(8)
+
+
+def looped(problem: Problem, lane: Lane) -> None:
+    """Train one model as one writes it by hand."""
+    model = problem.make_model(lane.seed)
+    optimizer = torchs(problem, lane)(model.parameters(), lr=lane.hyper["lr"])
+    gradient = own_gradient(problem.loss)
     (inputs, targets), (valid, answers) = problem.train, problem.validation
-    for _ in range(EPOCHS):
+    for _ in range(problem.epochs):
         for batch in torch.randperm(len(targets)).split(problem.batch_size):
             optimizer.zero_grad()
-            problem.loss(model(inputs[batch]), targets[batch]).backward()
+            if gradient:
+                gradient(model, inputs[batch], targets[batch])
+            else:
+                problem.loss(model(inputs[batch]), targets[batch]).backward()
             optimizer.step()
         with torch.no_grad():
-            outputs = model(valid)
-            problem.loss(outputs, answers).item(), (outputs.argmax(1) == answers).sum().item()
+            outputs = model.eval()(valid)
+            problem.loss(outputs, answers).item()
+            if outputs.shape[:-1] == answers.shape:
+                (outputs.argmax(-1) == answers).sum().item()
+        model.train()
+
+
+def torchs(problem: Problem, lane: Lane) -> Callable:
+    return optim.SparseAdam if problem.name == "sparse_text" else TORCHS[lane.rule.key]
+
+
+def decided(problem: Problem, lanes: Sequence[Lane]) -> int:
+    try:
+        return lanes_at_once(problem, lanes, problem.batch_size)
+    except BadValue:
+        return 1
+
+
+def ours(problem: Problem, lanes: Sequence[Lane], threads: int) -> None:
+    """Train side by side what can be, and else one by one with `fit`; deciding counts, too."""
+    size = decided(problem, lanes)
+    for begin in range(0, len(lanes), size):
+        if size == 1:
+            alone(problem, lanes[begin])
+            continue
+        for _ in SideBySide(
+            problem, lanes[begin : begin + size], problem.batch_size, threads
+        ).train(problem.epochs):
+            pass
+
+
+def alone(problem: Problem, lane: Lane) -> None:
+    model = problem.make_model(lane.seed)
+    settings: dict[str, Any] = dict(lane.hyper)
+    fit(
+        model, Optimizer(model.parameters(), lane.rule, **settings), problem.loss, problem.train,
+        problem.validation, batch=problem.batch_size, epochs=problem.epochs, seed=lane.seed,
+        watch=0,
+    )  # fmt: skip
 
 
 def seconds(act: Callable[[], object]) -> float:
@@ -64,31 +170,103 @@ def seconds(act: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
+def timed(title: str, problem: Problem, lanes: list[Lane], rounds: int, threads: int) -> str:
+    mine, theirs = [], []
+    for _ in range(rounds):
+        mine.append(seconds(lambda: ours(problem, lanes, threads)))
+        theirs.append(seconds(lambda: [looped(problem, lane) for lane in lanes]))
+    ratios = [b / a for a, b in zip(mine, theirs, strict=True)]
+    updates = problem.epochs * -(-len(problem.train[1]) // problem.batch_size)
+    return (
+        f"| {len(lanes)} × {title} | {updates} | {decided(problem, lanes)} | "
+        f"{statistics.median(theirs):.2f} | {statistics.median(mine):.2f} | "
+        f"**{statistics.median(ratios):.2f}** | {min(ratios):.2f} – {max(ratios):.2f} |"
+    )
+
+
+MEASURED: dict[str, Callable[[], tuple[str, Problem, list[Lane]]]] = {
+    "race": race,
+    "wide": wide,
+    "wide128": partial(wide, 128),
+}
+WANTED = 1.3
+
+
+def memory(name: str) -> str:
+    """Return how much a stack takes at most, against as many times what one model takes."""
+    title, problem, lanes = MEASURED[name]()
+    size = decided(problem, lanes)
+    one, many = (megabytes(name, count) for count in (1, size))
+    ratio = many / (size * one)
+    return (
+        f"| {title} | {size} | {one:.2f} | {many:.1f} | **{ratio:.2f}** | {WANTED} | "
+        f"{'yes' if ratio <= WANTED else 'no'} |"
+    )
+
+
+def megabytes(name: str, count: int) -> float:
+    """Return what so many trainings at once take, by a process of their own."""
+    command = [sys.executable, __file__, "--child", name, str(count)]
+    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def child(name: str, count: int) -> None:
+    """Print by how many megabytes the process grew at most while it trained.
+
+    Before, it has trained a tiny model in the same way, so that all libraries have what they keep.
+    """
+    _, problem, lanes = MEASURED[name]()
+    problem = replace(problem, epochs=2)
+    tiny = replace(problem, make_model=perceptron(problem.train[0].shape[1], 1, 10), epochs=1)
+    train(tiny, lanes, count)
+    with open("/proc/self/clear_refs", "w") as peaks:
+        peaks.write("5")
+    before = resident("VmRSS")
+    train(problem, lanes, count)
+    print((resident("VmHWM") - before) / 1e3)
+
+
+def train(problem: Problem, lanes: list[Lane], count: int) -> None:
+    if count == 1:
+        looped(problem, next(lane for lane in lanes if lane.rule.key == "adam"))
+        return
+    for _ in SideBySide(problem, lanes[:count], problem.batch_size, 1).train(problem.epochs):
+        pass
+
+
+def resident(kind: str) -> int:
+    """Return kilobytes of this process's memory, now (VmRSS) or at most (VmHWM)."""
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith(kind))
+
+
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--rounds", type=int, default=3)
-    options.add_argument("--write", action="store_true")
+    options.add_argument("--threads", type=int, default=1)
+    for flag in ("problems", "memory", "write"):
+        options.add_argument(f"--{flag}", action="store_true")
+    options.add_argument("--child", nargs=2)
     chosen = options.parse_args()
     torch.set_num_threads(1)
-    problem = problems.load("digits")
-    plan = prepare(problem, list(TORCHS), trials=TRIALS, epochs=EPOCHS)
-    print(machine(), "\n", HEAD, sep="\n", flush=True)
-    ours, theirs = [], []
-    for _ in range(chosen.rounds):
-        ours.append(seconds(lambda: list(execute(plan))))
-        theirs.append(
-            seconds(lambda: [looped(problem, TORCHS[rule.key], lr) for rule, lr in plan.entries()])
+    if chosen.child:
+        child(chosen.child[0], int(chosen.child[1]))
+        return
+    if chosen.memory:
+        section, head, rows = "lanes-memory", MEMORY_HEAD, map(memory, MEASURED)
+    else:
+        section, head = ("lanes-problems" if chosen.problems else "lanes"), HEAD
+        cases = (
+            map(shortened, PROBLEMS) if chosen.problems else (make() for make in MEASURED.values())
         )
-    ratios = [b / a for a, b in zip(ours, theirs, strict=True)]
-    lines = [
-        HEAD,
-        f"| {len(plan.entries())} | {statistics.median(theirs):.2f} | "
-        f"{statistics.median(ours):.2f} | **{statistics.median(ratios):.2f}** | "
-        f"{min(ratios):.2f} – {max(ratios):.2f} |",
-    ]
-    print(lines[1])
+        rows = (timed(*case, chosen.rounds, chosen.threads) for case in cases)
+    print(machine(), "\n", head, sep="\n", flush=True)
+    lines = [head]
+    for row in rows:
+        print(row, flush=True)
+        lines.append(row)
     if chosen.write:
-        write({"lanes": lines})
+        write({section: lines})
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from thalweg.racing.stack import Stack
 from thalweg.rules import add_noise, catalogue, chain, clip_by_global_norm, find
 from thalweg.schedules import constant, cosine, exponential, warmup
 from thalweg.training import Epoch as Fitted
-from thalweg.training import fit
+from thalweg.training import evaluate, fit
 
 RULES = [*catalogue.values(), chain(clip_by_global_norm, add_noise, find("adam"))]
 CHAINED = {"max_norm": 0.5, "noise_eta": 0.01, "noise_gamma": 0.55, "seed": 3.0}
@@ -305,3 +305,48 @@ def test_a_lane_drops_out_what_its_training_alone_drops(digits) -> None:
     for place in (0, 2):
         expected = alone(problem, lanes[place], batch=32, epochs=2)[-1]
         assert_equal(last[place], expected, rel=1e-4)
+
+
+def test_a_rule_that_is_slow_costs_its_own_lanes_alone(digits, monkeypatch) -> None:
+    """On a clock that only updates of Adam move, a second each."""
+    now, step = [0.0], Lanes.step
+
+    def slow(self: Lanes, *args: Any) -> None:
+        now[0] += self.rule.key == "adam"
+        step(self, *args)
+
+    monkeypatch.setattr(Lanes, "step", slow)
+    monkeypatch.setattr("thalweg.racing.shares.time.perf_counter", lambda: now[0])
+    together = SideBySide(digits, [lane(find(name), 0.01) for name in ("sgd", "adam", "adam")], 200)
+    list(together.train(2))
+    assert together.seconds == [0, 6, 6]
+
+
+def test_what_is_done_for_all_is_shared_by_those_that_stand(digits, monkeypatch) -> None:
+    """On a clock that only passes over data move, a second each."""
+    now, gradients = [0.0], Stack.gradients
+
+    def slow(self: Stack, *args: Any) -> Any:
+        now[0] += 1
+        return gradients(self, *args)
+
+    monkeypatch.setattr(Stack, "gradients", slow)
+    monkeypatch.setattr("thalweg.racing.shares.time.perf_counter", lambda: now[0])
+    lanes = [lane(find("sgd"), lr) for lr in (0.1, 1e30, 0.2)]
+    together = SideBySide(digits, lanes, 200)
+    list(together.train(2))
+    assert together.seconds == pytest.approx([2 + 3, 2, 2 + 3])
+
+
+def test_lanes_are_judged_on_other_examples_at_the_end(digits) -> None:
+    lanes = [lane(find("sgd"), 0.1), lane(find("sgd"), 1e30)]
+    together = SideBySide(digits, lanes, 32)
+    list(together.train(2))
+    found, retired = together.judged(digits.test)
+    assert retired is None
+    model = digits.make_model(0)
+    fit(model, Optimizer(model.parameters(), "sgd", lr=0.1), digits.loss, digits.train, epochs=2)
+    alone = evaluate(model, digits.loss, digits.test)
+    assert found is not None
+    assert found.loss == pytest.approx(alone.loss, rel=1e-3)
+    assert found.accuracy == pytest.approx(alone.accuracy, abs=0.01)

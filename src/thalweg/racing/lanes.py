@@ -107,16 +107,19 @@ class SideBySide:
 
     def _epoch(self) -> Tensor:
         """Train for one epoch, and return every member's mean loss, each before its update."""
-        inputs, targets = tensors(self.problem.train)
-        members = self._stack.members
-        total = torch.zeros(members, dtype=torch.float64)
-        for chosen in self._orders(len(targets)).split(self.batch, dim=1):
-            with self._shares.of(None):
-                shown, wanted = (_rows(each, chosen, members) for each in (inputs, targets))
-                losses, gradients = self._stack.gradients(shown, wanted, self._generators)
-                total += losses.double() * chosen.shape[1]
-            self._update(list(gradients.values()))
-        return total / len(targets)
+        examples = tensors(self.problem.train)
+        total = torch.zeros(self._stack.members, dtype=torch.float64)
+        for chosen in self._orders(len(examples[1])).split(self.batch, dim=1):
+            total += self._step(examples, chosen) * chosen.shape[1]
+        return total / len(examples[1])
+
+    def _step(self, examples: tuple[Tensor, Tensor], chosen: Tensor) -> Tensor:
+        """Update every member by its chosen examples, and return its loss on them before."""
+        with self._shares.of(None):
+            inputs, targets = (_rows(each, chosen, self._stack.members) for each in examples)
+            losses, gradients = self._stack.gradients(inputs, targets, self._generators)
+        self._update(list(gradients.values()))
+        return losses.double()
 
     def _update(self, gradients: list[Tensor | None]) -> None:
         first = 0
