@@ -100,7 +100,7 @@ def test_it_prints_the_verdict_writes_the_page_and_records_every_run(thalweg, tm
     (race,) = races()
     assert race.status == "finished"
     assert race.events["verdict"].data["words"].split(". ")[0] in out
-    assert f"Race {race.id} in {tmp_path / 'thalweg.db'}" in out
+    assert f"Race {race.id} of side in {tmp_path / 'thalweg.db'}" in out
     assert f"Page: {tmp_path / 'race.html'}" in out
     assert (tmp_path / "race.html").stat().st_size > 1_000_000
     assert len(members()) == race.events["verdict"].step
@@ -195,6 +195,42 @@ def test_where_nothing_is_unfinished_a_new_race_begins_and_that_is_said(thalweg)
     assert code == 0
     assert "There is no unfinished race of side: a new one begins." in notices
     assert len(races()) == 1
+
+
+def test_a_race_that_has_ended_is_shown_again_and_not_run_again(thalweg) -> None:
+    _, told, _ = thalweg("side.py", *SMALL)
+    code, again, notices = thalweg("side.py", *SMALL, "--resume")
+    assert code == 0
+    assert again == told
+    assert "of side has ended already; nothing is trained." in notices
+    assert len(races()) == 1
+
+
+def test_several_problems_are_raced_on_and_compared(thalweg) -> None:
+    Path("other.py").write_text(Path("side.py").read_text())
+    code, told, _ = thalweg("side.py", "other.py", *SMALL)
+    assert code == 0
+    assert "Over 2 problems" in told
+    assert [race.name for race in races()] == ["side", "other"]
+    code, again, notices = thalweg("side.py", "other.py", *SMALL, "--resume")
+    assert (code, again) == (0, told)
+    assert notices.count("has ended already") == 2
+
+
+def test_several_problems_without_a_target_are_refused(thalweg) -> None:
+    Path("other.py").write_text(Path("side.py").read_text())
+    code, _, notices = thalweg("side.py", "other.py", *SMALL, "--reference", "none")
+    assert code == 2
+    assert "there is none without a reference" in " ".join(notices.split())
+
+
+def test_workers_do_the_same_race(thalweg) -> None:
+    _, alone, _ = thalweg("side.py", *SMALL, "--record", "alone.db", "--out", "alone.json")
+    _, others, _ = thalweg(
+        "side.py", *SMALL, "--workers", "2", "--record", "two.db", "--out", "two.json"
+    )
+    board = slice(0, alone.index("Race "))
+    assert others[board] == alone[board]
 
 
 @pytest.mark.parametrize(

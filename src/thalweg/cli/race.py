@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -13,7 +13,6 @@ from thalweg import problems, record, report, rules
 from thalweg.cli.app import (
     DIVERGED,
     Epochs,
-    ProblemName,
     RecordPlace,
     app,
     note,
@@ -31,6 +30,7 @@ from thalweg.errors import BadFile
 from thalweg.schedules.spread import maker
 
 if TYPE_CHECKING:
+    from thalweg.problems import Problem
     from thalweg.racing import Ledger, Plan, Result
     from thalweg.record import Record, RunSummary
     from thalweg.rules import Rule
@@ -49,7 +49,10 @@ def _names(text: str) -> tuple[str, ...]:
 
 @app.command()
 def race(
-    problem: ProblemName = "digits",
+    problem: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="PROBLEM...", help="Names or files; digits unless given."),
+    ] = None,
     rules_: Annotated[
         Any,
         typer.Option(
@@ -121,6 +124,10 @@ def race(
             metavar="MIB", parser=whole(1), help="What runs side by side may take, in MiB."
         ),
     ] = None,
+    workers: Annotated[
+        int,
+        typer.Option(metavar="N", parser=whole(1, 1000), help="Processes that do the work."),
+    ] = 1,
     record_: RecordPlace = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the newest race that has not ended.")
@@ -136,7 +143,8 @@ def race(
     The best setting of each is run with fresh seeds, the same for all.
 
     Every run is recorded. Stopped or killed at any moment, a race goes on with
-    --resume; `thalweg races` shows past ones.
+    --resume; `thalweg races` shows past ones. Several problems are raced on
+    one after the other, and compared by performance profiles.
 
     Exit code 0: done; 1: every run diverged; 2: refused, or a file could not
     be written; 130 and 143: interrupted.
@@ -146,15 +154,16 @@ def race(
         search=search, metric=metric, reference=reference, target=target,
         memory=memory and memory * MEBIBYTE,
     )  # fmt: skip
-    chosen = _checked(problem, rules_, asked)
+    names = list(dict.fromkeys(problem or ["digits"]))
+    chosen = _checked(names, rules_, asked)
     place = report.check_path(out or PAGE)
     places = {"--record": record.open(record_).path, "--out": place}
     check_distinct(places)
-    again = command("race", problem, "--resume", record=record_, out=out)
+    again = command("race", *names, "--resume", record=record_, out=out)
     with stoppable(), plain_warnings():
-        result, id = _race(problem, chosen, asked, record_, resume, again)
-        _show(result, id, places, record_)
-    raise typer.Exit(DIVERGED if result.failed else 0)
+        raced = _race(names, chosen, asked, Way(record_, resume, workers, again))
+        _show(raced, places, command("races", raced[0][1], record=record_, out=place), again)
+    raise typer.Exit(DIVERGED if all(result.failed for result, _ in raced) else 0)
 
 
 def _asked(**terms: Any) -> dict[str, Any]:
@@ -163,73 +172,124 @@ def _asked(**terms: Any) -> dict[str, Any]:
     return given | ({"reference": None} if given.get("reference") == "none" else {})
 
 
-def _checked(problem: str, names: Sequence[str] | None, asked: dict[str, Any]) -> list[Rule] | None:
+def _checked(
+    names: list[str], keys: Sequence[str] | None, asked: dict[str, Any]
+) -> list[Rule] | None:
     """Return the rules meant, with what can be refused before torch is loaded refused."""
-    problems.find(problem)
+    for name in names:
+        problems.find(name)
     if asked.get("reference"):
         rules.find(asked["reference"])
     if "schedule" in asked:
         maker(asked["schedule"])
-    return None if names is None else list(map(rules.find, names))
+    return None if keys is None else list(map(rules.find, keys))
+
+
+class Way(NamedTuple):
+    """How races are carried out: in which record, anew or not, by how many processes.
+
+    *again* is the command that goes on with them.
+    """
+
+    record: Path | None
+    resume: bool
+    workers: int
+    again: str
 
 
 def _race(
-    problem: str, chosen: list[Rule] | None, asked: dict[str, Any], place: Path | None,
-    resume: bool, again: str,
-) -> tuple[Result, str]:  # fmt: skip
-    """Carry out the race; return its result and its id."""
-    book = record.open(place)
-    plan, earlier = _planned(book, problem, chosen, asked, resume)
-    ledger: Ledger | None = None
+    names: list[str], chosen: list[Rule] | None, asked: dict[str, Any], way: Way
+) -> list[tuple[Result, str]]:
+    """Race on one problem after the other; return each result with the id of its race."""
+    book = record.open(way.record)
+    found: list[tuple[Result, str]] = []
     try:
-        from thalweg.racing import enter
-
-        with enter(book, plan, earlier) as ledger:
-            return _run(ledger), ledger.id
-    except BadFile as error:
-        if ledger is None:
-            raise
-        raise BadFile(f"{error}\nGo on with: {again}") from error
+        for each in _loaded(names, asked):
+            plan, earlier = _planned(book, each, chosen, asked, way.resume)
+            ended = _ended(book, plan) if way.resume and earlier is None else None
+            found.append(ended or _run(book, plan, earlier, way))
     except KeyboardInterrupt as stop:
-        note(f"Interrupted. Go on with: {again}" if ledger else "Interrupted; nothing was begun.")
+        note(
+            f"Interrupted. Go on with: {way.again}" if found else "Interrupted; nothing was begun."
+        )
         raise typer.Exit(exit_code(stop)) from None
     finally:
         with suppress(BadFile):
             book.close()
+    return found
+
+
+def _loaded(names: list[str], asked: dict[str, Any]) -> list[Problem]:
+    with leaving_at_once(notices), notices.status(f"Loading torch and {', '.join(names)}"):
+        from thalweg.racing import check_targets
+
+        if len(names) > 1:
+            check_targets(asked)
+        return list(map(problems.load, names))
 
 
 def _planned(
-    book: Record, problem: str, chosen: list[Rule] | None, asked: dict[str, Any], resume: bool
+    book: Record, problem: Problem, chosen: list[Rule] | None, asked: dict[str, Any], resume: bool
 ) -> tuple[Plan, RunSummary | None]:
     """Return what is about to be done, and the race that it goes on with."""
-    with leaving_at_once(notices), notices.status(f"Loading torch and {problem}"):
-        from thalweg.racing import settle, unfinished
+    from thalweg.racing import settle, unfinished
 
-        loaded = problems.load(problem)
-        earlier = unfinished(book, loaded.name) if resume else None
-        plan = settle(earlier, loaded, chosen, asked)
-    if resume and earlier is None:
-        note(f"There is no unfinished race of {loaded.name}: a new one begins.")
-    return plan, earlier
+    earlier = unfinished(book, problem.name) if resume else None
+    return settle(earlier, problem, chosen, asked), earlier
 
 
-def _run(ledger: Ledger) -> Result:
-    from thalweg.racing import execute
+def _ended(book: Record, plan: Plan) -> tuple[Result, str] | None:
+    """Return the race that is planned where it has ended already; say which of the two it is."""
+    from thalweg.racing import done, read
 
-    if ledger.way.why:
-        note(f"Trained one after the other: {ledger.way.why}")
-    with report.follow(notices, ledger.plan.header.terms.metric) as show:
-        return execute(ledger.plan, ledger, show)
+    race, name = done(book, plan), plan.header.problem
+    if race is None:
+        note(f"There is no unfinished race of {name}: a new one begins.")
+        return None
+    note(f"Race {race.id} of {name} has ended already; nothing is trained.")
+    return read(book, race.id), race.id
 
 
-def _show(result: Result, id: str, places: dict[str, Path], record_: Path | None) -> None:
-    again = command("races", id, record=record_, out=places["--out"])
+def _run(book: Record, plan: Plan, earlier: RunSummary | None, way: Way) -> tuple[Result, str]:
+    from thalweg.racing import enter, execute
+
+    ledger: Ledger | None = None
+    try:
+        with enter(book, plan, earlier) as ledger:
+            if ledger.way.why:
+                note(f"Trained one after the other: {ledger.way.why}")
+            with report.follow(notices, plan.header.terms.metric) as show:
+                return execute(ledger.plan, ledger, show, way.workers), ledger.id
+    except BadFile as error:
+        if ledger is None:
+            raise
+        raise BadFile(f"{error}\nGo on with: {way.again}") from error
+    except KeyboardInterrupt as stop:
+        if ledger is None:
+            raise
+        note(f"Interrupted. Go on with: {way.again}")
+        raise typer.Exit(exit_code(stop)) from None
+
+
+def _show(raced: list[tuple[Result, str]], places: dict[str, Path], page: str, again: str) -> None:
+    """Print what came out, and write the page; *page* and *again* are the commands that do so."""
+    from thalweg.racing import Contest
+
+    single = len(raced) == 1
+    result = raced[0][0] if single else Contest(tuple(each for each, _ in raced))
     try:
         screen.print(report.summary(result))
-        say(f"Race {id} in {places['--record']}")
+        for each, id in raced:
+            say(f"Race {id} of {each.problem} in {places['--record']}")
         say(f"Page: {report.page(result, places['--out'])}")
     except BadFile as error:
-        raise BadFile(f"{error}\nThe race is done and recorded. Its page: {again}") from error
+        raise BadFile(f"{error}\n{_recorded(single, page, again)}") from error
     except KeyboardInterrupt as stop:
-        note(f"Interrupted. The race is done and recorded. Its page: {again}")
+        note(f"Interrupted. {_recorded(single, page, again)}")
         raise typer.Exit(exit_code(stop)) from None
+
+
+def _recorded(single: bool, page: str, again: str) -> str:
+    if single:
+        return f"The race is done and recorded. Its page: {page}"
+    return f"All races are done and recorded. Their page: {again}"

@@ -7,15 +7,14 @@ from dataclasses import fields
 from os import PathLike
 from typing import Any
 
-from thalweg import problems
 from thalweg.arguments import check_count
 from thalweg.errors import BadType, BadValue
 from thalweg.problems import Problem
 from thalweg.racing.again import settle
 from thalweg.racing.board import conclude
-from thalweg.racing.book import Ledger, enter, opened, read, unfinished
-from thalweg.racing.contest import Contest, for_several
-from thalweg.racing.plan import Plan, prepare
+from thalweg.racing.book import Ledger, done, enter, opened, read, unfinished
+from thalweg.racing.contest import Contest, check_targets, for_several
+from thalweg.racing.plan import Plan, load, prepare
 from thalweg.racing.result import Epoch, Header, Result, Row, Run, Task, Terms
 from thalweg.racing.run import Progress, Report, execute
 from thalweg.record import Record
@@ -23,7 +22,8 @@ from thalweg.rules import Rule
 
 __all__ = [
     "Contest", "Epoch", "Header", "Ledger", "Plan", "Progress", "Result", "Row", "Run", "Task",
-    "Terms", "conclude", "enter", "execute", "prepare", "race", "read", "settle", "unfinished",
+    "Terms", "check_targets", "conclude", "done", "enter", "execute", "prepare", "race", "read",
+    "settle", "unfinished",
 ]  # fmt: skip
 
 
@@ -61,7 +61,8 @@ def race(
     Nothing is recorded unless ``record`` is given, a record or the path of one. There every
     training is kept as soon as the piece of work it belongs to is done. With ``resume`` the newest
     race on this problem that has not ended goes on, under the terms it was begun with; what is
-    asked for beside the defaults must agree with them. Where there is none, one is begun.
+    asked for beside the defaults must agree with them. Where there is none, the same race is read
+    back if it has ended, else begun.
     `thalweg.racing.read` returns a recorded race again.
 
     Settings are chosen on the validation set; the test set is looked at once, after the final
@@ -78,10 +79,14 @@ def race(
         plan = prepare(problem, rules, terms, memory)
         return execute(plan, on_progress=on_progress, workers=workers)
     asked = {**_beside_defaults(terms), **({} if memory is None else {"memory": memory})}
-    loaded = problems.load(problem) if isinstance(problem, str) else problem
+    loaded = load(problem)
     with opened(record) as book:
         earlier = unfinished(book, loaded.name) if resume else None
-        with enter(book, settle(earlier, loaded, rules, asked), earlier) as ledger:
+        plan = settle(earlier, loaded, rules, asked)
+        ended = done(book, plan) if resume and earlier is None else None
+        if ended is not None:
+            return read(book, ended.id)
+        with enter(book, plan, earlier) as ledger:
             return execute(ledger.plan, ledger, on_progress, workers)
 
 

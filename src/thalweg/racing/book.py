@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from types import TracebackType
-from typing import final
+from typing import Any, final
 
 from thalweg import record
 from thalweg.errors import BadFile, BadValue
@@ -80,6 +81,14 @@ def unfinished(book: Record, problem: str) -> RunSummary | None:
     return max(found, key=lambda race: (race.status != "running", race.started), default=None)
 
 
+def done(book: Record, plan: Plan) -> RunSummary | None:
+    """Return the newest race that has ended and is the one planned, so that it need not be run."""
+    wanted = json.loads(json.dumps(_terms(plan)))
+    ended = [race for race in book.runs(KIND, plan.header.problem) if race.status in DONE]
+    alike = [race for race in ended if all(race.hyper.get(name) == wanted[name] for name in wanted)]
+    return max(alike, key=lambda race: race.started, default=None)
+
+
 def enter(book: Record, plan: Plan, earlier: RunSummary | None) -> Ledger:
     """Begin to record a race, or go on with an earlier one.
 
@@ -88,9 +97,14 @@ def enter(book: Record, plan: Plan, earlier: RunSummary | None) -> Ledger:
     if earlier is not None:
         return Ledger(book, book.resume(earlier.id), plan, Way(**earlier.hyper["way"]))
     how, header = way(plan), plan.header
-    hyper = {"format": FORMAT, "header": header_as_json(header), "way": asdict(how), **told(plan)}
+    hyper = {**_terms(plan), "way": asdict(how)}
     own = book.begin(header.problem, hyper, header.terms.seed, kind=KIND, threads=header.threads)
     return Ledger(book, own, plan, how)
+
+
+def _terms(plan: Plan) -> dict[str, Any]:
+    """Return what tells one race from another, as JSON can hold it."""
+    return {"format": FORMAT, "header": header_as_json(plan.header), **told(plan)}
 
 
 # To read.

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from functools import cached_property, wraps
 from typing import Any, Concatenate, ParamSpec, Protocol, overload
 
-from thalweg import problems
 from thalweg.errors import BadValue
 from thalweg.problems import Problem
-from thalweg.racing.plan import checked
+from thalweg.racing.plan import checked, load
 from thalweg.racing.result import Result, Row, Terms
 from thalweg.racing.statistics import LARGEST_RATIO, Profile, median, profiles
 
@@ -113,12 +112,17 @@ def _loaded(given: Sequence[Any], terms: Mapping[str, Any]) -> list[Problem]:
     """Return all problems, each checked before the first race begins."""
     if not given:
         raise BadValue("a contest needs at least one problem, none was given.")
-    if terms.get("reference", "") is None and terms.get("target") is None:
-        raise BadValue(
-            "several problems are compared by the time to a target, and there is none with "
-            "reference=None. Leave the reference out, or give a target."
-        )
-    loaded = [problems.load(each) if isinstance(each, str) else each for each in given]
+    check_targets(terms)
+    loaded = [load(each) for each in given]
     for each in loaded:
         checked(each, Terms(metric=terms.get("metric", "loss")))
     return loaded
+
+
+def check_targets(terms: Mapping[str, Any]) -> None:
+    """Refuse terms of races on several problems, by name, under which there is no target."""
+    if terms.get("reference", "") is None and terms.get("target") is None:
+        raise BadValue(
+            "several problems are compared by the time to a target, and there is none without a "
+            "reference. Leave the reference as it is, or give a target."
+        )

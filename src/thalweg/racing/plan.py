@@ -98,7 +98,7 @@ def prepare(
         check_count("memory", memory)
     chosen = choose(catalogue if rules is None else rules)
     reference = _reference(terms, chosen)
-    loaded = problems.load(problem) if isinstance(problem, str) else problem
+    loaded = load(problem)
     ready = checked(loaded, terms)
     everybody = {rule.key: rule for rule in (*chosen, *reference)}
     return Plan(ready, everybody, _header(ready, chosen, everybody, terms), memory)
@@ -151,13 +151,19 @@ def _reference(terms: Terms, chosen: tuple[Rule, ...]) -> tuple[Rule, ...]:
     return (racing or find(terms.reference),)
 
 
-def checked(problem: Problem, terms: Terms) -> Problem:
-    """Return the problem with its data as tensors, or refuse what cannot be raced on."""
-    if not isinstance(problem, Problem):
+def load(problem: str | Problem) -> Problem:
+    """Return the problem that is meant; BadType for what cannot mean one."""
+    found = problems.load(problem) if isinstance(problem, str) else problem
+    if not isinstance(found, Problem):
         raise BadType(
             f"problem is a {type(problem).__name__}; expected a name, the path of a problem file, "
             "or a Problem. thalweg.problems.define(model=..., train=..., valid=...) makes one."
         )
+    return found
+
+
+def checked(problem: Problem, terms: Terms) -> Problem:
+    """Return the problem with its data as tensors, or refuse what cannot be raced on."""
     if problem.validation is None:
         raise BadValue(
             f"a race chooses and judges on a validation set, and {problem.name!r} has none. Give "
