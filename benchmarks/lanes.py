@@ -96,14 +96,14 @@ def shortened(name: str) -> tuple[str, Problem, list[Lane]]:
     """Return a problem with few updates: a small share of an epoch of the long ones."""
     problem = problems.load(name)
     size = int(problem.batch_size)
-    updates = 10 if name in ("cifar10", "char_lstm", "char_transformer") else UPDATES
+    updates = 24 if name in ("cifar10", "char_lstm", "char_transformer") else UPDATES
 
     def cut(data: Any, count: int) -> Split:
         return Split(*(torch.as_tensor(part[:count]) for part in data))
 
     cut_short = replace(
         problem, train=cut(problem.train, size * updates), validation=cut(problem.validation, 64),
-        epochs=1 if updates == 10 else 4,
+        epochs=1 if updates == 24 else 4,
     )  # fmt: skip
     return name, cut_short, adams(8)
 

@@ -54,29 +54,53 @@ class _Tried:
 
 
 def _tried(problem: Problem, lanes: Sequence[Lane], batch: int) -> _Tried:
-    """Trace the passes of a few lanes; BadValue where they cannot be stacked."""
+    """Trace the passes of a few lanes; BadValue where they cannot be stacked.
+
+    Few examples are tried first, and of what is too large by far with more of them no more are.
+    """
     seeds = list(dict.fromkeys(lane.seed for lane in lanes))
-    train = tensors(problem.train)
-    shown = [part[:batch] for part in train]
-    judged = [part[: piece(batch)] for part in tensors(problem.validation, "validation")]
+    slots = max(len(lane.rule.signature.slots) for lane in lanes)
     try:
         models = [problem.make_model(seed) for seed in (seeds * _TRIED)[:_TRIED]]
-        stack = Stack(models, problem.loss)
-        passes = [
-            stack.trace(training, *(each.expand(_TRIED, *each.shape) for each in data))
-            for training, data in ((True, shown), (False, judged))
-        ]
-        _check_alike(passes[0], Stack(models[::-1], problem.loss), shown)
+        stack, turned = (Stack(each, problem.loss) for each in (models, models[::-1]))
+        few = _measured(stack, problem, slots, min(batch, _FEW))
+        _check_alike(stack, turned, [part[:_FEW] for part in tensors(problem.train)])
+        more = _measured(stack, problem, slots, min(batch, 2 * _FEW))
+        expected = few.bytes + (more.bytes - few.bytes) * (batch - _FEW) // _FEW
+        if expected > 2 * LARGEST:
+            return _Tried(expected, more.convolves)
+        found = _measured(stack, problem, slots, batch, piece(batch))
     except Exception as error:
         reason = str(error).partition("\n")[0]
         raise BadValue(f"the model of {problem.name} cannot be stacked: {reason}") from error
-    slots = max(len(lane.rule.signature.slots) for lane in lanes)
-    together = _stacked_bytes(stack, slots) + max(peak_bytes(each.graph) for each in passes)
-    own = sum(each.nbytes for each in shown) + 8 * len(train[1]) if len(seeds) > 1 else 0
-    return _Tried(together // _TRIED + own, _convolves(passes[0]))
+    if len(seeds) == 1:
+        return found
+    train = tensors(problem.train)
+    own = sum(each[:batch].nbytes for each in train) + 8 * len(train[1])
+    return _Tried(found.bytes + own, found.convolves)
 
 
-def _stacked_bytes(stack: Stack, slots: int) -> int:
+_FEW = 4
+"""Examples that are tried first."""
+
+
+def _measured(
+    stack: Stack, problem: Problem, slots: int, batch: int, judged_at_once: int = 1
+) -> _Tried:
+    """Return what a lane of *stack* takes where a batch has so many examples."""
+    shown = [part[:batch] for part in tensors(problem.train)]
+    judged = [part[:judged_at_once] for part in tensors(problem.validation, "validation")]
+    passes = [stack.trace(True, *_for_each(shown)), stack.trace(False, *_for_each(judged))]
+    working = max(peak_bytes(each.graph) for each in passes)
+    return _Tried((_lasting(stack, slots) + working) // _TRIED, _convolves(passes[0]))
+
+
+def _for_each(data: Sequence[Tensor]) -> list[Tensor]:
+    """Return the same examples for every member."""
+    return [each.expand(_TRIED, *each.shape) for each in data]
+
+
+def _lasting(stack: Stack, slots: int) -> int:
     """Return the memory of what lasts: parameters, so many slots of state, and buffers."""
     parameters = sum(each.nbytes for each in stack.parameters.values())
     return parameters * (1 + slots) + sum(each.nbytes for each in stack.held.values())
@@ -86,9 +110,9 @@ def _convolves(traced: GraphModule) -> bool:
     return any(each.target is torch.ops.aten.convolution.default for each in traced.graph.nodes)
 
 
-def _check_alike(one: GraphModule, turned: Stack, data: Sequence[Tensor]) -> None:
+def _check_alike(stack: Stack, turned: Stack, data: Sequence[Tensor]) -> None:
     """Refuse a model that does not do the same every time, or with every seed."""
-    other = turned.trace(True, *(each.expand(_TRIED, *each.shape) for each in data))
+    one, other = (each.trace(True, *_for_each(data)) for each in (stack, turned))
     constants = [dict(each.named_buffers()) for each in (one, other)]
     alike = constants[0].keys() == constants[1].keys() and all(
         torch.equal(each, constants[1][name]) for name, each in constants[0].items()
