@@ -27,13 +27,14 @@ format: $(VENV)/.installed-test
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(VENV)/.installed
+bench: $(VENV)/.installed-test
 	$(BIN)/python benchmarks/step.py
 	$(BIN)/python benchmarks/rules.py
 	$(BIN)/python benchmarks/sparse.py
 	$(BIN)/python benchmarks/limit.py
 	$(BIN)/python benchmarks/fit.py
 	$(BIN)/python benchmarks/lanes.py
+	$(BIN)/python benchmarks/race.py
 	$(BIN)/python benchmarks/snapshots.py
 	$(BIN)/python benchmarks/noise.py
 

@@ -108,8 +108,8 @@ def shortened(name: str) -> tuple[str, Problem, list[Lane]]:
     return name, cut_short, adams(8)
 
 
-def looped(problem: Problem, lane: Lane) -> None:
-    """Train one model as one writes it by hand."""
+def looped(problem: Problem, lane: Lane) -> float:
+    """Train one model as one writes it by hand; return its last loss on the validation set."""
     model = problem.make_model(lane.seed)
     optimizer = torchs(problem, lane)(model.parameters(), lr=lane.hyper["lr"])
     gradient = own_gradient(problem.loss)
@@ -124,10 +124,11 @@ def looped(problem: Problem, lane: Lane) -> None:
             optimizer.step()
         with torch.no_grad():
             outputs = model.eval()(valid)
-            problem.loss(outputs, answers).item()
+            loss = problem.loss(outputs, answers).item()
             if outputs.shape[:-1] == answers.shape:
                 (outputs.argmax(-1) == answers).sum().item()
         model.train()
+    return loss
 
 
 def torchs(problem: Problem, lane: Lane) -> Callable:

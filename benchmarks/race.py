@@ -20,18 +20,20 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import optuna
 import torch
 from lanes import TORCHS, looped
 from step import machine, write
 
-from thalweg import problems
 from thalweg.problems import Problem
-from thalweg.racing import Result, Terms, execute, prepare
+from thalweg.racing import Plan, Result, Terms, execute, prepare
+from thalweg.racing.lanes import Lane
 from thalweg.racing.result import FINAL, REFERENCE_FINAL
+from thalweg.rules import find
 
 HEAD = (
     "| against | trainings | theirs, s | ours, s | ratio | worst – best round |\n"
@@ -41,53 +43,69 @@ COMMAND_HEAD = (
     "| command | seconds, median | best – worst |\n"
     "|---|---:|---|"
 )  # fmt: skip
-_FINALS = (FINAL, REFERENCE_FINAL)
+TERMS = Terms(trials=16, seeds=10, epochs=20)
+FINALS = (FINAL, REFERENCE_FINAL)
 
 
-def seconds(act) -> tuple[float, object]:  # type: ignore[no-untyped-def]
+def seconds(act: Callable[[], Any]) -> tuple[float, Any]:
     start = time.perf_counter()
     found = act()
     return time.perf_counter() - start, found
 
 
+def trained(problem: Problem, rule: str, lr: float, seed: int) -> float:
+    return looped(problem, Lane(find(rule), {"lr": lr}, seed))
+
+
 def in_a_loop(problem: Problem, result: Result) -> None:
-    for run in result.runs:
-        looped(problem, TORCHS[run.task.rule], run.task.setting["lr"])
+    for task in (run.task for run in result.runs):
+        trained(problem, task.rule, task.setting["lr"], task.seed)
 
 
 def with_optuna(problem: Problem, result: Result) -> None:
-    trials = Counter(run.task.rule for run in result.runs if run.task.phase not in _FINALS)
+    """Tune each rule with as many trials as the race, and train the best with as many seeds."""
+    trials = Counter(run.task.rule for run in result.runs if run.task.phase not in FINALS)
+    finals = Counter(run.task.rule for run in result.runs if run.task.phase in FINALS)
     for rule, count in trials.items():
         axis = result.header.spaces[rule].axes[0]
+
+        def trial(asked: optuna.Trial, rule: str = rule, axis: Any = axis) -> float:
+            lr = asked.suggest_float("lr", axis.low, axis.high, log=True)
+            return trained(problem, rule, lr, 0)
+
         study = optuna.create_study()
-        study.optimize(lambda trial, r=rule, a=axis: _trial(problem, r, a, trial), n_trials=count)
-        for run in result.runs:
-            if run.task.rule == rule and run.task.phase in _FINALS:
-                looped(problem, TORCHS[rule], study.best_params["lr"])
+        study.optimize(trial, n_trials=count)
+        for seed in range(finals[rule]):
+            trained(problem, rule, study.best_params["lr"], seed + 1)
 
 
-def _trial(problem: Problem, rule: str, axis, trial) -> float:  # type: ignore[no-untyped-def]
-    return looped(problem, TORCHS[rule], trial.suggest_float("lr", axis.low, axis.high, log=True))
+def alone(act: Callable[[], Any]) -> float:
+    """Time the loop with one thread, which is faster for it."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return seconds(act)[0]
+    finally:
+        torch.set_num_threads(before)
 
 
 def raced(rounds: int) -> list[str]:
-    problem = problems.load("digits")
-    plan = prepare(problem, list(TORCHS), Terms(trials=16, seeds=10, epochs=20))
-    execute(prepare(problem, list(TORCHS), Terms(trials=2, seeds=1, epochs=1)))
-    times: dict[str, list[float]] = {"ours": [], "torch, fused": [], "optuna": []}
+    plan = prepared(TERMS)
+    execute(prepared(Terms(trials=2, seeds=1, epochs=1)))
+    times: dict[str, list[float]] = {"ours": [], "torch's loop": [], "optuna": []}
     for _ in range(rounds):
         own, result = seconds(lambda: execute(plan))
-        assert isinstance(result, Result)
         times["ours"].append(own)
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
-        times["torch, fused"].append(seconds(lambda r=result: in_a_loop(problem, r))[0])
-        times["optuna"].append(seconds(lambda r=result: with_optuna(problem, r))[0])
-        torch.set_num_threads(threads)
-    return [HEAD, *(_line(name, len(result.runs), times) for name in ("torch, fused", "optuna"))]
+        times["torch's loop"].append(alone(lambda r=result: in_a_loop(plan.problem, r)))
+        times["optuna"].append(alone(lambda r=result: with_optuna(plan.problem, r)))
+    return [HEAD, *(line(name, len(result.runs), times) for name in ("torch's loop", "optuna"))]
 
 
-def _line(name: str, trainings: int, times: dict[str, list[float]]) -> str:
+def prepared(terms: Terms) -> Plan:
+    return prepare("digits", list(TORCHS), terms)
+
+
+def line(name: str, trainings: int, times: dict[str, list[float]]) -> str:
     theirs, ours = times[name], times["ours"]
     ratios = [b / a for a, b in zip(ours, theirs, strict=True)]
     return (
@@ -98,23 +116,20 @@ def _line(name: str, trainings: int, times: dict[str, list[float]]) -> str:
 
 
 def commanded(rounds: int) -> list[str]:
-    found = sorted(_command() for _ in range(rounds))
-    line = f"{statistics.median(found):.1f} | {found[0]:.1f} – {found[-1]:.1f}"
-    return [COMMAND_HEAD, f"| `thalweg race` | {line} |"]
+    found = sorted(command() for _ in range(rounds))
+    told = f"{statistics.median(found):.1f} | {found[0]:.1f} – {found[-1]:.1f}"
+    return [COMMAND_HEAD, f"| `thalweg race` | {told} |"]
 
 
-def _command() -> float:
+def command() -> float:
     folder = Path(tempfile.mkdtemp())
+    words = [sys.executable, "-m", "thalweg", "race"]
     try:
-        took, _ = seconds(
-            lambda: subprocess.run(
-                [sys.executable, "-m", "thalweg", "race"],
-                cwd=folder, check=True, capture_output=True,
-            )
-        )  # fmt: skip
+        return seconds(
+            lambda: subprocess.run(words, cwd=folder, check=True, capture_output=True)
+        )[0]  # fmt: skip
     finally:
         shutil.rmtree(folder)
-    return took
 
 
 def main(given: Sequence[str] | None = None) -> None:
