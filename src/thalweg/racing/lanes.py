@@ -144,11 +144,10 @@ class SideBySide:
         """Return what `evaluate` says of the lanes that stand."""
         inputs, targets = tensors(split)
         total = torch.zeros(self._stack.members, dtype=torch.float64)
+        size = _evenly(len(targets), piece(self.batch))
         right: Tensor | None = None
         with self._shares.of(None):
-            for part in zip(
-                *(each.split(piece(self.batch)) for each in (inputs, targets)), strict=True
-            ):
+            for part in zip(inputs.split(size), targets.split(size), strict=True):
                 losses, found = self._stack.judged(*part)
                 total += losses.double() * len(part[1])
                 right = found if right is None or found is None else right + found
@@ -200,6 +199,11 @@ RESTACKING = 16
 def piece(batch: int) -> int:
     """Return how many examples are judged at once: not much more memory than a batch needs."""
     return max(2 * batch, 64)
+
+
+def _evenly(count: int, most: int) -> int:
+    """Return the size of as few pieces as there can be, as equal as can be: most have one shape."""
+    return -(-count // -(-count // most))
 
 
 def _rows(part: Tensor, chosen: Tensor, members: int) -> Tensor:
