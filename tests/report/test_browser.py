@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from races import raced
+from thalweg.racing import Contest
 from thalweg.report import page, plot
 from thalweg.rules import catalogue
 from thalweg.schedules import cosine, linear
@@ -270,6 +271,20 @@ def test_schedules_are_drawn_on_a_page_of_the_same_kind(opened: Tabs, tmp_path: 
     tab = opened(plot(made, tmp_path / "schedules.html"), color_scheme="dark", **PHONE)
     assert tab.locator("#plot .scatterlayer .trace").count() == 2
     assert tab.evaluate("document.documentElement.scrollWidth") == 375
+
+
+def test_a_contest_draws_its_profiles_and_the_curves_of_every_race(
+    opened: Tabs, tmp_path: Path
+) -> None:
+    rules, names = ("sgd", "momentum", "adam"), ("first", "second")
+    races = [raced(*rules, target=0.3, seeds=3, header={"problem": name}) for name in names]
+    tab = opened(page(Contest(tuple(races)), tmp_path / "contest.html"))
+    drawn = {
+        name: tab.locator(f"#{name} .scatterlayer .trace").count()
+        for name in ("profiles", "curves-1", "curves-2")
+    }
+    assert drawn == {"profiles": 3, "curves-1": 6, "curves-2": 6}
+    assert opened.complaints == []
 
 
 def test_no_page_complains_or_asks_for_more_than_itself(opened: Tabs, small: Path) -> None:

@@ -35,7 +35,12 @@ class Contest:
     @property
     def verdict(self) -> str:
         """What the profiles say of these problems, in plain words."""
-        return " ".join(_sentences(self.results, self.profiles))
+        return " ".join(self.sentences)
+
+    @property
+    def sentences(self) -> list[str]:
+        """The sentences of the verdict, the most important first."""
+        return list(_sentences(self.results, self.profiles))
 
 
 def _time(row: Row) -> float:

@@ -1,4 +1,4 @@
-"""A result, a race or a study: its table in the terminal, and its page that needs no network."""
+"""A race, a contest or a study: its table in the terminal, and its page that needs no network."""
 
 from __future__ import annotations
 
@@ -12,33 +12,40 @@ from thalweg.errors import BadValue
 from thalweg.report.file import check_path, write
 
 if TYPE_CHECKING:
-    from thalweg.racing import Result
+    from thalweg.racing import Contest, Result
     from thalweg.training import Study
 
 
-def summary(result: Result | Study) -> RenderableType:
-    """Return the verdict of a race or the claim of a study, its table, and what that leaves out."""
+def summary(result: Result | Contest | Study) -> RenderableType:
+    """Return the verdict of a race or a contest, or the claim of a study, and its table."""
+    from thalweg.racing import Contest
+    from thalweg.report.contest.table import contest_summary
     from thalweg.report.race.table import race_summary
     from thalweg.report.study.table import study_summary
     from thalweg.training import Study
 
-    return study_summary(result) if isinstance(result, Study) else race_summary(result)
+    if isinstance(result, Study):
+        return study_summary(result)
+    return contest_summary(result) if isinstance(result, Contest) else race_summary(result)
 
 
-def page(result: Result | Study, path: str | os.PathLike[str]) -> Path:
-    """Write a race or a study to ``path``, in the form that its ending asks for; return its place.
+def page(result: Result | Contest | Study, path: str | os.PathLike[str]) -> Path:
+    """Write a race, a contest or a study to ``path``, in the form its ending asks for; return that.
 
-    ``.json`` holds all of a race as data, ``.csv`` a line for each of its trainings; anything else
-    is an HTML page of about 5 MB. A file already there is replaced. Raises BadFile where it cannot
-    be written, with what was there untouched, and BadValue for data of a study, which its record
-    has.
+    ``.json`` holds all of a race or a contest as data, ``.csv`` a line for each training; anything
+    else is an HTML page of about 5 MB. A file already there is replaced. Raises BadFile where it
+    cannot be written, with what was there untouched, and BadValue for data of a study, which its
+    record has.
     """
+    from thalweg.racing import Contest
     from thalweg.training import Study
 
     place = check_path(path)
     ending = place.suffix.lower()
-    text = _study(result, ending) if isinstance(result, Study) else _race(result, ending)
-    return write(place, text)
+    if isinstance(result, Study):
+        return write(place, _study(result, ending))
+    told = _contest(result, ending) if isinstance(result, Contest) else _race(result, ending)
+    return write(place, told)
 
 
 def _study(study: Study, ending: str) -> str:
@@ -50,6 +57,14 @@ def _study(study: Study, ending: str) -> str:
             "thalweg runs ID --csv FILE writes them to a table."
         )
     return study_page(study)
+
+
+def _contest(contest: Contest, ending: str) -> str:
+    from thalweg.report.contest.export import as_csv, as_json
+    from thalweg.report.contest.page import contest_page
+
+    forms = {".json": as_json, ".csv": as_csv}
+    return forms.get(ending, contest_page)(contest)
 
 
 def _race(result: Result, ending: str) -> str:

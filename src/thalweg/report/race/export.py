@@ -11,7 +11,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -30,13 +30,14 @@ def as_json(result: Result) -> str:
 def _members(result: Result) -> Iterator[str]:
     for name, value in _whole(result).items():
         if isinstance(value, list) and value and isinstance(value[0], dict):
-            lines = ",\n".join(map(_text, value))
-            yield f"{_text(name)}: [\n{lines}\n]"
+            lines = ",\n".join(map(dumped, value))
+            yield f"{dumped(name)}: [\n{lines}\n]"
         else:
-            yield f"{_text(name)}: {_text(value)}"
+            yield f"{dumped(name)}: {dumped(value)}"
 
 
-def _text(value: object) -> str:
+def dumped(value: object) -> str:
+    """Return a value as JSON on one line."""
     return json.dumps(_plain(value), allow_nan=False, ensure_ascii=False)
 
 
@@ -101,10 +102,16 @@ def _arrival(run: Run, result: Result) -> float | None:
 
 def as_csv(result: Result) -> str:
     """Return a table with a line for each training, in the order in which they were done."""
+    return tabled(entries(result))
+
+
+def tabled(lines: Iterable[Entry]) -> str:
+    """Return a table with these lines, which all have the same names."""
+    first, *others = lines
     text = io.StringIO()
-    writer = csv.DictWriter(text, names(result), lineterminator="\n")
+    writer = csv.DictWriter(text, list(first), lineterminator="\n")
     writer.writeheader()
-    for entry in entries(result):
+    for entry in (first, *others):
         writer.writerow({name: _plain(value) for name, value in entry.items()})
     return text.getvalue()
 

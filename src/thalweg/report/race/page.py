@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from html import escape
 
-from thalweg.racing import Result, Row
+from thalweg.racing import Result
 from thalweg.racing.space import Space
 from thalweg.report import numerals
 from thalweg.report.figure import Figure
@@ -75,7 +75,7 @@ def _texts(result: Result, pictures: dict[str, Figure]) -> dict[str, str]:
         "claim": escape(claim),
         "verdict": points(others),
         "board": board(result),
-        "reading": escape(_reading(result)),
+        "reading": escape(reading(result)),
         "sections": "\n".join(_section(name, result) for name in pictures),
         "protocol": points(words.protocol(result)),
         "description": escape(header.description),
@@ -86,25 +86,30 @@ def _texts(result: Result, pictures: dict[str, Figure]) -> dict[str, str]:
     }
 
 
-def board(result: Result) -> str:
-    """Return the board as a table, with the look that each rule has in the pictures."""
-    shown, look = columns(result), looks(result)
+def board(result: Result, ranked: Sequence[str] = ()) -> str:
+    """Return the board as a table, with the look that each rule has in the pictures.
+
+    For *ranked* see looks.
+    """
+    shown, look = columns(result), looks(result, ranked)
     rows = [
-        [_named(row, look[row.rule]), *(escape(each.tell(row)) for each in shown)]
+        [named(row.name, look[row.rule]), *(escape(each.tell(row)) for each in shown)]
         for row in result.board
     ]
     return table(["rule", *(escape(each.title) for each in shown)], rows)
 
 
-def _named(row: Row, look: Look) -> str:
+def named(name: str, look: Look) -> str:
+    """Return the name of a rule behind a piece of its line."""
     return (
         '<svg class="key" height="10" viewBox="0 0 28 10" aria-hidden="true"><path d="M0 5h28" '
         f'style="stroke: {look.colour}" stroke-width="3" '
-        f'stroke-dasharray="{_STROKES[look.dash]}"/></svg>{escape(row.name)}'
+        f'stroke-dasharray="{_STROKES[look.dash]}"/></svg>{escape(name)}'
     )
 
 
-def _reading(result: Result) -> str:
+def reading(result: Result) -> str:
+    """Say how the numbers of the board are read."""
     parts = ["Medians over the fresh seeds, in brackets with their 95% interval."]
     if result.target is not None:
         parts.append(

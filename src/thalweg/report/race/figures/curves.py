@@ -15,15 +15,15 @@ from thalweg.report.race import words
 from thalweg.report.race.figures.looks import Look, looks, trace
 
 
-def curves(result: Result) -> Figure | None:
+def curves(result: Result, ranked: Sequence[str] = ()) -> Figure | None:
     """Draw the metric after each epoch, for each rule's chosen setting; None if all diverged.
 
     A run that diverged ends where it did, and the median where half of the runs had. The view is
-    fitted to the rules that are seen at first.
+    fitted to the rules that are seen at first. For *ranked* see looks.
     """
     if not any(known(row.losses) for row in result.board):
         return None
-    look = looks(result)
+    look = looks(result, ranked)
     seen = [row for row in result.board if look[row.rule].seen]
     layout = {
         "xaxis": {"title": {"text": "epoch"}, "dtick": -(-result.header.epochs // 10)},

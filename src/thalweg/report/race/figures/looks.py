@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from thalweg.racing import Result, Row
@@ -26,10 +27,14 @@ class Look(NamedTuple):
     seen: bool
 
 
-def looks(result: Result) -> dict[str, Look]:
-    """Return how each rule looks, by its key; those that lead differ by their colours."""
+def looks(result: Result, ranked: Sequence[str] = ()) -> dict[str, Look]:
+    """Return how each rule looks, by its key; those that lead differ by their colours.
+
+    *ranked* are the keys in the order that colours are given in, that of the board by default.
+    """
+    order = list(ranked) or [row.rule for row in result.board]
     return {
-        row.rule: _look(place, place < LEADING and not far(row, result))
+        row.rule: look(order.index(row.rule), place < LEADING and not far(row, result))
         for place, row in enumerate(result.board)
     }
 
@@ -40,7 +45,8 @@ def far(row: Row, result: Result) -> bool:
     return best > 0 and row.loss.value > FAR * best
 
 
-def _look(place: int, seen: bool) -> Look:
+def look(place: int, seen: bool) -> Look:
+    """Return how the rule looks that has this place among all."""
     turn = place // len(LIGHT) % len(_DASHES)
     return Look(colour(place), _DASHES[turn], _SYMBOLS[turn], seen)
 

@@ -1,0 +1,1 @@
+"""A contest on screen and on its page."""
