@@ -156,6 +156,18 @@ def test_the_strategies_shown_in_the_docs_act(
     assert own.startswith("the accuracy is 0.9")
 
 
+def test_the_race_shown_in_the_docs_ends_with_a_verdict_and_a_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (block,) = blocks("python", (ROOT / "docs/race.md").read_text(encoding="utf-8"))
+    exec(compile(block, "race.md", "exec"), {})
+    told = capsys.readouterr().out
+    assert "2 seeds are too few to show a difference" in told
+    assert {line.split()[0] for line in told.splitlines()[-2:]} == {"SGD", "Adam"}
+    assert Path("race.html").exists()
+
+
 def relative_links(page: Path) -> list[str]:
     found = re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8"))
     return [link.partition("#")[0] for link in found if "://" not in link and link[0] != "#"]
