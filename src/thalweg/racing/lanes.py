@@ -59,7 +59,8 @@ class SideBySide:
         with self._shares.of(None):
             members = [lanes[k] for k in self._stacked]
             self._generators = [torch.Generator().manual_seed(lane.seed) for lane in members]
-            self._stack = Stack([problem.make_model(lane.seed) for lane in members], problem.loss)
+            models = {seed: problem.make_model(seed) for seed in {lane.seed for lane in members}}
+            self._stack = Stack([models[lane.seed] for lane in members], problem.loss)
         self._updates = [self._lanes_of(rule) for rule in rules]
 
     def _lanes_of(self, rule: Rule) -> Lanes:

@@ -25,6 +25,8 @@ State = dict[str, Tensor]
 class Stack:
     """Several models of one kind as a single one, whose parameters have shape (members, ...).
 
+    A model may be given several times; what is in the models is copied.
+
     What `torch.vmap` and autograd make of the passes is traced once for each shape of batch, and
     then run as plain operations on stacked tensors. ``parameters`` are those that are trained, by
     name, to be updated in place; ``held`` are the other parameters and the buffers, which the
