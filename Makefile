@@ -34,6 +34,8 @@ bench: $(VENV)/.installed-test
 	$(BIN)/python benchmarks/limit.py
 	$(BIN)/python benchmarks/fit.py
 	$(BIN)/python benchmarks/lanes.py
+	$(BIN)/python benchmarks/lanes.py --problems
+	$(BIN)/python benchmarks/lanes.py --memory
 	$(BIN)/python benchmarks/race.py
 	$(BIN)/python benchmarks/snapshots.py
 	$(BIN)/python benchmarks/noise.py

@@ -87,7 +87,7 @@ def wide(batch: int = 16) -> tuple[str, Problem, list[Lane]]:
     )
     problem = Problem(
         "wide", "", perceptron(784, 200, 10), train, valid, None, nn.functional.cross_entropy,
-        batch, 2, {}, threads=1,
+        batch, 10, {}, threads=1,
     )  # fmt: skip
     return f"784-200-10, batch {batch}", problem, adams(RUNS)
 
