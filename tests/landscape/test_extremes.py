@@ -67,7 +67,7 @@ def test_an_indefinite_spectrum_keeps_its_signs():
     found = extremes(Matrix(torch.diag(torch.tensor([-10.0, 2.0, 1.0], dtype=torch.float64))))
     assert found.largest[0].value == pytest.approx(2, abs=1e-12)
     assert found.smallest[0].value == pytest.approx(-10, abs=1e-12)
-    assert found.below == 1
+    assert found.seen == pytest.approx((-10, 1, 2), abs=1e-12)
 
 
 def test_several_at_each_end_come_outermost_first():

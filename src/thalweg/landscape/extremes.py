@@ -34,16 +34,16 @@ class Eigenpair:
 class Extremes:
     """The ends of a spectrum, outermost first, and how many products they took.
 
-    ``converged`` says whether each residual is within the tolerance asked for. ``below`` counts the
-    negative values among all that Lanczos saw: the operator has at least so many negative
-    eigenvalues, by Cauchy's interlacing theorem.
+    ``converged`` says whether each residual is within the tolerance asked for. ``seen`` are all the
+    values of the small matrix, ascending: whatever a number is, at least as many eigenvalues of the
+    operator lie below it as values that were seen do, by Cauchy's interlacing theorem.
     """
 
     largest: tuple[Eigenpair, ...]
     smallest: tuple[Eigenpair, ...]
     products: int
     converged: bool
-    below: int
+    seen: tuple[float, ...]
 
 
 def extremes(
@@ -75,7 +75,7 @@ def extremes(
         tuple(pairs[top:]),
         space.steps + len(pairs),
         all(pair.residual <= tolerance * scale for pair in pairs),
-        int((ritz.values < 0).sum()),
+        tuple(ritz.values.tolist()),
     )
 
 

@@ -49,9 +49,14 @@ class Lanczos:
         return len(self._diagonal)
 
     @property
+    def closed(self) -> bool:
+        """Whether the operator leads nowhere out of the space, so that all it shows is exact."""
+        return bool(self._beside) and (self.steps == self.operator.size or self._beside[-1] == 0)
+
+    @property
     def exhausted(self) -> bool:
-        """Whether the space cannot grow: it is whole, or closed under the operator."""
-        return bool(self._beside) and (self.steps == self.limit or self._beside[-1] == 0)
+        """Whether the space cannot grow: it is closed, or as large as was asked for."""
+        return self.closed or self.steps == self.limit
 
     def grow(self) -> None:
         """Take one more product into the space."""
