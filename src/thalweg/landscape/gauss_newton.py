@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from thalweg.errors import BadType
-from thalweg.landscape.graphs import Graphs, again, second_derivative
+from thalweg.landscape.graphs import Graphs, again, check_recorded, second_derivative
 from thalweg.landscape.objective import Objective, Term, check_loss, sum_of
 from thalweg.landscape.operator import Operator
 
@@ -57,9 +57,11 @@ class _Recorded:
             (self.pulled,) = torch.autograd.grad(
                 self.output, self.place, self.dual, create_graph=True
             )
+        check_recorded(self.output, self.pulled)
+        check_recorded(loss, self.slope)
 
     def product(self, vector: Tensor) -> Tensor:
-        with second_derivative(self.output):
+        with second_derivative():
             pushed = again(self.pulled, self.dual, vector)
             return self.weight * again(
                 self.output, self.place, again(self.slope, self.outer, pushed)

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, final
 
 import torch
 from torch import Tensor
@@ -22,9 +22,7 @@ class Graph(Protocol):
         """Return the curvature of the term times *vector*."""
 
 
-Made = TypeVar("Made", bound=Graph)
-
-
+@final
 class Graphs:
     """The graphs of several terms: all kept where they are small, else made again for each use."""
 
@@ -74,41 +72,56 @@ def again(outputs: Tensor, place: Tensor, vector: Tensor) -> Tensor:
 
 
 @contextmanager
-def second_derivative(*recorded: Tensor) -> Iterator[None]:
+def second_derivative() -> Iterator[None]:
     """Say which operation has no second derivative, where one has none."""
     try:
         with torch.enable_grad():
             yield
     except (RuntimeError, NotImplementedError) as error:
-        operation = _named(str(error), recorded)
+        operation = _named(str(error))
         if operation is None:
             raise
-        raise BadValue(
-            f"{operation} has no second derivative, which curvature needs. Compute this part with "
-            "torch's own differentiable operations, or give the function a backward that autograd "
-            "can differentiate."
-        ) from error
+        raise BadValue(_refusal(operation)) from error
 
 
-def _named(message: str, recorded: Sequence[Tensor]) -> str | None:
+def check_recorded(forward: Tensor, gradient: Tensor) -> None:
+    """Raise BadValue where the graph of *gradient* ends at a custom function of *forward*.
+
+    Autograd marks such an end, but differentiates past it without a word, as if it were constant.
+    """
+    if any(node.name() == "torch::autograd::Error" for node in _nodes(gradient)):
+        custom = {_custom(node) for node in _nodes(forward)} - {""}
+        raise BadValue(_refusal(f"the custom function {' or '.join(sorted(custom))}"))
+
+
+def _refusal(operation: str) -> str:
+    return (
+        f"{operation} has no second derivative, which curvature needs. Compute this part with "
+        "torch's own differentiable operations, or give the function a backward that autograd "
+        "can differentiate."
+    )
+
+
+def _named(message: str) -> str | None:
     """Return the operation that autograd's *message* complains of; None for other complaints."""
-    if "once_differentiable" in message:
-        custom = sorted({name for each in recorded for name in _custom_functions(each)})
-        return f"the custom function {', '.join(custom) or '(marked once_differentiable)'}"
     found = re.search(r"derivative for '?(?:aten::)?(\w+)'? is not implemented", message)
     if found:
         return f"the operation {found[1]}"
     return message.splitlines()[0] if "ouble backward" in message else None
 
 
-def _custom_functions(tensor: Tensor) -> Iterator[str]:
-    """Yield the names of the custom autograd functions behind *tensor*."""
+def _custom(node: Any) -> str:
+    """Return the name of a custom autograd function, or an empty text for torch's own."""
+    custom = isinstance(node, torch.autograd.function.BackwardCFunction)
+    return str(node.name()).removesuffix("Backward") if custom else ""
+
+
+def _nodes(tensor: Tensor) -> Iterator[Any]:
+    """Yield every node of the graph behind *tensor*."""
     seen, stack = set(), [tensor.grad_fn]
     while stack:
         current = stack.pop()
-        if current is None or current in seen:
-            continue
-        seen.add(current)
-        if isinstance(current, torch.autograd.function.BackwardCFunction):
-            yield current.name().removesuffix("Backward")
-        stack.extend(following for following, _ in current.next_functions)
+        if current is not None and current not in seen:
+            seen.add(current)
+            yield current
+            stack.extend(following for following, _ in current.next_functions)

@@ -6,7 +6,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from thalweg.landscape.graphs import Graphs, again, second_derivative
+from thalweg.landscape.graphs import Graphs, again, check_recorded, second_derivative
 from thalweg.landscape.objective import Objective, Term, loss_of, sum_of
 from thalweg.landscape.operator import Operator
 
@@ -45,11 +45,11 @@ class _Recorded:
     def __init__(self, term: Term, objective: Objective, point: Tensor) -> None:
         self.weight = term.weight
         self.place = point.clone().requires_grad_()
-        with second_derivative(), torch.enable_grad():
-            self.loss = loss_of(term, objective.layout.split(self.place))
-        with second_derivative(self.loss):
-            (self.gradient,) = torch.autograd.grad(self.loss, self.place, create_graph=True)
+        with second_derivative():
+            loss = loss_of(term, objective.layout.split(self.place))
+            (self.gradient,) = torch.autograd.grad(loss, self.place, create_graph=True)
+        check_recorded(loss, self.gradient)
 
     def product(self, vector: Tensor) -> Tensor:
-        with second_derivative(self.loss):
+        with second_derivative():
             return self.weight * again(self.gradient, self.place, vector)

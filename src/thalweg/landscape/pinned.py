@@ -7,11 +7,10 @@ from typing import Any, final
 
 import torch
 from torch import Tensor, nn
-from torch.backends import cudnn, mkldnn
 from torch.func import functional_call
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from thalweg.landscape.batches import placed
+from thalweg.landscape.twice import twice_differentiable
 from thalweg.problems.modes import in_mode
 
 
@@ -20,8 +19,7 @@ class PinnedModel:
     """A model and its loss in one mode, one precision and one state of the random numbers.
 
     The model is never written to: it is called on parameters given from outside and on copies of
-    its buffers. Modes are put back after each call, and so are torch's random numbers. Attention
-    and recurrent layers take those of torch's ways to compute them that have second derivatives.
+    its buffers. Modes are put back after each call, and so are torch's random numbers.
     """
 
     def __init__(
@@ -59,11 +57,7 @@ class PinnedModel:
         with ExitStack() as stack:
             stack.enter_context(in_mode(self.model, self.training))
             stack.enter_context(torch.random.fork_rng(devices=_generators(self.device)))
-            stack.enter_context(sdpa_kernel(SDPBackend.MATH))
-            stack.enter_context(_dense_gradients(self.model))
-            if any(isinstance(module, nn.RNNBase) for module in self.model.modules()):
-                stack.enter_context(cudnn.flags(enabled=False))
-                stack.enter_context(mkldnn.flags(enabled=False))
+            stack.enter_context(twice_differentiable(self.model))
             torch.manual_seed(self.seed)
             yield
 
@@ -88,16 +82,3 @@ def _generators(device: torch.device) -> list[int]:
     """Return the numbers of the GPUs whose generators a seed would change."""
     seeded = device.type == "cuda" or torch.cuda.is_initialized()
     return list(range(torch.cuda.device_count())) if seeded else []
-
-
-@contextmanager
-def _dense_gradients(model: nn.Module) -> Iterator[None]:
-    """Let embeddings return dense gradients: sparse ones cannot be differentiated again."""
-    sparse = [module for module in model.modules() if getattr(module, "sparse", None) is True]
-    for module in sparse:
-        module.sparse = False  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        for module in sparse:
-            module.sparse = True  # type: ignore[assignment]
