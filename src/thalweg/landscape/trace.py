@@ -15,6 +15,7 @@ from thalweg.landscape.operator import GIBIBYTE, Operator, check_fits
 def trace(
     operator: Operator, *, method: Literal["hutchinson", "hutch++"] = "hutch++",
     tolerance: float = 0.05, confidence: float = 0.95, products: int = 300, seed: int = 0,
+    memory: float = 4 * GIBIBYTE,
 ) -> Estimate:  # fmt: skip
     """Return the sum of all eigenvalues, with an interval.
 
@@ -25,7 +26,8 @@ def trace(
     of the interval is within *tolerance* of the value, or *products* are used up. Because it looks
     at the interval to stop, the interval holds a little less often than *confidence* says.
 
-    Raises BadValue for too few products, UnknownName for another method.
+    Raises BadValue for too few products and where the sketch of ``hutch++`` exceeds *memory* bytes,
+    UnknownName for another method.
     """
     check_number("tolerance", tolerance, 0)
     check_confidence(confidence)
@@ -33,7 +35,7 @@ def trace(
     if method not in ("hutchinson", "hutch++"):
         raise UnknownName(f"method={method!r}; expected 'hutchinson' or 'hutch++'.")
     generator = torch.Generator().manual_seed(seed)
-    basis = _sketch(operator, products // 3, generator) if method == "hutch++" else None
+    basis = _sketch(operator, products // 3, generator, memory) if method == "hutch++" else None
     inside = _inside(operator, basis)
     known, spent = sum(inside), 2 * len(inside)
     rounding = operator.size * torch.finfo(operator.dtype).eps * max(map(abs, inside), default=0)
@@ -58,13 +60,13 @@ def signs(operator: Operator, generator: torch.Generator) -> Tensor:
     return drawn if operator.device.type == "mps" else drawn.to(operator.device)
 
 
-def _sketch(operator: Operator, columns: int, generator: torch.Generator) -> Tensor:
+def _sketch(operator: Operator, columns: int, generator: torch.Generator, memory: float) -> Tensor:
     """Return orthonormal directions (size, columns) that hold most of the largest eigenvalues."""
     columns = min(columns, operator.size)
     check_fits(
         f"a sketch of {columns} directions of {operator.size:,} numbers",
         2 * columns * operator.size * 8,
-        4 * GIBIBYTE,
+        memory,
     )
     images = [(operator @ signs(operator, generator)).double() for _ in range(columns)]
     return torch.linalg.qr(torch.stack(images, 1)).Q
