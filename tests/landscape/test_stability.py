@@ -241,7 +241,7 @@ def test_a_trained_network_swings_apart_just_above_the_rate_and_settles_just_bel
     found = stable_rate(Hessian(curve), torch.optim.SGD(model.parameters(), lr=0.1, **settings))
 
     def along(rate: float) -> list[float]:
-        torch.nn.utils.vector_to_parameters(curve.point + 1e-3 * top.vector, model.parameters())
+        torch.nn.utils.vector_to_parameters(curve.point + 1e-5 * top.vector, model.parameters())
         optimizer = torch.optim.SGD(model.parameters(), lr=rate, **settings)
         (batch,), seen = curve.terms, []
         for _ in range(21):
