@@ -30,7 +30,7 @@ MODELS = {
 
 def curve_of(name: str, dtype: torch.dtype = torch.float64) -> Objective:
     problem = problems.load(name)
-    data = first_batch(problem.train, 300)
+    data = first_batch(problem.train, 100)
     return objective(problem.make_model(0), MODELS[name] or problem.loss, data, dtype=dtype)
 
 

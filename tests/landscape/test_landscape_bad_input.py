@@ -189,6 +189,20 @@ def test_a_rule_that_takes_signs_has_no_stable_rate():
         stable_rate(Hessian(objective(net, mse_loss, DATA)), optimizer)
 
 
+def test_a_rule_without_a_rate_has_no_stable_rate():
+    import thalweg
+
+    @thalweg.rule("Plain")
+    def plain(g, *, size=0.1):
+        """Step against the gradient."""
+        return size * g
+
+    net = model()
+    optimizer = thalweg.Optimizer(net.parameters(), plain)
+    with pytest.raises(BadType, match="Plain has no learning rate"):
+        stable_rate(Hessian(objective(net, mse_loss, DATA)), optimizer)
+
+
 def test_a_product_that_is_not_finite_is_refused():
     curve = function(lambda w: (w.abs() ** 0.5).sum(), torch.zeros(3, dtype=torch.float64))
     with pytest.raises(BadValue, match="not finite"):

@@ -60,7 +60,10 @@ class Running:
     @property
     def rate(self) -> float:
         """The learning rate of the first group now."""
-        return float(self.optimizer.param_groups[0]["lr"])
+        group = self.optimizer.param_groups[0]
+        if "lr" not in group:
+            raise BadType(f"{self.rule} has no learning rate, so there is no largest stable one.")
+        return float(group["lr"])
 
     @property
     def rule(self) -> str:

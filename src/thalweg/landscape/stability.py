@@ -75,12 +75,12 @@ def stable_rate(
     BadValue for a learning rate of zero.
     """
     running = Running(optimizer, curvature.objective)
+    rate = running.rate
     gain, shift = _gains(running)
     scaled = Scaled(curvature, torch.sqrt(gain), shift)
     found = extremes(scaled, largest=1, smallest=0, products=products, seed=seed)
     (top,) = found.largest
     low, high = (_EDGE / value if value > 0 else math.inf for value in reversed(top.interval))
-    rate = running.rate
     return StableRate(rate * low, rate * high, rate, top, running.rule)
 
 
