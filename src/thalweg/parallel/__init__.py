@@ -1,3 +1,4 @@
+"""Many workers on one problem: who talks to whom, and when."""
 
 import importlib
 from typing import TYPE_CHECKING, Any
@@ -5,10 +6,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from thalweg.parallel.hogwild.estimators import HogwildClassifier as HogwildClassifier
     from thalweg.parallel.hogwild.estimators import HogwildRegressor as HogwildRegressor
+    from thalweg.parallel.hogwild.factorization import HogwildFactorization as HogwildFactorization
+    from thalweg.parallel.hogwild.processes import WorkerLost as WorkerLost
+    from thalweg.parallel.hogwild.processes import hogwild_fit as hogwild_fit
 
 _HOMES = {
     "HogwildClassifier": "thalweg.parallel.hogwild.estimators",
     "HogwildRegressor": "thalweg.parallel.hogwild.estimators",
+    "HogwildFactorization": "thalweg.parallel.hogwild.factorization",
+    "WorkerLost": "thalweg.parallel.hogwild.processes",
+    "hogwild_fit": "thalweg.parallel.hogwild.processes",
 }
 
 __all__ = [*_HOMES]

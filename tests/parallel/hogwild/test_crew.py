@@ -6,6 +6,7 @@ import pytest
 from thalweg import rules
 from thalweg.parallel.hogwild import crew as crews
 from thalweg.parallel.hogwild.crew import Crew, Observed, Sharing, Work, share_of_changes
+from thalweg.parallel.hogwild.examples import visiting_order
 from thalweg.parallel.hogwild.linear import linear_loops
 
 EXAMPLES, TABLE = 1000, 50
@@ -104,3 +105,10 @@ def test_changes_add_up_to_those_of_one_thread_on_a_quadratic(threads: int) -> N
         (share,) = share_of_changes(np.array([load]), examples, threads)
         assert 1 - share * threads * (1 - left) == pytest.approx(left**threads, abs=1e-9)
         assert 1 / threads <= share <= 1
+
+
+def test_many_examples_are_visited_in_blocks_of_neighbours_each_once() -> None:
+    order = visiting_order(1000, 10**9, np.random.RandomState(0))
+    assert sorted(order) == list(range(1000))
+    assert (np.diff(order.astype(int)) == 1).mean() > 0.95
+    assert (np.diff(order.astype(int)) != 1).any()

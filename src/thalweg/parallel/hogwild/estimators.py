@@ -17,21 +17,20 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from thalweg.arguments import check_count, check_number
-from thalweg.errors import BadType, BadValue, UnknownName, nearest
-from thalweg.parallel.hogwild.crew import Crew, Observed, processors
+from thalweg.errors import BadValue, UnknownName, nearest
+from thalweg.parallel.hogwild.crew import Observed
 from thalweg.parallel.hogwild.examples import Examples, Measures, examples_of, measured
 from thalweg.parallel.hogwild.linear import (
     LinearModel,
-    Stopping,
     Task,
     Weights,
     linear_loops,
     steady_rate,
 )
 from thalweg.parallel.hogwild.rates import rates_of
-from thalweg.parallel.hogwild.source import elementwise
-from thalweg.rules import Rule, find, sgd
+from thalweg.parallel.hogwild.settings import check_settings, checked_rule, crew_of
+from thalweg.parallel.hogwild.stopping import Stopping
+from thalweg.rules import Rule, sgd
 
 
 class _Hogwild(BaseEstimator, ABC):
@@ -103,32 +102,7 @@ class _Hogwild(BaseEstimator, ABC):
                 f"loss={self.loss!r}; expected one of {', '.join(self.losses)}."
                 f"{nearest(str(self.loss), self.losses)}"
             )
-        numbers = {"alpha": 0.0, "back_off": 0.0}
-        numbers |= {n: 0.0 for n in ("tol", "eta0") if getattr(self, n) is not None}
-        for name, low in numbers.items():
-            check_number(name, _plain(getattr(self, name)), low)
-        for name in ("max_iter", "n_iter_no_change"):
-            check_count(name, _plain(getattr(self, name)))
-        if self.n_jobs is not None and self.n_jobs != -1:
-            check_count("n_jobs", _plain(self.n_jobs))
-        rule = self._rule()
-        elementwise(rule)
-        if self.eta0 is not None and "lr" not in rule.hyperparameters:
-            raise BadValue(f"{rule.name} has no learning rate; leave eta0 at None.")
-        rates_of(rule, self.eta0, self.back_off)
-        if self.back_off > 1:
-            raise BadValue(
-                f"back_off={self.back_off!r}; expected at most 1, the same rate for all."
-            )
-
-    def _rule(self) -> Rule:
-        rule = find(self.rule) if isinstance(self.rule, str) else self.rule
-        if not isinstance(rule, Rule):
-            raise BadType(
-                f"rule is {type(rule).__name__} ({rule!r}); expected a Rule, a chain, or a name "
-                "such as 'adagrad'."
-            )
-        return rule
+        check_settings(self)
 
     def _checked(self, X: Any, y: Any, reset: bool) -> tuple[Any, np.ndarray]:
         kinds = [np.float64, np.float32]
@@ -143,7 +117,7 @@ class _Hogwild(BaseEstimator, ABC):
         task = self._task(examples, importance)
         if not self._weights:
             self._weights = [task.model.begin(examples.width, X.dtype) for _ in targets]
-        with self._crew() as crew:
+        with crew_of(self.n_jobs) as crew:
             crew.observed = self._observed
             histories = [
                 self._epochs(partial(task.epoch, crew, weights, goal.astype(X.dtype)), stopping)
@@ -152,7 +126,7 @@ class _Hogwild(BaseEstimator, ABC):
         self._note(crew.observed, histories, len(examples))
 
     def _task(self, examples: Examples, importance: np.ndarray) -> Task:
-        rule, kind = self._rule(), str(examples.values.dtype)
+        rule, kind = checked_rule(self.rule), str(examples.values.dtype)
         loops = linear_loops(rule, self.loss, kind, examples.index)
         measures = measured(loops, examples, bool(self.fit_intercept))
         rates = rates_of(rule, self._rate(rule, measures), self.back_off)
@@ -172,11 +146,6 @@ class _Hogwild(BaseEstimator, ABC):
             self._lr = self._lr or steady_rate(self.loss, measures.length)
             return self._lr
         return self.eta0
-
-    def _crew(self) -> Crew:
-        if self.n_jobs is None:
-            return Crew(processors())
-        return Crew(processors() if self.n_jobs == -1 else int(self.n_jobs), fixed=True)
 
     def _epochs(self, epoch: Any, stopping: Stopping) -> list[float]:
         losses: list[float] = []
@@ -361,8 +330,3 @@ def _importance(sample_weight: Any, X: Any) -> np.ndarray:
             "least 0, and one above."
         )
     return np.ascontiguousarray(found)
-
-
-def _plain(value: Any) -> Any:
-    """Return a NumPy number as Python's own."""
-    return value.item() if isinstance(value, np.generic) else value

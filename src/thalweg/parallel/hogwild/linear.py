@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from types import ModuleType
@@ -18,7 +17,6 @@ from thalweg.parallel.hogwild.losses import CURVATURE, LOSSES
 from thalweg.parallel.hogwild.rates import Rates
 from thalweg.parallel.hogwild.source import Loops
 from thalweg.rules import Rule
-
 
 _TINY = float(np.finfo(np.float32).tiny)
 
@@ -133,29 +131,6 @@ class Task:
         if self.random is None:
             return np.arange(count, dtype=np.uint32)
         return visiting_order(count, len(self.examples.columns), self.random)
-
-
-@dataclass(frozen=True)
-class Stopping:
-    """When to stop: after *epochs*, or once *patience* of them did not lower the loss by *tol*."""
-
-    epochs: int
-    tol: float | None
-    patience: int
-
-    def over(self, losses: Sequence[float]) -> bool:
-        """Whether these losses of epochs are the last."""
-        return len(losses) >= self.epochs or self.converged(losses)
-
-    def converged(self, losses: Sequence[float]) -> bool:
-        """Whether the loss stopped falling."""
-        if self.tol is None or len(losses) <= self.patience:
-            return False
-        best, without = np.inf, 0
-        for loss in losses:
-            without = without + 1 if loss > best - self.tol else 0
-            best = min(best, loss)
-        return without >= self.patience
 
 
 def steady_rate(loss: str, length: float) -> float:
