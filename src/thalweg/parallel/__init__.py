@@ -7,14 +7,14 @@ if TYPE_CHECKING:
     from thalweg.parallel.hogwild.estimators import HogwildClassifier as HogwildClassifier
     from thalweg.parallel.hogwild.estimators import HogwildRegressor as HogwildRegressor
     from thalweg.parallel.hogwild.factorization import HogwildFactorization as HogwildFactorization
-    from thalweg.parallel.hogwild.processes import WorkerLost as WorkerLost
     from thalweg.parallel.hogwild.processes import hogwild_fit as hogwild_fit
+    from thalweg.parallel.hogwild.workers import WorkerLost as WorkerLost
 
 _HOMES = {
     "HogwildClassifier": "thalweg.parallel.hogwild.estimators",
     "HogwildRegressor": "thalweg.parallel.hogwild.estimators",
     "HogwildFactorization": "thalweg.parallel.hogwild.factorization",
-    "WorkerLost": "thalweg.parallel.hogwild.processes",
+    "WorkerLost": "thalweg.parallel.hogwild.workers",
     "hogwild_fit": "thalweg.parallel.hogwild.processes",
 }
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from thalweg.errors import BadValue
 
-BLOCK = 64
+BLOCK = 32
 """Rows that are read in the order of memory; blocks of them are shuffled.
 
 A processor foresees reads that follow each other, not rows that are visited at random.

@@ -2,36 +2,24 @@
 
 from __future__ import annotations
 
-import pickle
 import time
-import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from multiprocessing.connection import Connection, wait
 from typing import Any
 
 import numpy as np
 import torch
-import torch.multiprocessing
 from torch import Tensor, nn
 
 from thalweg.arguments import check_count, check_number
-from thalweg.errors import BadType, BadValue, ThalwegError
+from thalweg.errors import BadType, BadValue
 from thalweg.optim import Optimizer
+from thalweg.parallel.hogwild.workers import Job, Workers, spawned
 from thalweg.problems import Split
 from thalweg.problems.checks import check_batch, check_data, check_model
 from thalweg.rules import Rule
 from thalweg.training import Epoch, evaluate
 from thalweg.training.data.forms import Examples, Rows, as_data
-from thalweg.training.data.order import generator_of
-
-_SIGN_OF_LIFE = 0.5
-"""Seconds after which a worker that is in the middle of an epoch says that it is."""
-
-
-class WorkerLost(ThalwegError, RuntimeError):
-    """A worker died, failed, or was not heard of in time; the others were ended."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,11 +66,12 @@ def hogwild_fit(
     if workers > len(data):
         raise BadValue(f"workers={workers} are more than the {len(data):,} examples there are.")
     optimizer = _shared_optimizer(model, rule, hyper)
-    job = _Job(model, optimizer, loss, data, batch, workers, seed)
+    job = Job(model, optimizer, loss, data, batch, workers, seed)
     training = _Training(job, valid, back_off, timeout)
-    with _spawned(job) as crew:
+    with spawned(job) as spawn:
+        spawn.reports(timeout)
         while len(training.history) < epochs and not training.diverged:
-            training.epoch(crew)
+            training.epoch(spawn)
     return training.result()
 
 
@@ -138,179 +127,11 @@ def _shared_optimizer(model: nn.Module, rule: Rule | str, hyper: dict[str, Any])
     return optimizer
 
 
-@dataclass(frozen=True)
-class _Report:
-    """What a worker did in an epoch so far."""
-
-    loss: float = 0.0
-    examples: int = 0
-    updates: int = 0
-    over: bool = False
-
-
-@dataclass
-class _Job:
-    """What every worker needs to know."""
-
-    model: nn.Module
-    optimizer: Optimizer
-    loss: Callable[[Any, Any], Tensor]
-    data: Examples
-    batch: int
-    workers: int
-    seed: int
-
-    def epoch(self, worker: int, number: int, factor: float) -> Iterator[_Report]:
-        """Make the updates of one worker's part of an epoch; yield after each what was done."""
-        mixed = np.random.SeedSequence((self.seed, number, worker)).generate_state(1)
-        torch.manual_seed(int(mixed[0]))
-        rates = [group.get("lr") for group in self.optimizer.param_groups]
-        self._set_rates([rate and rate * factor for rate in rates])
-        order = torch.randperm(len(self.data), generator=generator_of(self.seed, number))
-        total, examples = 0.0, 0
-        for count, part in enumerate(order[worker :: self.workers].split(self.batch), 1):
-            total += self._update(part) * len(part)
-            examples += len(part)
-            yield _Report(total, examples, count)
-        self._set_rates(rates)
-        yield _Report(total, examples, count, over=True)
-
-    def _set_rates(self, rates: list[Any]) -> None:
-        for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
-            if rate is not None:
-                group["lr"] = rate
-
-    def _update(self, part: Tensor) -> float:
-        inputs, targets = self.data.take(part)
-        self.optimizer.zero_grad()
-        value = self.loss(self.model(inputs), targets)
-        value.backward()
-        self.optimizer.step()
-        return float(value.detach())
-
-
-def _work(job: _Job, worker: int, pipe: Connection) -> None:
-    """Run one epoch after the other as they are asked for, until None is, or nobody asks."""
-    torch.set_num_threads(1)
-    try:
-        job.model.train()
-        pipe.send(_Report())
-        while (asked := pipe.recv()) is not None:
-            last = time.monotonic()
-            for report in job.epoch(worker, *asked):
-                if report.over or time.monotonic() > last + _SIGN_OF_LIFE:
-                    last = time.monotonic()
-                    pipe.send(report)
-    except (EOFError, BrokenPipeError, KeyboardInterrupt):
-        return
-    except Exception:
-        pipe.send(traceback.format_exc())
-
-
-@dataclass
-class _Crew:
-    """The processes, and the pipes through which they are talked to."""
-
-    processes: list[Any] = field(default_factory=list)
-    pipes: list[Any] = field(default_factory=list)
-
-    def ask(self, what: tuple[int, float] | None) -> None:
-        """Tell every worker which epoch to run; None ends it."""
-        for worker, pipe in enumerate(self.pipes):
-            try:
-                pipe.send(what)
-            except OSError:
-                if what is not None:
-                    raise self._lost(worker) from None
-
-    def reports(self, timeout: float) -> list[_Report]:
-        """Wait until every worker's epoch is over and return what each did."""
-        found: dict[int, _Report] = {}
-        heard = dict.fromkeys(range(len(self.pipes)), time.monotonic())
-        while waiting := [worker for worker in heard if worker not in found]:
-            for worker in self._ready(waiting, min(heard[each] for each in waiting) + timeout):
-                report = self._received(worker)
-                heard[worker] = time.monotonic()
-                if report.over:
-                    found[worker] = report
-            silent = [each for each in waiting if time.monotonic() > heard[each] + timeout]
-            if silent:
-                raise WorkerLost(
-                    f"nothing was heard of worker {silent[0]} for {timeout:g} seconds; all workers "
-                    "were ended. Raise timeout if one update may take so long."
-                )
-        return [found[worker] for worker in sorted(found)]
-
-    def _ready(self, waiting: list[int], until: float) -> list[int]:
-        """Return the workers that sent something or ended, after as long a wait as it takes."""
-        ends = {self.pipes[each]: each for each in waiting}
-        ends |= {self.processes[each].sentinel: each for each in waiting}
-        ready = wait(list(ends), timeout=max(0.0, until - time.monotonic()))
-        return sorted({ends[each] for each in ready})
-
-    def _received(self, worker: int) -> _Report:
-        pipe = self.pipes[worker]
-        try:
-            said = pipe.recv() if pipe.poll() else None
-        except (EOFError, OSError):
-            said = None
-        if isinstance(said, _Report):
-            return said
-        raise (
-            self._lost(worker)
-            if said is None
-            else WorkerLost(f"worker {worker} failed, and all workers were ended:\n{said}")
-        )
-
-    def _lost(self, worker: int) -> WorkerLost:
-        self.processes[worker].join(1.0)
-        code = self.processes[worker].exitcode
-        how = f"was killed by signal {-code}" if code and code < 0 else f"ended with code {code}"
-        return WorkerLost(
-            f"worker {worker} {how} before its epoch was over; all workers were ended. The model "
-            "holds the updates made so far. A script must call hogwild_fit under "
-            'if __name__ == "__main__":, because every worker imports it.'
-        )
-
-    def close(self) -> None:
-        """End every process, by force after a while."""
-        for pipe in self.pipes:
-            pipe.close()
-        for process in self.processes:
-            process.join(2.0)
-            if process.is_alive():
-                process.kill()
-                process.join()
-
-
-@contextmanager
-def _spawned(job: _Job) -> Iterator[_Crew]:
-    """Start the workers of a job, and end them whatever happens."""
-    context, crew = torch.multiprocessing.get_context("spawn"), _Crew()
-    try:
-        for worker in range(job.workers):
-            ours, theirs = context.Pipe()
-            process = context.Process(target=_work, args=(job, worker, theirs), daemon=True)
-            crew.pipes.append(ours)
-            try:
-                process.start()
-            except (pickle.PicklingError, AttributeError, TypeError) as error:
-                raise BadType(
-                    f"the model, the loss or the data cannot be sent to another process: {error}. "
-                    "Define classes and functions at the top of a module, not inside a function."
-                ) from error
-            crew.processes.append(process)
-            theirs.close()
-        yield crew
-    finally:
-        crew.close()
-
-
 @dataclass
 class _Training:
     """The epochs so far."""
 
-    job: _Job
+    job: Job
     valid: Any
     back_off: float
     timeout: float
@@ -318,11 +139,11 @@ class _Training:
     updates: np.ndarray | int = 0
     diverged: bool = False
 
-    def epoch(self, crew: _Crew) -> None:
+    def epoch(self, workers: Workers) -> None:
         """Run one epoch and write down what came of it."""
         number, start = len(self.history), time.perf_counter()
-        crew.ask((number, self.back_off**number))
-        reports = crew.reports(self.timeout)
+        workers.ask(number, self.back_off**number)
+        reports = workers.reports(self.timeout)
         seconds = time.perf_counter() - start
         self.updates = self.updates + np.array([each.updates for each in reports])
         examples = sum(each.examples for each in reports)
