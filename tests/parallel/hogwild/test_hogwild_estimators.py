@@ -191,13 +191,16 @@ def held_out(model, many) -> float:
 @pytest.mark.parametrize("threads", [2, 3])
 @pytest.mark.parametrize("copies", [False, True])
 def test_threads_end_where_one_does(many, threads, copies, monkeypatch) -> None:
-    """Whatever they do to each other: on shared weights, and on copies put together."""
+    """On copies put together nothing is lost; on shared weights some updates are, of few columns.
+
+    Other seeds move the loss by 1 %; weights of zero would have 0.69, more than four times as much.
+    """
     chosen = crew.Observed(crew.Sharing(threads, copies))
     monkeypatch.setattr(crew.Crew, "_probe", lambda self, work: start(self, work, chosen))
     settings: dict[str, Any] = {"max_iter": 10, "tol": None, "random_state": 0, "alpha": 1e-3}
     alone = held_out(HogwildClassifier(n_jobs=1, **settings), many)
     together = HogwildClassifier(n_jobs=threads, **settings)
-    assert held_out(together, many) == pytest.approx(alone, rel=0.01)
+    assert held_out(together, many) == pytest.approx(alone, rel=0.01 if copies else 0.1)
     assert (together.n_threads_, together.sharing_) == (threads, "copies" if copies else "shared")
 
 
@@ -227,6 +230,14 @@ def test_what_was_observed_is_told(many) -> None:
     alone = HogwildClassifier(max_iter=2, tol=None, n_jobs=1).fit(X, y)
     assert (alone.n_threads_, alone.sharing_) == (1, "one thread")
     assert (alone.speed_up_, alone.conflict_rate_) == (1.0, 0.0)
+
+
+def test_more_threads_than_examples_do_no_harm() -> None:
+    X, *_ = examples(2, seed=3)
+    model = HogwildClassifier(max_iter=3, tol=None, n_jobs=5).fit(X, ["no", "yes"])
+    assert model.n_threads_ == 5
+    assert np.isfinite(model.coef_).all()
+    assert np.isfinite(model.speed_up_)
 
 
 @pytest.mark.parametrize(

@@ -126,7 +126,7 @@ class Crew:
         for sharing, first, last in zip(candidates, ends, ends[1:], strict=False):
             start = perf_counter()
             total += self._part(work, sharing, first, last)
-            speeds[sharing] = (last - first) / (perf_counter() - start)
+            speeds[sharing] = max(1, last - first) / (perf_counter() - start)
         alone, best = speeds[Sharing()], max(candidates[1:], key=speeds.__getitem__)
         if not self.fixed and speeds[best] < WORTH * alone:
             best = Sharing()
