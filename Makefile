@@ -31,6 +31,7 @@ bench: $(VENV)/.installed-test
 	$(BIN)/python benchmarks/step.py
 	$(BIN)/python benchmarks/rules.py
 	$(BIN)/python benchmarks/sparse.py
+	$(BIN)/python benchmarks/hogwild.py
 	$(BIN)/python benchmarks/limit.py
 	$(BIN)/python benchmarks/fit.py
 	$(BIN)/python benchmarks/lanes.py

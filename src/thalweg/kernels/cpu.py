@@ -51,7 +51,7 @@ def kernel_source(rule: Rule, dtype: str = "float32") -> str:
 def compiled(plan: Plan, dtype: str) -> Compiled:
     """Return the kernels of *plan* for elements of *dtype*, from disk if they are there."""
     kernels = Kernels(plan, dtype)
-    module = _module(kernels.text(), f"{_file_stem(plan.rule.key)}_{dtype}")
+    module = import_text(kernels.text(), f"{_file_stem(plan.rule.key)}_{dtype}")
     names = [f"sums{k}" for k in range(len(plan.sums))] + ["elements"]
     bodies = tuple(getattr(module, name).address for name in names)
     return Compiled(plan, kernels.columns, _LAUNCH(module.launch.address), bodies, module)
@@ -61,7 +61,7 @@ def _file_stem(key: str) -> str:
     return "".join(c if c.isalnum() or c == "_" else "_" for c in key)[:60]
 
 
-def _module(text: str, name: str) -> ModuleType:
+def import_text(text: str, name: str) -> ModuleType:
     """Import *text* as a module of its own file, beside which Numba keeps the machine code."""
     digest = hashlib.sha256("\n".join([text, _environment()]).encode()).hexdigest()[:16]
     path = cache_directory() / f"{name}_{digest}.py"
