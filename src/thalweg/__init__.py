@@ -22,8 +22,8 @@ _HOMES = {
     "chain": "thalweg.rules",
 }
 _ROOMS = (
-    "algebra", "kernels", "optim", "problems", "racing", "record", "report", "rules", "schedules",
-    "testing", "training",
+    "algebra", "kernels", "optim", "parallel", "problems", "racing", "record", "report", "rules",
+    "schedules", "testing", "training",
 )  # fmt: skip
 
 __all__ = [*_HOMES, *_ROOMS, "__version__"]

@@ -1,0 +1,48 @@
+"""What a parallel training leaves behind: the model, how it went, and what became of messages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from torch import nn
+
+from thalweg.parallel.engine import Tally
+
+
+class Point(NamedTuple):
+    """Where a training stood: after so many gradients of all workers together.
+
+    ``time`` is the engine's, virtual where it simulates. ``running_loss`` is the mean of the
+    batches since the point before; the others are of the server's parameters on the validation set,
+    None where there is none.
+    """
+
+    gradients: int
+    examples: int
+    updates: int
+    time: float
+    running_loss: float
+    valid_loss: float | None
+    valid_accuracy: float | None
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """A parallel training that has ended.
+
+    ``missing`` gradients were not measured, because every worker was gone before. ``diverged`` says
+    that the last loss is not finite.
+    """
+
+    model: nn.Module
+    history: tuple[Point, ...]
+    tally: Tally
+    missing: int = 0
+
+    @property
+    def diverged(self) -> bool:
+        """Whether the loss at the end is not a finite number."""
+        last = self.history[-1]
+        found = last.running_loss if last.valid_loss is None else last.valid_loss
+        return not abs(found) < float("inf")
