@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from thalweg.parallel.algorithms.algorithm import Measured
 from thalweg.parallel.flat import Layout, trained
 from thalweg.problems import own_gradient
-from thalweg.training.data.forms import Batch, Examples, moved, size_of
+from thalweg.training.data.forms import Batch, Examples, Indices, moved, size_of
 from thalweg.training.data.order import InOrder, Order, Shuffled, generator_of
 from thalweg.training.evaluation import device_of
 
@@ -26,7 +26,8 @@ class Batches:
         self.examples, self.seed = examples, seed
         self.size = len(examples) if size == "all" else size
         self.order: Order = InOrder() if size == "all" else Shuffled()
-        self._epoch, self._indices = -1, range(0)  # type: Any
+        self._epoch = -1
+        self._indices: Indices = range(0)
 
     @property
     def per_epoch(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isfinite
 from typing import NamedTuple
 
 from torch import nn
@@ -26,6 +27,11 @@ class Point(NamedTuple):
     valid_loss: float | None
     valid_accuracy: float | None
 
+    @property
+    def judged(self) -> float:
+        """The loss that tells better from worse: on the validation set where there is one."""
+        return self.running_loss if self.valid_loss is None else self.valid_loss
+
 
 @dataclass(frozen=True, eq=False)
 class Result:
@@ -43,6 +49,4 @@ class Result:
     @property
     def diverged(self) -> bool:
         """Whether the loss at the end is not a finite number."""
-        last = self.history[-1]
-        found = last.running_loss if last.valid_loss is None else last.valid_loss
-        return not abs(found) < float("inf")
+        return bool(self.history) and not isfinite(self.history[-1].judged)

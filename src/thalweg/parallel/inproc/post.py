@@ -16,7 +16,6 @@ from thalweg.parallel.inproc.worker import VirtualWorker
 from thalweg.parallel.server.shard import Shard
 from thalweg.parallel.server.versions import Version
 
-
 Ask = Callable[[Shard, bool], Any]
 
 
