@@ -124,12 +124,15 @@ def cut(layout: Layout, rule: Rule, shards: int) -> list[range]:
 
 
 def _between_tensors(layout: Layout, rule: Rule, places: list[int]) -> list[int]:
-    """Move each place to the nearest border of a tensor, all of them different."""
+    """Move each place to the nearest border of two tensors that leaves one for those after it."""
     borders = layout.ends[:-1]
-    moved = sorted({min(borders, key=lambda border: abs(border - k), default=0) for k in places})
-    if len(moved) < len(places):
+    if len(borders) < len(places):
         raise BadValue(
-            f"{rule.name} sums over whole tensors, and the {len(layout.shapes)} tensors of this "
-            f"model are too uneven for {len(places) + 1} shards. Use fewer shards."
+            f"{rule.name} sums over whole tensors, of which this model has {len(layout.shapes)}, "
+            f"too few for {len(places) + 1} shards. Use at most as many shards as tensors."
         )
+    moved: list[int] = []
+    for left, place in zip(reversed(range(len(places))), places, strict=True):
+        free = [border for border in borders if border > max(moved, default=0)]
+        moved.append(min(free[: len(free) - left], key=lambda border: abs(border - place)))
     return moved

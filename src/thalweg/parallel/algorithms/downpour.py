@@ -82,15 +82,16 @@ class Downpour(Algorithm):
     def script(self, seat: Seat) -> Script:
         """Fetch, measure, push, and step in between."""
         reading = yield Pull(since=after_updates(self._alone(seat), seat.shards))
-        here = self._walker(seat, reading.values)
+        here = self._walker(seat, reading.values) if self.n_fetch > 1 or self.overlap else None
         pushed, examples = None, 0
         for step in count():
             if step and step % self.n_fetch == 0:
                 fetched = yield Pull(wait=not self.overlap)
                 if fetched is not None:
                     reading = fetched
-                    here.x.copy_(fetched.values)
-            found = yield Gradient(here.x.clone())
+                    if here is not None:
+                        here.x.copy_(fetched.values)
+            found = yield Gradient(reading.values if here is None else here.x.clone())
             if found is None:
                 break
             pushed = found.gradient if pushed is None else pushed + found.gradient
@@ -98,7 +99,7 @@ class Downpour(Algorithm):
             if (step + 1) % self.n_push == 0:
                 yield Push(pushed, reading.versions, examples)
                 pushed, examples = None, 0
-            if self.n_fetch > 1 or self.overlap:
+            if here is not None:
                 here.step(found.gradient)
         if isinstance(pushed, Tensor):
             yield Push(pushed, reading.versions, examples)
