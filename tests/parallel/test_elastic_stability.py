@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from small import Point, bowl, job
 from thalweg.parallel import Elastic, InProcess, Progress
 
-ROUNDS = 500
+ROUNDS = 300
 
 
 def turn(p: int, i: int, lr: float, alpha: float) -> NDArray:

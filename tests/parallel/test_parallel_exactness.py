@@ -125,9 +125,8 @@ def elastic_path(p: int, rounds: int, lr: float, alpha: float, delta: float, syn
 def test_elastic_averaging_is_its_equations(workers: int, momentum: float, sync: bool) -> None:
     rounds, lr, alpha, found = 30, 0.2, 0.15, []
     algorithm = Elastic(lr, momentum, period=1, alpha=alpha, synchronous=sync)
-    for count in range(workers, workers * (rounds + 1), workers):
-        values, _ = InProcess().run(job(Point(1.0), bowl, algorithm, count, workers=workers))
-        found.append(float(values))
+    logged(job(Point(1.0), bowl, algorithm, workers * rounds, workers=workers, every=workers,
+               watch=lambda progress: found.append(float(progress.values()))))  # fmt: skip
     expected = elastic_path(workers, rounds, lr, alpha, momentum, sync)
     roundings = 10 * workers * rounds
     np.testing.assert_allclose(found, expected, rtol=0, atol=roundings * UNIT)

@@ -64,6 +64,8 @@ class Tally:
     measured them, and ``lost_pushes`` are pushes of which no answer came: they may have been
     applied. ``lost_updates`` were made by shards that died, after their last snapshot.
 
+    ``undealt`` gradients nobody was left to measure.
+
     ``resent`` counts messages sent again, ``restarts`` and ``restored`` workers and shards that
     began anew, ``unreachable`` workers that gave up on a server that did not answer, and
     ``released`` the waits that would never have ended.
@@ -71,6 +73,7 @@ class Tally:
 
     receipts: Counter[Outcome] = field(default_factory=Counter)
     staleness: Counter[int] = field(default_factory=Counter)
+    undealt: int = 0
     lost_gradients: int = 0
     lost_pushes: int = 0
     lost_updates: int = 0

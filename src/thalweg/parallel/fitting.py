@@ -65,8 +65,7 @@ def fit(
     )
     values, tally = (engine or InProcess()).run(job)
     replica.load(values)
-    measured = watch.history[-1].gradients if watch.history else 0
-    return Result(model, tuple(watch.history), tally, gradients - measured - tally.lost_gradients)
+    return Result(model, tuple(watch.history), tally)
 
 
 def _check(algorithm: Any, engine: Any) -> None:

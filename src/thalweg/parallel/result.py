@@ -35,16 +35,11 @@ class Point(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """A parallel training that has ended.
-
-    ``missing`` gradients were not measured, because every worker was gone before. ``diverged`` says
-    that the last loss is not finite.
-    """
+    """A parallel training that has ended."""
 
     model: nn.Module
     history: tuple[Point, ...]
     tally: Tally
-    missing: int = 0
 
     @property
     def diverged(self) -> bool:

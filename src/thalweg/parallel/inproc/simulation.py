@@ -55,6 +55,7 @@ class Simulation:
         for host in self.hosts:
             if host.shard is None:
                 self._restore(host)
+        self.tally.undealt = self.job.gradients - self._dealt
         self._report(self._last_left)
         values = self._values()
         assert values is not None
