@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-
 from small import Point, bowl, job
+
 from thalweg.parallel import Elastic, InProcess, Progress
 
 ROUNDS = 300

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from small import cross_entropy
 from torch import nn
 
 from oracles import ORACLES
-from small import cross_entropy
 from thalweg import parallel, problems
 from thalweg.parallel import Downpour, Layout, Outcome, Result, Serving, Shard
 from thalweg.rules import find
@@ -29,7 +29,7 @@ def test_late_gradients_are_revised_as_the_equations_say(part: range) -> None:
     ours = shard(part)
     oracle = ORACLES["adaptive_revision"](ours.values.numpy().copy(), lr=0.5)
     held = {worker: ours.pull(worker).versions[0] for worker in "abc"}  # type: ignore[union-attr]
-    seen = {worker: oracle.total for worker in "abc"}  # type: ignore[attr-defined]
+    seen = dict.fromkeys("abc", oracle.total)  # type: ignore[attr-defined]
     late = 0
     for number in range(1, 60):
         worker = str(random.choice(list("abc")))

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from small import Point, bowl, cross_entropy, data, fitted, job, logged, network
 from torch import Tensor, nn
 
-from small import Point, bowl, cross_entropy, data, fitted, job, logged, network
 from thalweg import Optimizer, rule
 from thalweg.algebra import sqrt
 from thalweg.kernels.plan import lower

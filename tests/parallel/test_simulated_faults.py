@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from small import job
 from torch import Tensor, nn
 
-from small import job
 from thalweg.parallel import (
     Downpour,
     Fault,

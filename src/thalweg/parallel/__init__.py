@@ -1,6 +1,7 @@
 """Who talks to whom and when: training with many workers; nothing communicates inside a step."""
 
 from thalweg.parallel.algorithms.algorithm import Algorithm, Gradient, Measured, Pull, Push, Seat
+from thalweg.parallel.algorithms.catalogue import catalogue, find
 from thalweg.parallel.algorithms.downpour import Downpour
 from thalweg.parallel.algorithms.elastic import Elastic
 from thalweg.parallel.algorithms.local import LocalUpdates, diloco
@@ -22,11 +23,12 @@ from thalweg.parallel.server.serving import Serving
 from thalweg.parallel.server.shard import Shard
 from thalweg.parallel.server.snapshots import Snapshots
 from thalweg.parallel.server.versions import Outcome, Reading, Receipt, Version
+from thalweg.parallel.simulate import Cell, best, simulate
 
 __all__ = [
-    "Algorithm", "Distribution", "Downpour", "Elastic", "Engine", "Fault", "Gradient", "InProcess",
-    "Job", "Layout", "LocalUpdates", "Measured", "Network", "Outcome", "Point", "Progress", "Pull",
-    "Push", "Reading", "Receipt", "Result", "Seat", "Serving", "Shard", "Snapshots", "Synchronous",
-    "Tally", "Version", "constant", "diloco", "exponential", "failures", "fit", "lognormal",
-    "uniform",
+    "Algorithm", "Cell", "Distribution", "Downpour", "Elastic", "Engine", "Fault", "Gradient",
+    "InProcess", "Job", "Layout", "LocalUpdates", "Measured", "Network", "Outcome", "Point",
+    "Progress", "Pull", "Push", "Reading", "Receipt", "Result", "Seat", "Serving", "Shard",
+    "Snapshots", "Synchronous", "Tally", "Version", "best", "catalogue", "constant", "diloco",
+    "exponential", "failures", "find", "fit", "lognormal", "simulate", "uniform",
 ]  # fmt: skip

@@ -19,6 +19,7 @@ from thalweg.parallel.result import Point, Result
 from thalweg.training.data.batches import check_size
 from thalweg.training.data.forms import Examples, as_data
 from thalweg.training.evaluation import evaluate
+from thalweg.training.fitting import check_model_and_data
 
 if TYPE_CHECKING:
     from thalweg.training.study.notes import Notes
@@ -55,6 +56,7 @@ def fit(
     for name, value, low in (("workers", workers, 1), ("epochs", epochs, 1), ("seed", seed, 0)):
         check_count(name, value, low)
     examples = _examples(train)
+    check_model_and_data(model, loss, train, valid)
     check_size(batch, len(examples))
     batches = Batches(examples, batch, seed)
     replica = Replica(model, loss, batches)

@@ -41,6 +41,7 @@ class LocalUpdates(Algorithm):
 
     def __post_init__(self) -> None:
         check_count("period", self.period)
+        found_rule(self.rule)
 
     def serving(self, workers: int) -> Serving:
         """Return rounds of the outer rule."""

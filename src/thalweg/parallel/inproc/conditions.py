@@ -33,6 +33,9 @@ class Network:
     retries: int = 5
 
     def __post_init__(self) -> None:
+        as_distribution(self.latency)
+        if self.bandwidth is not None and not as_distribution(self.bandwidth).mean:
+            raise BadValue("bandwidth=0; expected bytes in a virtual second, or None for no limit.")
         check_number("loss", self.loss, 0, 1)
         check_number("timeout", self.timeout, 0)
         check_count("retries", self.retries, 0)
