@@ -36,6 +36,7 @@ bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/lanes.py
 	$(BIN)/python benchmarks/snapshots.py
 	$(BIN)/python benchmarks/noise.py
+	$(BIN)/python benchmarks/delay.py
 
 docs: $(VENV)/.installed-test
 	$(BIN)/python -m docs.chapters

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 from small import cross_entropy, data, fitted, network
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from thalweg import parallel
@@ -18,6 +18,7 @@ from thalweg.parallel import (
     Elastic,
     Fault,
     InProcess,
+    Layout,
     LocalUpdates,
     Network,
     Outcome,
@@ -53,8 +54,12 @@ REFUSED: list[tuple[Callable[[], Any], type[ThalwegError], str]] = [
     (lambda: fit(batch=49), BadValue, "49"),
     (lambda: fit(epochs=1.5), BadType, "epochs=1.5"),
     (lambda: fit(train=DataLoader(TensorDataset(*data()))), BadType, "Pass its data set"),
-    (lambda: fit(frozen()), BadValue, "no parameter of the model requires a gradient"),
-    (lambda: fit(mixed()), BadType, "torch.float32 on cpu, torch.float64 on cpu; expected one"),
+    (lambda: fit(frozen()), BadValue, "no parameter of the model requires one"),
+    (
+        lambda: Layout.of(mixed()),
+        BadType,
+        "torch.float32 on cpu, torch.float64 on cpu; expected one",
+    ),
     (lambda: fit(algorithm=Downpour("adagard")), UnknownName, "Did you mean 'adagrad'"),
     (lambda: fit(algorithm=Downpour(3)), BadType, "rule=3"),  # type: ignore[arg-type]
     (lambda: fit(algorithm=Downpour(lr=-1.0)), BadValue, "lr=-1.0 is outside"),
@@ -114,7 +119,7 @@ def test_a_refused_training_leaves_the_model_as_it_was() -> None:
 
 
 def test_a_training_does_not_write_over_the_snapshots_of_another(tmp_path: Any) -> None:
-    engine = InProcess(snapshots=tmp_path, snapshot_every=4)
+    engine = InProcess(snapshots=tmp_path)
     fitted(Downpour("adam"), engine=engine, shards=2)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["shard-0", "shard-1"]
     with pytest.raises(BadFile, match="holds checkpoints"):
