@@ -178,6 +178,15 @@ def test_a_gradient_that_is_not_finite_does_not_keep_a_round_open() -> None:
 # Parts.
 
 
+def test_parameters_without_elements_or_axes_have_their_place() -> None:
+    layout = Layout(("none", "one", "two"), ((0, 3), (), (2,)), torch.float32)
+    assert [tuple(view.shape) for view in layout.views(torch.arange(3.0))] == [(0, 3), (), (2,)]
+    made = Shard(layout, range(3), torch.arange(3.0), Serving(find("adam"), {"lr": 0.5}))
+    made.join("a", layout)
+    assert push(made, torch.ones(3)) is Outcome.APPLIED
+    torch.testing.assert_close(read(made).values, torch.arange(3.0) - 0.5)
+
+
 @pytest.mark.parametrize("name", catalogue)
 def test_parts_are_cut_where_the_rule_allows(name: str) -> None:
     """A rule that sums over tensors must see them whole; all others are cut evenly."""

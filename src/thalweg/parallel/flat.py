@@ -54,10 +54,11 @@ class Layout:
 
     def views(self, vector: Tensor) -> list[Tensor]:
         """Return the parameters that lie in a vector, over the same memory."""
-        return [piece.of(vector) for piece in self.pieces(range(self.size))]
+        pairs = zip(self.shapes, self.ends, strict=True)
+        return [vector[end - prod(shape) : end].view(shape) for shape, end in pairs]
 
     def pieces(self, part: range) -> Iterator[Piece]:
-        """Yield what lies of each parameter in a part of the vector."""
+        """Yield what lies of each parameter in a part of the vector, if anything does."""
         for shape, end in zip(self.shapes, self.ends, strict=True):
             begin, size = end - prod(shape), prod(shape)
             low, high = max(begin, part.start), min(end, part.stop)
