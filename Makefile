@@ -40,6 +40,7 @@ bench: $(VENV)/.installed-test
 	$(BIN)/python benchmarks/race.py
 	$(BIN)/python benchmarks/snapshots.py
 	$(BIN)/python benchmarks/noise.py
+	$(BIN)/python benchmarks/delay.py
 
 docs: $(VENV)/.installed-test
 	$(BIN)/python -m docs.chapters

@@ -36,6 +36,7 @@ CHAPTERS = {
     "sign": "Rules of signs",
     "decoupled": "Decoupled weight decay",
     "layerwise": "Layer by layer",
+    "delay": "Late gradients",
     "transforms": "Transforms",
 }
 """The title of each chapter, by the module of thalweg.rules that it is woven from."""

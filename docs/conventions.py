@@ -70,6 +70,15 @@ def adagrad_in_root(
         yield p
 
 
+def adaptive_revision(p: Array, gs: Array, lr: float) -> Points:
+    """McMahan & Streeter 2014, where no gradient comes late."""
+    z = 1.0
+    for g in gs:
+        z = z + g**2
+        p = p - lr / np.sqrt(z) * g
+        yield p
+
+
 def adadelta(p: Array, gs: Array, lr: float = 1.0, rho: float = 0.95, eps: float = 1e-6) -> Points:
     """Zeiler 2012, Algorithm 1; with other defaults Keras 3, Adadelta."""
     squares = deltas = 0.0

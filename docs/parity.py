@@ -263,6 +263,11 @@ def halved(t: int) -> float:
     return RATE if t <= STEPS // 2 else RATE / 2
 
 
+def rule_named(key: str) -> str:
+    """Return the key of the rule that has the bare name, the longest that *key* begins with."""
+    return max((each for each in catalogue if f"{key}_".startswith(f"{each}_")), key=len)
+
+
 class Meaning(NamedTuple):
     """What someone means by a rule's name: the variant that has it, the equations, their source.
 
@@ -280,7 +285,7 @@ class Meaning(NamedTuple):
     @property
     def name(self) -> str:
         """The key of the rule that has the bare name."""
-        return self.key.partition("_")[0]
+        return rule_named(self.key)
 
 
 def torch_has(key: str, name: str, **switches: Any) -> Meaning:
@@ -464,6 +469,10 @@ MEANINGS = (
     ),
     Meaning("lars", said_by.lars, "You, Gitman & Ginsburg 2017, Algorithm 1"),
     Meaning("lamb", said_by.lamb, "You et al. 2020, Algorithm 2"),
+    Meaning(
+        "adaptive_revision", said_by.adaptive_revision,
+        "McMahan & Streeter 2014, nothing late",
+    ),
 )  # fmt: skip
 ELSEWHERE = (
     Meaning(
@@ -542,7 +551,7 @@ def pair_row(pair: Pair) -> list[str]:
 
 def likes(key: str) -> str:
     """Return whose convention a rule is, as `like` spells it."""
-    owners = CONVENTIONS.get(key.partition("_")[0], {})
+    owners = CONVENTIONS.get(rule_named(key), {})
     return ", ".join(like for like, rule in owners.items() if rule.key == key)
 
 

@@ -297,6 +297,28 @@ class AdagradKeras(AdagradOptax):
     lr = 1e-3
 
 
+class AdaptiveRevision(Oracle):
+    """McMahan & Streeter 2014: read before a step, `seen` is what was added till then.
+
+    Between steps `seen` may be set back to an earlier `total`: the gradient then comes late.
+    """
+
+    lr = 1e-2
+
+    def start(self) -> None:
+        self.z, self.z_prime = np.ones_like(self.p), np.ones_like(self.p)
+        self.total = self.seen = np.zeros_like(self.p)
+
+    def update(self, g: Array) -> Any:
+        missed = self.total - self.seen
+        before = self.lr / np.sqrt(self.z_prime)
+        self.z = self.z + g**2 + 2 * g * missed
+        self.z_prime = np.maximum(self.z, self.z_prime)
+        now = self.lr / np.sqrt(self.z_prime)
+        self.total = self.seen = self.total + g
+        return now * g - (before - now) * missed
+
+
 class Rmsprop(Oracle):
     """Tieleman & Hinton 2012, lecture 6e, with torch's eps outside the root."""
 
@@ -808,6 +830,7 @@ ORACLES: dict[str, type[Oracle]] = {
     "yogi_optax": YogiOptax,
     "adabelief": Adabelief,
     "lamb": Lamb,
+    "adaptive_revision": AdaptiveRevision,
     "adagrad_keras": AdagradKeras,
     "rmsprop_keras": RmspropKeras,
     "sgdw_paper": SgdwPaper,

@@ -344,6 +344,7 @@ TORCH: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "nadam_keras": partial(torch.optim.NAdam, lr=1e-3, momentum_decay=1.0, eps=1e-7),
     "radam_optax": torch_radam_optax,
     "lamb": torch_lamb,
+    "adaptive_revision": partial(torch.optim.Adagrad, initial_accumulator_value=1, eps=0),
     "adagrad_keras": partial(torch_adagrad_optax, lr=1e-3),
     "rmsprop_keras": partial(torch_rmsprop_paper, eps=1e-7),
     "sgdw_paper": torch_sgdw_paper,
@@ -583,6 +584,7 @@ SETTINGS: dict[str, list[Hyper]] = {
         {"lr": 0.3, "momentum": 0.5, "trust_coefficient": 0.1},
         {"weight_decay": 0.5, "trust_coefficient": 0.02},
     ],
+    "adaptive_revision": [{"lr": 0.5}],
     "adagrad_optax": [{"lr": 0.5}, {"initial_accumulator_value": 0.0, "eps": 1e-2}],
     "rmsprop_paper": [{"lr": 0.1, "alpha": 0.99}, {"alpha": 0.5, "eps": 1e-2}],
     "adadelta_paper": [{"lr": 0.5, "rho": 0.9}, {"rho": 0.99, "eps": 1e-3}],
@@ -895,6 +897,12 @@ BY_HAND: list[tuple[str, Hyper, list[float], float]] = [
         {"lr": 0.1, "initial_accumulator_value": 4, "eps": 1},
         [2, 4],
         1 - 0.1 * 2 / 3 - 0.1 * 4 / 5,
+    ),
+    (
+        "adaptive_revision",
+        {"lr": 0.1},
+        [sqrt(3), sqrt(5)],
+        1 - 0.1 * sqrt(3) / 2 - 0.1 * sqrt(5) / 3,
     ),
     (
         "rmsprop_paper",

@@ -22,8 +22,8 @@ _HOMES = {
     "chain": "thalweg.rules",
 }
 _ROOMS = (
-    "algebra", "kernels", "landscape", "optim", "problems", "racing", "record", "report", "rules",
-    "schedules", "testing", "training",
+    "algebra", "kernels", "landscape", "optim", "parallel", "problems", "racing", "record",
+    "report", "rules", "schedules", "testing", "training",
 )  # fmt: skip
 
 __all__ = [*_HOMES, *_ROOMS, "__version__"]

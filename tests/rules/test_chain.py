@@ -132,6 +132,6 @@ def test_the_catalogue_lists_rules_by_their_own_names():
     assert list(catalogue) == [
         "sgd", "momentum", "nesterov", "adagrad", "adadelta", "rmsprop", "adam", "amsgrad",
         "adamax", "nadam", "radam", "adabelief", "yogi", "rprop", "powersign", "addsign", "lion",
-        "sgdw", "adamw", "lars", "lamb",
+        "sgdw", "adamw", "lars", "lamb", "adaptive_revision",
     ]  # fmt: skip
     assert all(each.paper and each.summary for each in {**catalogue, **variants}.values())

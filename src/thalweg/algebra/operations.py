@@ -40,12 +40,13 @@ class Operation:
     array: Callable
 
 
-def _operator(name: str, sign: str, latex: str, binds: int, compute: Callable) -> Operation:
+def _operator(
+    name: str, sign: str, latex: str, binds: int, compute: Callable, array: Callable | None = None
+) -> Operation:
     text = f"{{0}} {sign} {{1}}"
     number = math.pow if name == "pow" else compute
-    return Operation(
-        name, 2, text, latex, text, binds, number, lambda _, a, b: compute(a, b)
-    )  # fmt: skip
+    array = array or (lambda _, a, b: compute(a, b))
+    return Operation(name, 2, text, latex, text, binds, number, array)
 
 
 def _function(
@@ -71,6 +72,11 @@ def _lifted(library: Any, values: tuple) -> tuple:
         value if isinstance(value, library.Tensor) else library.tensor(value, dtype=dtype)
         for value in values
     )
+
+
+def _div_array(library: Any, a: Any, b: Any) -> Any:
+    """Divide with one rounding; torch takes a number over a tensor for its reciprocal, times it."""
+    return operator.truediv(*(_lifted(library, (a, b)) if library_of(a) is None else (a, b)))
 
 
 def _sqrt_array(library: Any, a: Any) -> Any:
@@ -162,7 +168,8 @@ _ROWS = (
     _operator("add", "+", "{0} + {1}", SUM, operator.add),
     _operator("sub", "-", "{0} - {1}", SUM, operator.sub),
     _operator("mul", "*", r"{0}\,{1}", PRODUCT, operator.mul),
-    _operator("div", "/", r"\frac{{{0}}}{{{1}}}", PRODUCT, operator.truediv),
+    _operator("div", "/", r"\frac{{{0}}}{{{1}}}", PRODUCT, operator.truediv,
+              _div_array),
     _operator("mod", "%", r"{0} \bmod {1}", PRODUCT, operator.mod),
     _operator("pow", "**", "{0}^{{{1}}}", POWER, operator.pow),
     Operation("neg", 1, "-{0}", "-{0}", "-{0}", UNARY, operator.neg, lambda _, a: -a),

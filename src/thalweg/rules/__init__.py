@@ -41,6 +41,7 @@ from thalweg.rules.adaptive import (
 from thalweg.rules.chain import chain
 from thalweg.rules.conventions import CONVENTIONS, convention
 from thalweg.rules.decoupled import adamw, adamw_optax, adamw_paper, sgdw, sgdw_paper
+from thalweg.rules.delay import adaptive_revision
 from thalweg.rules.layerwise import lamb, lars
 from thalweg.rules.momentum import momentum, momentum_paper, nesterov, nesterov_keras, sgd
 from thalweg.rules.rule import Rule, rule
@@ -79,6 +80,7 @@ catalogue: dict[str, Rule] = {
     for each in (
         sgd, momentum, nesterov, adagrad, adadelta, rmsprop, adam, amsgrad, adamax, nadam, radam,
         adabelief, yogi, rprop, powersign, addsign, lion, sgdw, adamw, lars, lamb,
+        adaptive_revision,
     )
 }  # fmt: skip
 """The rules by name, in order of increasing complexity."""
@@ -125,18 +127,17 @@ def find(name: str, like: str | None = None) -> Rule:
 
 
 __all__ = [
-    "CONVENTIONS", "Rule", "Transform", "adabelief", "adadelta", "adadelta_keras",
-    "adadelta_paper", "adagrad", "adagrad_keras", "adagrad_optax", "adam", "adam_eps_inside",
-    "adam_keras", "adam_uncorrected", "adamax", "adamax_keras", "adamax_paper", "adamw",
-    "adamw_optax", "adamw_paper", "add_noise", "addsign", "addsign_cosine", "addsign_linear",
+    "CONVENTIONS", "Rule", "Transform", "adabelief", "adadelta", "adadelta_keras", "adadelta_paper",
+    "adagrad", "adagrad_keras", "adagrad_optax", "adam", "adam_eps_inside", "adam_keras",
+    "adam_uncorrected", "adamax", "adamax_keras", "adamax_paper", "adamw", "adamw_optax",
+    "adamw_paper", "adaptive_revision", "add_noise", "addsign", "addsign_cosine", "addsign_linear",
     "addsign_restart", "amsgrad", "amsgrad_keras", "amsgrad_optax", "amsgrad_paper", "ascend",
-    "catalogue", "caution", "centre", "chain", "clip_by_global_norm", "clip_by_value",
-    "convention", "corrected_decay", "decay", "decay_by_schedule", "ema_average", "find",
-    "independent_decay", "l2_decay", "lamb", "lars", "lion", "momentum", "momentum_paper",
-    "nadam", "nadam_keras", "nadam_optax", "nadam_paper", "nesterov", "nesterov_keras",
-    "polyak_average", "powersign", "powersign_cosine", "powersign_linear", "powersign_restart",
-    "radam", "radam_optax", "radam_paper", "rmsprop", "rmsprop_centered",
-    "rmsprop_centered_momentum", "rmsprop_keras", "rmsprop_momentum", "rmsprop_paper", "rprop",
-    "rule", "sgd", "sgdw", "sgdw_paper", "transform", "transforms", "trust_ratio", "variants",
-    "yogi", "yogi_optax",
+    "catalogue", "caution", "centre", "chain", "clip_by_global_norm", "clip_by_value", "convention",
+    "corrected_decay", "decay", "decay_by_schedule", "ema_average", "find", "independent_decay",
+    "l2_decay", "lamb", "lars", "lion", "momentum", "momentum_paper", "nadam", "nadam_keras",
+    "nadam_optax", "nadam_paper", "nesterov", "nesterov_keras", "polyak_average", "powersign",
+    "powersign_cosine", "powersign_linear", "powersign_restart", "radam", "radam_optax",
+    "radam_paper", "rmsprop", "rmsprop_centered", "rmsprop_centered_momentum", "rmsprop_keras",
+    "rmsprop_momentum", "rmsprop_paper", "rprop", "rule", "sgd", "sgdw", "sgdw_paper", "transform",
+    "transforms", "trust_ratio", "variants", "yogi", "yogi_optax",
 ]  # fmt: skip

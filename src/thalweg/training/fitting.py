@@ -75,7 +75,7 @@ def fit(
     batches.prepare(epochs)
     check_model_and_optimizer(model, optimizer)
     check_single(model, batches, epochs)
-    _check(model, loss, train, valid)
+    check_model_and_data(model, loss, train, valid)
     check_accumulation(loss, accumulate)
     settings = {
         "optimizer": type(optimizer).__name__,
@@ -114,7 +114,9 @@ def _warn_of_workers(*sets: Any) -> None:
         )
 
 
-def _check(model: nn.Module, loss: Callable[..., Tensor], train: Any, valid: Any) -> None:
+def check_model_and_data(
+    model: nn.Module, loss: Callable[..., Tensor], train: Any, valid: Any
+) -> None:
     """Refuse data and models that cannot go together; of plain batches nothing is known yet."""
     parts = {"train": _checkable(train), "valid": None if valid is None else _checkable(valid)}
     known = {name: part for name, part in parts.items() if part is not None}

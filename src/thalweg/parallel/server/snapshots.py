@@ -1,0 +1,47 @@
+"""Where a shard's snapshots go: into memory, or into a folder as safetensors files."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from thalweg.parallel.server.shard import Shard
+from thalweg.training.checkpoints import Checkpoints
+from thalweg.training.tree import pack, unpack
+
+
+class Snapshots:
+    """The snapshots of one shard; ``update`` is the version of the last one.
+
+    In a folder they are checkpoints as trainings write them: replaced whole, checked when read, the
+    last two kept. A folder that holds some already is refused with BadFile.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str] | None = None) -> None:
+        self._checkpoints = None if folder is None else Checkpoints(folder, keep=2)
+        self._kept: tuple[str, dict] | None = None
+        self.update = 0
+        if self._checkpoints is not None:
+            Path(self._checkpoints.folder).mkdir(parents=True, exist_ok=True)
+            self._checkpoints.prepare()
+
+    def save(self, shard: Shard) -> None:
+        """Write a snapshot; raise BadFile where that fails, with the one before still there."""
+        state, self.update = shard.state(), shard.version.update
+        if self._checkpoints is None:
+            self._kept = pack(state)
+        else:
+            self._checkpoints.write(state, self.update)
+
+    def restore(self, shard: Shard) -> None:
+        """Put the last snapshot into a new shard, and write one of the life that begins."""
+        state = self._last()
+        if state is not None:
+            shard.restore(state)
+        self.save(shard)
+
+    def _last(self) -> dict[str, Any] | None:
+        if self._checkpoints is not None:
+            return self._checkpoints.load()
+        return unpack(*self._kept) if self._kept else None

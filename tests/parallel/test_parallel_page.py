@@ -1,0 +1,31 @@
+"""The page on parallel training says what is so: its programs run, its tables are complete."""
+
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from thalweg.parallel import Fault, Tally, catalogue
+
+PAGE = (Path(__file__).parents[2] / "docs" / "parallel.md").read_text(encoding="utf-8")
+
+
+def test_its_programs_run(capsys: pytest.CaptureFixture[str]) -> None:
+    names: dict = {}
+    for block in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL):
+        exec(block, names)
+    shown = capsys.readouterr().out
+    assert "applied\nduplicate\ntensor([-0.5000" in shown
+    assert isinstance(names["faults"][0], Fault)
+
+
+def test_its_table_has_every_algorithm() -> None:
+    rows = dict(re.findall(r"^\| `(\w+)` \| `(.*?)` \|", PAGE, re.MULTILINE))
+    assert list(rows) == list(catalogue)
+
+
+def test_its_table_has_everything_that_is_counted() -> None:
+    rows = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \| [a-z]", PAGE, re.MULTILINE)
+    counted = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+    assert {field.name for field in fields(Tally)} - counted == {"receipts", "staleness"}
