@@ -11,7 +11,7 @@ from thalweg.doctor.evidence.facts import (
     ParameterFacts,
     SchedulerFacts,
 )
-from thalweg.doctor.evidence.owed import Curvature, GradientCheck, Mismatch, NoiseScale
+from thalweg.doctor.evidence.owed import Curvature, GradientCheck, Mismatch, Neighbours, NoiseScale
 from thalweg.doctor.evidence.seen import (
     FailedProbe,
     Inputs,
@@ -42,6 +42,7 @@ __all__ = [
     "Mismatch",
     "ModelFacts",
     "ModuleFacts",
+    "Neighbours",
     "NoiseScale",
     "NonFinite",
     "OptimizerFacts",

@@ -8,7 +8,7 @@ from typing import Literal
 
 from thalweg.doctor.evidence.curves import Curve
 from thalweg.doctor.evidence.facts import AverageFacts, ModelFacts, OptimizerFacts, SchedulerFacts
-from thalweg.doctor.evidence.owed import Curvature, GradientCheck, NoiseScale
+from thalweg.doctor.evidence.owed import Curvature, GradientCheck, Neighbours, NoiseScale
 from thalweg.doctor.evidence.seen import (
     FailedProbe,
     Inputs,
@@ -22,7 +22,8 @@ from thalweg.doctor.evidence.seen import (
 
 Kind = Literal[
     "settings", "losses", "gradients", "activations", "inputs", "labels", "validation",
-    "schedulers", "averages", "curvature", "noise", "gradient check",
+    "schedulers", "averages", "curvature", "noise", "gradient check", "neighbours",
+    "neighbours",
 ]  # fmt: skip
 
 KINDS: Mapping[Kind, str] = {
@@ -38,6 +39,7 @@ KINDS: Mapping[Kind, str] = {
     "curvature": "the loss's curvature at the end of the run",
     "noise": "the noise of the gradient at the end of the run",
     "gradient check": "the gradient against finite differences",
+    "neighbours": "how often nearest neighbours among the inputs share their class",
 }
 """The kinds of evidence that a check can need, in words for its page."""
 
@@ -79,6 +81,7 @@ class Evidence:
     curvature: Curvature | None = None
     noise: NoiseScale | None = None
     gradient_check: GradientCheck | None = None
+    neighbours: Neighbours | None = None
     unavailable: Mapping[Kind, str] = field(default_factory=dict)
     failed: Sequence[FailedProbe] = ()
     costs: Costs = field(default_factory=Costs)
@@ -134,4 +137,5 @@ _FIELDS: Mapping[Kind, str] = {
     "curvature": "curvature",
     "noise": "noise",
     "gradient check": "gradient_check",
+    "neighbours": "neighbours",
 }

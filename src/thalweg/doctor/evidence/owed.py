@@ -62,3 +62,16 @@ class GradientCheck:
     error: float
     mismatches: Sequence[Mismatch] = ()
     kinked: bool = False
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """How often the nearest other example has the same class, over the kept training batches.
+
+    *agreement* is that share of *examples*; *chance* is what it would be if labels were drawn
+    from their own frequencies.
+    """
+
+    examples: int
+    agreement: float
+    chance: float

@@ -72,6 +72,9 @@ class ParameterProbe:
 class LayerProbe:
     """What one leaf module put out in one forward pass (its first call in it).
 
+    An activation that is called as a function is a layer as well, named after the layer before
+    it: ``relu(fc1)``; the model's facts have it among the modules, of the family "activation".
+
     *mean* and *std* are over all elements, *zeros* is the share exactly zero. *saturated* is the
     share at the flat ends: of tanh beyond ±0.99, of sigmoid beyond 0.01 and 0.99, of a hard
     function beyond its ends, of softmax above 0.99; None for other modules. *silent* is the
@@ -100,26 +103,31 @@ class Probe:
     """Everything of first order about one update: parameters and layers by name.
 
     *agreement* is the cosine between this gradient and that of the update before, where that was
-    probed too.
+    probed too. *leftover* is the norm of the gradient that was there before the first ``backward``
+    since the last update (0 where it had been cleared). *accuracy* is the share of right classes
+    in the batch, as the model stood. Each is None where it was not seen.
     """
 
     step: int
     parameters: Mapping[str, ParameterProbe] = field(default_factory=dict)
     layers: Mapping[str, LayerProbe] = field(default_factory=dict)
     agreement: float | None = None
+    leftover: float | None = None
+    accuracy: float | None = None
 
 
 @dataclass(frozen=True)
 class Units:
-    """The units of an activation that can be zero, over all probes.
+    """The units of an activation that can be zero, over the probes of the run's second half.
 
-    *active* counts those that were not zero for some example, *examples* how many were looked at.
+    *active* counts those that were not zero for some of the *examples*; *begun* those that were
+    so at the first probe, None where that is the same probe.
     """
 
     units: int
     active: int
     examples: int
-    probes: int = 1
+    begun: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,10 +148,11 @@ class Inputs:
 
 @dataclass(frozen=True)
 class LabelBatch:
-    """The classes of one training batch, in its order, at one update."""
+    """The targets of one training batch in its order: classes, or the values of a regression."""
 
     step: int
-    classes: Sequence[int]
+    classes: Sequence[int] = ()
+    values: Sequence[float] = ()
 
 
 @dataclass(frozen=True)

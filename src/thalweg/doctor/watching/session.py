@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from time import perf_counter
 from types import TracebackType
 from typing import Any
@@ -14,13 +15,18 @@ from torch import Tensor, nn
 from thalweg.arguments import check_number
 from thalweg.doctor import words
 from thalweg.doctor.diagnosis import Diagnosis, diagnose
-from thalweg.doctor.evidence import Costs, Evidence, Kind
+from thalweg.doctor.evidence import Costs, Evidence, FailedProbe, Kind, Probe
 from thalweg.doctor.finding import Finding
 from thalweg.doctor.watching import taps
+from thalweg.doctor.watching.budget import Budget
 from thalweg.doctor.watching.log import Log
 from thalweg.doctor.watching.losses import Losses
-from thalweg.doctor.watching.survey import survey_model, survey_optimizer
+from thalweg.doctor.watching.probe import Prober
+from thalweg.doctor.watching.survey import survey_model, survey_optimizer, unwrapped
 from thalweg.errors import BadType
+
+KEPT = 256
+"""How many probes are kept; when there are more, every second is let go, but not the first."""
 
 
 class Watch:
@@ -50,14 +56,19 @@ class Watch:
         self._log, self._losses = Log(), Losses()
         self._updates, self._examples, self._training = 0, 0, True
         self._facts = survey_model(model, optimizer), survey_optimizer(model, optimizer)
+        self._prober, self._budget = Prober(unwrapped(model)[0], optimizer), Budget(overhead)
+        self._probes: list[Probe] = []
+        self._failed: dict[str, FailedProbe] = {}
         self._begun = self._last = perf_counter()
-        self._watching, self._ended = 0.0, 0.0
+        self._watching, self._probing, self._ended = 0.0, 0.0, 0.0
         self._attach()
+        self._plan()
 
     def _attach(self) -> None:
         self._hooks = [
             self._model.register_forward_pre_hook(_weakly(self._forward), with_kwargs=True),
-            self._optimizer.register_step_post_hook(_weakly(self._step)),
+            self._optimizer.register_step_pre_hook(_weakly(self._before_step)),
+            self._optimizer.register_step_post_hook(_weakly(self._after_step)),
         ]
         if isinstance(self._loss_fn, nn.Module):
             self._hooks.append(self._loss_fn.register_forward_hook(self._losses.called))
@@ -68,11 +79,35 @@ class Watch:
         first = next(filter(_is_batch, (*args, *keywords.values())), None)
         self._examples = 0 if first is None else len(first)
 
-    def _step(self, optimizer: torch.optim.Optimizer, *_: Any) -> None:
+    def _before_step(self, *_: Any) -> None:
+        if self._prober.armed:
+            self._prober.before_step()
+
+    def _after_step(self, *_: Any) -> None:
         begun = perf_counter()
         self._updates += 1
         self._record(begun, skipped=False)
         self._watching += perf_counter() - begun
+        if self._prober.armed:
+            self._finish_probe()
+        self._plan()
+
+    def _finish_probe(self) -> None:
+        probe = self._prober.after_step(self._updates)
+        if probe is None or self._prober.failure:
+            self._failed["first order"] = FailedProbe("first order", self._prober.failure)
+        else:
+            self._probes.append(probe)
+        if len(self._probes) > KEPT:
+            self._probes[1:-1] = self._probes[1:-1:2]
+        self._watching += self._prober.seconds
+        self._budget.spent(self._prober.seconds)
+        self._prober.disarm()
+
+    def _plan(self) -> None:
+        """Let the next update be probed if it can be afforded."""
+        if self._budget.affords(perf_counter() - self._begun, self._watching):
+            self._prober.arm()
 
     def _record(self, now: float, skipped: bool) -> None:
         loss, backwards = self._losses.taken(self._updates)
@@ -96,16 +131,26 @@ class Watch:
         """All that was seen so far, as plain data."""
         self._losses.end_pass(self._updates)
         model, optimizer = self._facts
+        model = replace(model, order=self._prober.order or model.order)
         return Evidence(
             model=model, optimizer=optimizer, steps=self._log.steps(),
             validations=tuple(self._losses.validations), unavailable=self._unavailable(),
+            probes=tuple(self._probes), units=self._prober.units(),
+            failed=tuple(self._failed.values()),
             costs=Costs(self._last - self._begun, self._watching, self._ended),
         )  # fmt: skip
 
     def _unavailable(self) -> dict[Kind, str]:
         if self._loss_fn is not None:
             return {}
-        kinds: tuple[Kind, ...] = ("labels", "validation", "curvature", "noise", "gradient check")
+        kinds: tuple[Kind, ...] = (
+            "labels",
+            "validation",
+            "curvature",
+            "noise",
+            "gradient check",
+            "neighbours",
+        )
         return dict.fromkeys(kinds, "not available without loss_fn")
 
     @property
@@ -125,6 +170,7 @@ class Watch:
     def close(self) -> None:
         """Take all hooks away; what was seen stays."""
         taps.leave(self)
+        self._prober.disarm()
         for hook in self._hooks:
             hook.remove()
         self._hooks.clear()
