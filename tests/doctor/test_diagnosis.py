@@ -26,7 +26,7 @@ def finder(code: str, severity: Severity, confidence: float = 0.9, explains: str
 
 
 def failing(seen: Evidence) -> Iterator[Finding]:
-    raise ArithmeticError("no result")
+    raise ZeroDivisionError("no result, an error")
     yield
 
 
@@ -66,7 +66,8 @@ def test_a_check_that_fails_is_a_failed_probe() -> None:
     found = diagnose(SEEN, [broken])
     assert found.healthy
     assert "failed probe broken" in report(found)
-    assert "no result" in report(found)
+    assert "zero division: no result" in report(found)
+    assert "error" not in report(found).lower()
 
 
 def test_what_could_not_be_examined_is_said_with_its_reason() -> None:

@@ -42,7 +42,7 @@ def diagnose(evidence: Evidence, checks: Iterable[Check] | None = None) -> Diagn
         try:
             findings += each(evidence)
         except Exception as error:
-            failed.append(FailedProbe(each.name, f"{type(error).__name__}: {error}"))
+            failed.append(FailedProbe.of(each.name, error))
     causes = causes_among(findings, checks)
     unexamined = {each.code: each.lacks(evidence) for each in checks if each.lacks(evidence)}
     ordered = in_order(findings, causes)

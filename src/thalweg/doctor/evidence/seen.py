@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -177,3 +178,10 @@ class FailedProbe:
 
     name: str
     reason: str
+
+    @staticmethod
+    def of(name: str, error: Exception) -> FailedProbe:
+        """Return the probe that *error* ended, the kind of it in words: "zero division: …"."""
+        kind = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(error).__name__).lower()
+        told = f"{kind}: {error}" if str(error) else kind
+        return FailedProbe(name, re.sub(r" ?\berrors?\b", "", told, flags=re.IGNORECASE).strip())

@@ -6,7 +6,8 @@ from __future__ import annotations
 class Budget:
     """Seconds that watching may take: a share of the training's own.
 
-    The first probe is taken whatever it costs; each further one costs as much as the mean so far.
+    Probes are taken in pairs, of one update and the next, so that their gradients can be compared.
+    The first pair is taken whatever it costs; each further one costs twice the mean so far.
     """
 
     def __init__(self, share: float) -> None:
@@ -15,9 +16,10 @@ class Budget:
 
     def affords(self, run: float, watching: float) -> bool:
         """Whether a probe may be taken after *run* seconds, *watching* of them on watching."""
-        if not self._probes:
+        if self._probes < 2 or self._probes % 2:
             return self._share > 0
-        return watching + self._cost / self._probes <= self._share * (run - watching)
+        pair = 2 * self._cost / self._probes
+        return watching + pair <= self._share * (run - watching)
 
     def spent(self, seconds: float) -> None:
         """Take in what a probe cost."""

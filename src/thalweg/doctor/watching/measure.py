@@ -1,8 +1,8 @@
-"""What is measured of one tensor: numbers left where the tensor is, and fetched together later."""
+"""What is measured of one tensor: numbers that stay where it is, to be fetched together later."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -27,21 +27,6 @@ RECTIFIERS = (nn.ReLU, nn.ReLU6, nn.Threshold, nn.RReLU, nn.Hardshrink, nn.Softs
 """Activations whose output can be zero over a range of inputs."""
 
 
-def fetch(measured: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return measurements with numbers in place of tensors of one number, fetched at once."""
-    rows = [dict(each) for each in measured]
-    places = [(row, key) for row in rows for key, value in row.items() if _is_scalar(value)]
-    if places:
-        stacked = torch.stack([row[key].double() for row, key in places])
-        for (row, key), value in zip(places, stacked.tolist(), strict=True):
-            row[key] = value
-    return rows
-
-
-def _is_scalar(value: Any) -> bool:
-    return isinstance(value, Tensor) and value.ndim == 0
-
-
 def sample(tensor: Tensor) -> Tensor:
     """Return evenly spaced elements of a tensor as numbers of single precision or more."""
     flat = tensor.detach().reshape(-1)
@@ -49,14 +34,14 @@ def sample(tensor: Tensor) -> Tensor:
     return flat if flat.dtype == torch.float64 else flat.float()
 
 
-def layer(module: nn.Module, inputs: Any, output: Tensor) -> dict[str, Any]:
-    """Return what is measured of a module's output, in the fields of `LayerProbe`."""
+def layer(kind: type, training: bool, inputs: Any, output: Tensor) -> dict[str, Any]:
+    """Return what is measured of the output of a *kind* of module, in `LayerProbe`'s fields."""
     values = sample(output)
-    flat = FLAT.get(type(module))
+    flat = FLAT.get(kind)
     low, high = values.aminmax() if len(values) else (values.sum(), values.sum())
     return {
         "shape": tuple(output.shape),
-        "training": module.training,
+        "training": training,
         "mean": values.mean(),
         "std": values.std(correction=0),
         "zeros": (values == 0).float().mean(),
@@ -71,10 +56,11 @@ def layer(module: nn.Module, inputs: Any, output: Tensor) -> dict[str, Any]:
 
 def positions(output: Tensor) -> int:
     """Return how often each unit was looked at: examples, times places in images or sequences."""
-    return output.numel() // max(output.shape[_unit_dimension(output)], 1)
+    return output.numel() // max(output.shape[unit_dimension(output)], 1)
 
 
-def _unit_dimension(output: Tensor) -> int:
+def unit_dimension(output: Tensor) -> int:
+    """Return which dimension counts units: the channels of images, the last one otherwise."""
     return 1 if output.ndim in (4, 5) else output.ndim - 1
 
 
@@ -88,32 +74,43 @@ def all_finite(inputs: Any) -> Tensor | bool:
 
 def active_units(output: Tensor) -> Tensor:
     """Return for each unit whether it was other than zero for some example of the batch."""
-    dimension = _unit_dimension(output)
+    dimension = unit_dimension(output)
     active = (output.detach() != 0).movedim(dimension, 0)
     return active.reshape(len(active), -1).any(1)
 
 
-def gradient(tensor: Tensor) -> dict[str, Any]:
-    """Return what is measured of a parameter before a step, in the fields of `ParameterProbe`."""
-    weight = tensor.detach()
-    found: dict[str, Any] = {
-        "weight": norm(weight),
-        "weight_zeros": (weight == 0).float().mean(),
-        "weight_finite": weight.isfinite().all(),
+def weight(tensor: Tensor) -> dict[str, Any]:
+    """Return what is measured of a parameter's value, in the fields of `ParameterProbe`."""
+    value = tensor.detach()
+    return {
+        "weight": norm(value),
+        "weight_zeros": (value == 0).float().mean(),
+        "weight_finite": value.isfinite().all(),
     }
-    if tensor.grad is None:
-        return found
-    slope = tensor.grad.detach()
+
+
+def gradient(slope: Tensor) -> dict[str, Any]:
+    """Return what is measured of a parameter's gradient, in the fields of `ParameterProbe`."""
+    slope = slope.detach()
     slope = slope.coalesce().values() if slope.is_sparse else slope
-    return found | {
+    return {
         "gradient": norm(slope),
         "zeros": (slope == 0).float().mean(),
         "finite": slope.isfinite().all(),
     }
 
 
+def cosine(now: Mapping[str, Tensor], before: Mapping[str, Tensor]) -> Tensor:
+    """Return the cosine between two gradients, each a tensor by parameter."""
+    pairs = [(now[name].flatten().float(), before[name].flatten().float()) for name in now]
+    along = torch.stack([a @ b for a, b in pairs]).sum()
+    sizes = [torch.stack([norm(each[k]) for each in pairs]).norm() for k in (0, 1)]
+    return along / (sizes[0] * sizes[1]).clamp(min=1e-30)
+
+
 def norm(tensor: Tensor) -> Tensor:
     """Return the Euclidean norm, computed in single precision or more."""
+    tensor = tensor.coalesce().values() if tensor.is_sparse else tensor
     wide = torch.float64 if tensor.dtype == torch.float64 else torch.float32
     return torch.linalg.vector_norm(tensor, dtype=wide)
 

@@ -2,147 +2,163 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from time import perf_counter
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from thalweg.doctor.evidence import LayerProbe, ParameterProbe, Probe, Units
+from thalweg.doctor.evidence import ModuleFacts, Probe, Units
 from thalweg.doctor.watching import measure
 from thalweg.doctor.watching.activity import Activity
-from thalweg.doctor.watching.survey import leaves
+from thalweg.doctor.watching.features import Features, tensors_in
+from thalweg.doctor.watching.layers import Layers
+from thalweg.doctor.watching.reading import read_probe
+from thalweg.doctor.watching.targets import right
+from thalweg.doctor.watching.timed import Timed
+
+Found = dict[str, dict[str, Any]]
 
 
 class Prober:
     """Looks at updates of a model; its hooks exist from `arm` until the update is over.
 
-    ``order`` has the modules in the order of the first forward pass that was looked at. What is
-    seen is kept as numbers alone: no tensor of a pass outlives its update. ``seconds`` have been
-    spent on the update that is looked at, ``failure`` is what went wrong in it.
+    ``order`` has the layers in the order of the first forward pass that was looked at. What is
+    seen is kept as numbers alone: no tensor of a pass outlives its update. ``timed`` has what the
+    update that is looked at cost, and what went wrong in it.
     """
 
-    def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-        self._model, self._optimizer = model, optimizer
-        self._hooks: list[Any] = []
-        self._layers: dict[str, dict[str, Any]] = {}
-        self._parameters: dict[str, dict[str, Any]] = {}
-        self._before: dict[str, Tensor] = {}
-        self._activity: dict[str, Activity] = {}
+    def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer, blind: bool) -> None:
+        self._model, self._optimizer, self._blind = model, optimizer, blind
+        self.timed = Timed()
+        self.layers = Layers(model, self.timed)
+        self.features = Features()
+        self.functions: dict[str, ModuleFacts] = {}
         self.order: tuple[str, ...] = ()
-        self.seconds, self.failure = 0.0, ""
-
-    @property
-    def armed(self) -> bool:
-        """Whether the update that is on its way is looked at."""
-        return bool(self._hooks)
+        self.armed = False
+        self._parameters: Found = {}
+        self._before: dict[str, Tensor] = {}
+        self._once: dict[str, Any] = {}
+        self._earlier: tuple[int, dict[str, Tensor]] = (-1, {})
+        self._activity: dict[str, Activity] = {}
 
     def arm(self) -> None:
         """Look at the next forward pass and the update after it."""
-        for name, module in leaves(self._model):
-            self._hooks.append(module.register_forward_hook(self._layer_hook(name)))
+        self.armed = True
+        self.timed.begin()
+        if not self._blind:
+            self.layers.arm()
 
     def disarm(self) -> None:
         """Take all hooks away and forget what belongs to one update."""
-        for hook in self._hooks:
-            hook.remove()
-        for store in (self._hooks, self._layers, self._parameters, self._before):
+        self.armed = False
+        self.layers.disarm()
+        for store in (self._parameters, self._before, self._once):
             store.clear()
-        self.seconds, self.failure = 0.0, ""
 
-    def _layer_hook(self, name: str) -> Any:
-        def hook(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
-            first = output[0] if isinstance(output, tuple) and output else output
-            if name in self._layers or not isinstance(first, Tensor):
-                return
-            if first.is_floating_point() and first.numel():
-                self._timed(lambda: self._look(name, module, args, first))
+    def rest(self) -> None:
+        """The next update is not looked at: let the gradient go that was kept for it."""
+        self._earlier = -1, {}
 
-        return hook
+    def begin_pass(self, arguments: Any) -> None:
+        """A pass of the model that can be trained by begins."""
+        self.layers.begin()
+        self._once.pop("accuracy", None)
+        self.timed(self.features.add, tensors_in(arguments))
 
-    def _timed(self, work: Callable[[], Any]) -> Any:
-        """Do a part of a probe, no gradient recorded; what fails is kept and raised nowhere."""
-        begun = perf_counter()
-        try:
-            with torch.no_grad():
-                return work()
-        except Exception as error:
-            self.failure = f"{type(error).__name__}: {error}"
-            return None
-        finally:
-            self.seconds += perf_counter() - begun
+    def look_at_accuracy(self, scores: Any, classes: Any, kind: str) -> None:
+        """Look at how many examples of a batch are given their class."""
+        count, correct = self.timed(right, scores, classes, kind) or (0, None)
+        if correct is not None:
+            self._once.setdefault("accuracy", correct / max(count, 1))
 
-    def _look(self, name: str, module: nn.Module, args: tuple[Any, ...], output: Tensor) -> None:
-        self._layers[name] = measure.layer(module, args, output)
-        if isinstance(module, measure.RECTIFIERS):
-            active = measure.active_units(output)
-            self._layers[name]["silent"] = (~active).float().mean()
-            self._activity.setdefault(name, Activity()).add(active, measure.positions(output))
+    def before_backward(self, scale: Any) -> None:
+        """Look at the gradients that are there already; that of the loss is scaled by *scale*."""
+        self._once["leftover"] = self.timed(_norm, self._model)
+        self._once["scale"] = scale
 
-    def before_step(self) -> None:
-        """Look at gradients and weights as the optimizer finds them."""
-        self._timed(self._look_at_gradients)
+    def again(self) -> None:
+        """The update that was looked at was not taken; look at the next."""
+        self._once.clear()
+        self.layers.unsettle()
+
+    def before_step(self, closing: bool) -> None:
+        """Look at weights and, unless a closure is to compute them, at gradients."""
+        self.timed(self._look_at_weights)
+        if not closing:
+            self.timed(self._look_at_gradients)
+
+    def _look_at_weights(self) -> None:
+        for name, tensor in self._model.named_parameters():
+            self._parameters[name] = measure.weight(tensor)
+            if tensor.requires_grad:
+                self._before[name] = tensor.detach().clone()
 
     def _look_at_gradients(self) -> None:
         for name, tensor in self._model.named_parameters():
-            self._parameters[name] = measure.gradient(tensor)
             if tensor.grad is not None:
-                self._before[name] = tensor.detach().clone()
+                self._parameters[name] |= measure.gradient(tensor.grad)
 
     def after_step(self, step: int) -> Probe | None:
         """Look at what the step did, and return all that was seen; None where the probe failed."""
-        return self._timed(lambda: self._look_at_step(step))
+        return self.timed(self._look_at_step, step)
 
     def _look_at_step(self, step: int) -> Probe:
         for name, tensor in self._model.named_parameters():
             found = self._parameters.setdefault(name, {})
-            if name in self._before:
+            if tensor.grad is not None and "gradient" not in found:
+                found |= measure.gradient(tensor.grad)
+            if name in self._before and tensor.grad is not None:
                 found |= measure.update(tensor, self._before[name])
                 found |= self._underflow(tensor)
             if (rows := measure.distinct_rows(tensor)) is not None:
                 found["rows"], found["distinct"] = rows
-        self.order = self.order or tuple(self._layers)
-        return self._numbers(step)
+        self._compare(step)
+        return self._finished(step)
+
+    def _compare(self, step: int) -> None:
+        """Take the cosine between this gradient and the one before, and keep this one."""
+        named = self._model.named_parameters()
+        now = {
+            name: p.grad.detach().clone()
+            for name, p in named
+            if p.grad is not None and not p.grad.is_sparse
+        }
+        earlier, before = self._earlier
+        if earlier == step - 1 and now.keys() == before.keys() and now:
+            self._once["agreement"] = measure.cosine(now, before)
+        self._earlier = step, now
 
     def _underflow(self, tensor: Tensor) -> dict[str, Any]:
         """Return the share of √v̂ at or below eps, where the optimizer keeps Adam's state."""
         state = self._optimizer.state.get(tensor, {})
-        group = next(
-            g for g in self._optimizer.param_groups if any(p is tensor for p in g["params"])
-        )
+        groups = self._optimizer.param_groups
+        group = next((g for g in groups if any(p is tensor for p in g["params"])), {})
         if "exp_avg_sq" not in state or "step" not in state or "eps" not in group:
             return {}
         beta = group["betas"][1] if "betas" in group else group.get("beta2", 0.999)
         hat = state["exp_avg_sq"] / (1 - beta ** float(state["step"]))
         return {"below_eps": (hat.sqrt() <= group["eps"]).float().mean()}
 
-    def _numbers(self, step: int) -> Probe:
-        names = [*self._parameters, *self._layers]
-        found = measure.fetch([*self._parameters.values(), *self._layers.values()])
-        numbers = dict(zip(names[: len(self._parameters)], found, strict=False))
-        seen = dict(zip(self._layers, found[len(self._parameters) :], strict=True))
-        parameters = {name: _parameter(each) for name, each in numbers.items()}
-        return Probe(step, parameters, {name: _layer(each) for name, each in seen.items()})
+    def _finished(self, step: int) -> Probe:
+        self.functions |= self.layers.functions
+        self.order = self.order or tuple(self.layers.seen)
+        scale = self._once.pop("scale", None)
+        for found in self.layers.seen.values():
+            if "gradient" in found and scale is not None:
+                found["gradient"] = found["gradient"] / scale
+        self.add_activity(self.layers)
+        return read_probe(step, self._parameters, self.layers.seen, self._once)
+
+    def add_activity(self, layers: Layers) -> None:
+        """Take in which units were active in a pass."""
+        for name, (active, examples) in layers.active.items():
+            self._activity.setdefault(name, Activity()).add(active, examples)
 
     def units(self) -> dict[str, Units]:
         """Return the units of rectifiers over the second half of the probes so far."""
         return {name: each.units() for name, each in self._activity.items()}
 
 
-def _parameter(found: dict[str, Any]) -> ParameterProbe:
-    for key in ("finite", "weight_finite"):
-        found[key] = bool(found.get(key, True))
-    if "distinct" in found:
-        found["distinct"] = int(found["distinct"])
-    return ParameterProbe(**found)
-
-
-def _layer(found: dict[str, Any]) -> LayerProbe:
-    low, high = found.pop("low"), found.pop("high")
-    counts = found.pop("counts")
-    flags: dict[str, Any] = {key: bool(found.pop(key)) for key in ("finite", "inputs_finite")}
-    heights = tuple(int(each) for each in counts)
-    width = (high - low) / max(len(heights), 1)
-    edges = tuple(low + k * width for k in range(len(heights) + 1))
-    return LayerProbe(**found, **flags, counts=heights, edges=edges)
+def _norm(model: nn.Module) -> Tensor | float:
+    found = [measure.norm(p.grad) for p in model.parameters() if p.grad is not None]
+    return torch.stack([each.double() for each in found]).norm() if found else 0.0

@@ -58,7 +58,14 @@ def unwrapped(model: nn.Module) -> tuple[nn.Module, str]:
         elif isinstance(model, (nn.parallel.DistributedDataParallel, nn.DataParallel)):
             model, host = model.module, host or "parallel"
         else:
-            return model, host
+            return model, host or ("compiled" if is_compiled(model) else "")
+
+
+def innermost(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
+    """Return the optimizer inside those that wrap it, as Accelerate's does."""
+    while isinstance(inner := getattr(optimizer, "optimizer", None), torch.optim.Optimizer):
+        optimizer = inner
+    return optimizer
 
 
 def leaves(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
@@ -67,9 +74,20 @@ def leaves(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     for name, module in model.named_modules():
         if inside and name.startswith(inside):
             continue
-        if not any(True for _ in module.children()) or family_of(module) != "other":
+        if _is_leaf(module):
             inside = f"{name}." if name else ""
             yield name, module
+
+
+def _is_leaf(module: nn.Module) -> bool:
+    """Whether nothing inside is looked at: there is nothing, it is known, or it is compiled."""
+    childless = not any(True for _ in module.children())
+    return childless or family_of(module) != "other" or is_compiled(module)
+
+
+def is_compiled(module: nn.Module) -> bool:
+    """Whether hooks do not see inside a module, for torch compiled it."""
+    return hasattr(module, "_orig_mod") or module._compiled_call_impl is not None
 
 
 def family_of(module: nn.Module) -> Family:
