@@ -24,7 +24,8 @@ _HOMES = {
     "watch": "thalweg.doctor",
 }
 _ROOMS = (
-    "algebra", "doctor", "kernels", "optim", "problems", "racing", "record", "report", "rules",
+    "algebra", "doctor", "kernels", "landscape", "optim", "problems", "racing", "record", "report",
+    "rules", "schedules", "testing", "training",
     "schedules", "testing", "training",
 )  # fmt: skip
 

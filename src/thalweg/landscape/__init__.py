@@ -1,0 +1,23 @@
+"""The lie of the land: a loss's curvature as linear operators, and what can be read from them."""
+
+from thalweg.landscape.condition import condition
+from thalweg.landscape.critical import CriticalPoint, critical_point
+from thalweg.landscape.density import Density, density
+from thalweg.landscape.estimate import Estimate
+from thalweg.landscape.extremes import Eigenpair, Extremes, extremes
+from thalweg.landscape.gauss_newton import GaussNewton
+from thalweg.landscape.hessian import Hessian
+from thalweg.landscape.objective import Objective, function, objective
+from thalweg.landscape.operator import Matrix, Operator
+from thalweg.landscape.scaled import Scaled, preconditioned
+from thalweg.landscape.segment import Segment, segment
+from thalweg.landscape.sharpness import Sharpness, sharpness
+from thalweg.landscape.stability import StableRate, stable_limit, stable_rate
+from thalweg.landscape.trace import trace
+
+__all__ = [
+    "CriticalPoint", "Density", "Eigenpair", "Estimate", "Extremes", "GaussNewton", "Hessian",
+    "Matrix", "Objective", "Operator", "Scaled", "Segment", "Sharpness", "StableRate", "condition",
+    "critical_point", "density", "extremes", "function", "objective", "preconditioned", "segment",
+    "sharpness", "stable_limit", "stable_rate", "trace",
+]  # fmt: skip
