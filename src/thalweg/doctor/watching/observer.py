@@ -36,7 +36,7 @@ class Observer:
     """Keeps the log of a training, its losses, probes and batches, while it is attached.
 
     ``updates`` were taken; ``begun`` and ``last`` are when it began and when the last ended, and
-    ``watching`` the seconds between that went into watching.
+    ``watching`` the seconds between that went into watching. While ``paused`` it sees nothing.
     """
 
     def __init__(
@@ -54,6 +54,7 @@ class Observer:
         self.labels: list[LabelBatch] = []
         self.failed: dict[str, FailedProbe] = {}
         self.updates, self.watching = 0, 0.0
+        self.paused = False
         self.begun = self.last = perf_counter()
         self._budget = Budget(share)
         self._examples = 0
@@ -240,7 +241,7 @@ def _weakly(method: Any) -> Callable[..., None]:
 
     def hook(*args: Any) -> None:
         alive = observer()
-        if alive is not None:
+        if alive is not None and not alive.paused:
             try:
                 getattr(alive, name)(*args)
             except Exception as error:

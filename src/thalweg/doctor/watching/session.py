@@ -14,7 +14,8 @@ from thalweg.doctor import words
 from thalweg.doctor.diagnosis import Diagnosis, diagnose
 from thalweg.doctor.evidence import Evidence
 from thalweg.doctor.finding import Finding
-from thalweg.doctor.watching.gather import gather
+from thalweg.doctor.owed import Settled
+from thalweg.doctor.watching.gather import gather, settled
 from thalweg.doctor.watching.observer import Observer
 from thalweg.doctor.watching.survey import innermost, survey_model, survey_optimizer
 from thalweg.errors import BadType
@@ -45,13 +46,22 @@ class Watch:
         self.overhead, self.at_exit = overhead, at_exit
         optimizer = innermost(optimizer)
         self._facts = survey_model(model, optimizer), survey_optimizer(model, optimizer)
-        self._seen, self._ending = Observer(model, optimizer, loss_fn, overhead), 0.0
+        self._seen = Observer(model, optimizer, loss_fn, overhead)
+        self._owed, self._settled_at, self._ending = Settled(), 0, 0.0
         self._seen.attach()
 
     @property
     def evidence(self) -> Evidence:
-        """All that was seen so far, as plain data."""
-        return gather(self._seen, self._facts, self._ending)
+        """All that was seen so far, as plain data; what is still owed is measured first."""
+        self._settle()
+        return gather(self._seen, self._facts, self._owed, self._ending)
+
+    def _settle(self) -> None:
+        """Measure what is owed, once after the newest update."""
+        if self._settled_at < self._seen.updates:
+            self._settled_at = self._seen.updates
+            self._owed = settled(self._seen, self.at_exit)
+            self._ending += self._owed.seconds
 
     @property
     def diagnosis(self) -> Diagnosis:
@@ -68,8 +78,9 @@ class Watch:
         return words.report(self.diagnosis)
 
     def close(self) -> None:
-        """Take all hooks away; what was seen stays."""
+        """Take all hooks away, and measure what is owed; what was seen stays."""
         self._seen.detach()
+        self._settle()
 
     def __enter__(self) -> Watch:
         return self
@@ -78,7 +89,9 @@ class Watch:
         self, kind: type[BaseException] | None, error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:  # fmt: skip
-        self.close()
+        self._seen.detach()
+        if error is None:
+            self._settle()
 
 
 def _check(model: Any, optimizer: Any, loss_fn: Any) -> None:

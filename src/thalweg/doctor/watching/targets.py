@@ -47,11 +47,21 @@ def right(scores: Any, targets: Any, kind: str = "") -> tuple[int, Tensor | None
     with torch.no_grad():
         if kind.startswith(BINARY):
             return _right_of_two(scores, targets, kind)
-        if targets.is_floating_point() or scores.ndim != targets.ndim + 1 or not targets.ndim:
+        dimension = _class_dimension(scores, targets)
+        if dimension is None or targets.is_floating_point():
             return len(scores), None
         counted = targets >= 0
-        found = (scores.argmax(1) == targets) & counted
+        found = (scores.argmax(dimension) == targets) & counted
         return targets.numel(), found.sum() * targets.numel() / counted.sum().clamp(min=1)
+
+
+def _class_dimension(scores: Tensor, targets: Tensor) -> int | None:
+    """Return which dimension of scores counts classes: the second, as in torch, or the last."""
+    if not targets.ndim:
+        return None
+    if (scores.shape[:1] + scores.shape[2:]) == targets.shape:
+        return 1
+    return -1 if scores.shape[:-1] == targets.shape else None
 
 
 def _right_of_two(scores: Tensor, targets: Tensor, kind: str) -> tuple[int, Tensor | None]:
