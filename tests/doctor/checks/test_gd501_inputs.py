@@ -29,8 +29,8 @@ def trained(scale: torch.Tensor, offset: float = 0.0, first: nn.Module | None = 
 
 def described(low: list[float], high: list[float], mean: list[float], std: list[float]) -> Evidence:
     names = [f"feature {k}" for k in range(len(low))]
-    arrays = (np.asarray(each) for each in (mean, std, low, high))
-    return Evidence(inputs=Inputs(names, *arrays, 1000))
+    centre, spread, least, most = (np.asarray(each) for each in (mean, std, low, high))
+    return Evidence(inputs=Inputs(names, centre, spread, least, most, 1000))
 
 
 def test_a_feature_a_thousand_times_larger_is_named() -> None:

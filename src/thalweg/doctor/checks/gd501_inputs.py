@@ -78,9 +78,9 @@ def _sizes(
 def _scaled_inside(seen: Evidence) -> bool:
     """Whether the first layer puts out numbers of usual size, so that the model scales itself."""
     layers = seen.model.of_family("linear", "convolution", "recurrent", "attention")
-    probe = (
-        next((each.layers.get(layers[0].name) for each in seen.probes), None) if layers else None
-    )
+    if not layers or not seen.probes:
+        return False
+    probe = seen.probes[0].layers.get(layers[0].name)
     return probe is not None and 1e-2 < abs(probe.mean) + probe.std < 5.0
 
 

@@ -98,6 +98,12 @@ class Observer:
         """Whether it sees what happens."""
         return bool(self._handles)
 
+    @property
+    def rank(self) -> int:
+        """The number of this process among those that train the model together."""
+        together = isinstance(self.model, nn.parallel.DistributedDataParallel)
+        return torch.distributed.get_rank() if together else 0
+
     def fail(self, name: str, error: Exception) -> None:
         """Take in that a probe went wrong; the training goes on."""
         self.failed.setdefault(name, FailedProbe.of(name, error))

@@ -60,7 +60,7 @@ class Watch:
         """Measure what is owed, once after the newest update."""
         if self._settled_at < self._seen.updates:
             self._settled_at = self._seen.updates
-            self._owed = settled(self._seen, self.at_exit)
+            self._owed = settled(self._seen, 0.0 if self._seen.rank else self.at_exit)
             self._ending += self._owed.seconds
 
     @property
@@ -74,7 +74,12 @@ class Watch:
         return self.diagnosis.findings
 
     def report(self) -> str:
-        """Return what was found so far in words, worst first, or that the run is healthy."""
+        """Return what was found so far in words, worst first, or that the run is healthy.
+
+        Of the processes of a parallel model only the first reports; the others say which does.
+        """
+        if rank := self._seen.rank:
+            return f"Process {rank} does not report; process 0 does."
         return words.report(self.diagnosis)
 
     def close(self) -> None:
