@@ -7,16 +7,16 @@ from typing import Annotated
 import typer
 
 from thalweg import __version__, report, rules
-from thalweg.cli import costs, new, race, runs, show, train
+from thalweg.cli import costs, doctor, new, race, runs, show, train
 from thalweg.cli.app import REFUSED, app, note, notices, screen
 from thalweg.errors import ThalwegError
 
-_ORDER = ("new", "train", "race", "costs", "show_runs", "show_rules", "show_schedules")
+_ORDER = ("new", "train", "race", "doctor", "costs", "show_runs", "show_rules", "show_schedules")
 """The functions of the commands in the order in which a reader meets them."""
 
 app.registered_commands.sort(key=lambda each: _ORDER.index(getattr(each.callback, "__name__", "")))
 
-__all__ = ["app", "costs", "main", "new", "race", "runs", "show", "train"]
+__all__ = ["app", "costs", "doctor", "main", "new", "race", "runs", "show", "train"]
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -43,7 +43,8 @@ class Check:
         """Return what it finds; nothing where a kind of evidence that it needs is missing."""
         if self.lacks(evidence):
             return []
-        named: dict[str, Any] = {"code": self.code, "name": self.name, "reference": self.reference}
+        reference = _flowing(self.reference)
+        named: dict[str, Any] = {"code": self.code, "name": self.name, "reference": reference}
         return [replace(each, **named) for each in self.examine(evidence, **thresholds)]
 
     def lacks(self, evidence: Evidence) -> str:

@@ -80,4 +80,5 @@ def test_passes_over_held_out_data_are_not_taken_for_training() -> None:
     assert watch.evidence.inputs is not None
     assert watch.evidence.inputs.examples == 96
     assert [each.examples for each in watch.evidence.steps] == [32] * 3
-    assert [each.examples for each in watch.evidence.validations] == [100] * 3
+    validations = watch.evidence.validations
+    assert [(each.step, each.examples) for each in validations] == [(0, 100), (1, 100), (2, 100)]

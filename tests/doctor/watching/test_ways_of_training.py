@@ -66,7 +66,7 @@ def test_accumulated_gradients_make_one_update(module: bool) -> None:
                 rows = slice(begin, begin + 32)
                 (loss_fn(model(INPUTS[rows]), LABELS[rows]) / 3).backward()
             optimizer.step()
-    whole = float(loss_fn(net()(INPUTS[:96]), LABELS[:96]))
+    whole = loss_fn(net()(INPUTS[:96]), LABELS[:96]).item()
     for step in watching.evidence.steps:
         assert (step.backwards, step.examples) == (3, 96)
         assert step.loss == pytest.approx(whole, rel=1e-5)

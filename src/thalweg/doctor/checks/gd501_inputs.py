@@ -36,7 +36,8 @@ def badly_scaled(
     """Yield one finding for sizes and one for offsets, each *severe* times worse an error.
 
     A size is the largest absolute value. It may be *ratio* times that of the median feature, which
-    may be *scale*; a mean may be *offset* spreads away from zero. Constant features do not count.
+    may be *scale*; a mean may be *offset* spreads away from zero, its own or the median feature's.
+    Constant features do not count.
     """
     inputs = seen.inputs
     if inputs is None or inputs.examples < least or _normalized(seen):
@@ -87,7 +88,8 @@ def _scaled_inside(seen: Evidence) -> bool:
 def _offsets(
     inputs: Inputs, varying: np.ndarray, offset: float, severe: float
 ) -> Iterator[Finding]:
-    spread = np.where(varying, np.maximum(inputs.std, (inputs.high - inputs.low) / 4), 1.0)
+    usual = np.maximum(inputs.std, (inputs.high - inputs.low) / 4)
+    spread = np.maximum(usual, np.median(usual[varying]))
     away = np.where(varying, np.abs(inputs.mean) / spread, 0.0)
     if not away.max() > offset:
         return

@@ -29,11 +29,15 @@ class Losses:
         self.total: Number = 0.0
         self.backwards = 0
         self.closing = False
-        self._of_module = False
+        self._of_module, self._passed = False, 0
         self.validations: list[Validation] = []
         self._calls: list[Number] = []
         self._offered: Number = 0.0
         self._passing: list[tuple[Number, int, Number | None]] = []
+
+    def pass_begins(self) -> None:
+        """The model is called: the loss calls to come are about this pass."""
+        self._passed = len(self._calls)
 
     def called(self, kind: str, args: tuple[Any, ...], output: Any) -> None:
         """Take in what a loss module returned: with a gradient to train by, else to validate."""
@@ -49,8 +53,18 @@ class Losses:
     def offered(self, loss: Tensor) -> None:
         """Take in a loss whose gradient is about to be computed, for whom is not yet known."""
         self._of_module = bool(self._calls)
-        self._offered = sum(self._calls) if self._calls else number_of(loss)
+        self._offered = self._called(loss) if self._calls else number_of(loss)
         self._calls.clear()
+
+    def _called(self, loss: Tensor) -> Number:
+        """Return the calls that *loss* is made of: all if they add up to it, or the last pass's."""
+        if len(self._calls) == 1:
+            return self._calls[0]
+        whole, newest = sum(self._calls), self._calls[self._passed :]
+        value = number_of(loss)
+        if newest and (isinstance(value, Tensor) or abs(value - float(whole)) > 1e-5 * abs(value)):
+            return sum(newest)
+        return whole
 
     def accepted(self) -> Number:
         """Return the loss that was offered: it is one of this model."""
@@ -59,16 +73,15 @@ class Losses:
             self.backwards += 1
         return self._offered
 
-    def taken(self, updates: int) -> tuple[Number | None, int]:
+    def taken(self) -> tuple[Number | None, int]:
         """Return the loss of the update that was taken and its backwards, and begin anew."""
-        self.end_pass(updates)
         backwards = self.backwards
         loss = self.total / (backwards if self._of_module else 1) if backwards else None
         self.total, self.backwards, self.closing = 0.0, 0, False
         return loss, backwards
 
     def end_pass(self, updates: int) -> None:
-        """Sum up the pass over held-out data that lies behind, if there was one."""
+        """Sum up the pass over held-out data, if there was one, after so many updates."""
         self._calls.clear()
         if self._passing:
             losses, examples, correct = zip(*self._passing, strict=True)

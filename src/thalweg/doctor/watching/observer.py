@@ -109,6 +109,7 @@ class Observer:
         self.failed.setdefault(name, FailedProbe.of(name, error))
 
     def _before_pass(self, module: nn.Module, args: Any, keywords: dict[str, Any]) -> None:
+        self.losses.pass_begins()
         self.passes.called(args, keywords, module.training)
         if self.prober.armed and torch.is_grad_enabled():
             self.prober.begin_pass((args, keywords))
@@ -178,6 +179,7 @@ class Observer:
     def update_skipped(self, optimizer: Any) -> None:
         """See `taps.Listener`."""
         if optimizer is self.optimizer:
+            self.losses.end_pass(self.updates)
             self._record(perf_counter(), skipped=True)
             self.prober.again()
 
@@ -196,6 +198,7 @@ class Observer:
 
     def _after_step(self, *_: Any) -> None:
         begun = perf_counter()
+        self.losses.end_pass(self.updates)
         self.updates += 1
         self._record(begun, skipped=False)
         self.watching += perf_counter() - begun
@@ -204,7 +207,7 @@ class Observer:
         self._plan()
 
     def _record(self, now: float, skipped: bool) -> None:
-        loss, backwards = self.losses.taken(self.updates)
+        loss, backwards = self.losses.taken()
         rates = tuple([float(group["lr"]) for group in self.optimizer.param_groups])
         training, examples = self.passes.current.training, self._examples or None
         seconds, self.last, self._examples = now - self.last, now, 0
