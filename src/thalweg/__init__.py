@@ -4,6 +4,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from thalweg.doctor import watch as watch
     from thalweg.optim import Optimizer as Optimizer
     from thalweg.racing import race as race
     from thalweg.rules import chain as chain
@@ -20,10 +21,11 @@ _HOMES = {
     "rule": "thalweg.rules",
     "transform": "thalweg.rules",
     "chain": "thalweg.rules",
+    "watch": "thalweg.doctor",
 }
 _ROOMS = (
-    "algebra", "kernels", "landscape", "optim", "parallel", "problems", "racing", "record",
-    "report", "rules", "schedules", "testing", "training",
+    "algebra", "doctor", "kernels", "landscape", "optim", "parallel", "problems", "racing",
+    "record", "report", "rules", "schedules", "testing", "training",
 )  # fmt: skip
 
 __all__ = [*_HOMES, *_ROOMS, "__version__"]

@@ -1,0 +1,83 @@
+"""`thalweg doctor`: what is wrong with a training, why, and what to change."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from thalweg import problems, rules
+from thalweg.cli.app import REFUSED, Epochs, app, note, notices, number_of, say, whole
+from thalweg.errors import ThalwegError
+
+if TYPE_CHECKING:
+    from thalweg.doctor.examining import Examination
+
+FINDINGS = 1
+CODE = re.compile(r"gd\d+", re.IGNORECASE)
+
+
+@app.command()
+def doctor(
+    subject: Annotated[
+        str,
+        typer.Argument(
+            metavar="PROBLEM|CODE",
+            help="A problem such as mnist, a file: my_problem.py, or a code such as GD203.",
+        ),
+    ],
+    rule: Annotated[
+        str | None, typer.Option(metavar="KEY", help="The rule, such as adam. Default: adamw.")
+    ] = None,
+    lr: Annotated[
+        Any, typer.Option(metavar="RATE", parser=number_of, help="Default: the rule's.")
+    ] = None,
+    epochs: Epochs = None,
+    seed: Annotated[
+        int, typer.Option(metavar="N", parser=whole(0), help="Fixes weights and order of data.")
+    ] = 0,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the findings as JSON, for programs.")
+    ] = False,
+) -> None:
+    """Train a problem briefly under watch and print the findings, worst first.
+
+    A code such as GD203 prints the page of that finding. Exit code 0: healthy; 1: findings; 2:
+    refused, or the training failed.
+    """
+    if CODE.fullmatch(subject):
+        _show_page(subject)
+        return
+    problems.find(subject)
+    if rule:
+        rules.find(rule)
+    found = _examined(subject, {"rule": rule, "lr": lr, "epochs": epochs, "seed": seed})
+    say(_as_json(found) if as_json else found.report())
+    raise typer.Exit(0 if found.diagnosis.healthy else FINDINGS)
+
+
+def _show_page(code: str) -> None:
+    from thalweg.doctor import find_check
+
+    say(find_check(code).page.rstrip())
+
+
+def _examined(problem: str, settings: dict[str, Any]) -> Examination:
+    with notices.status(f"Training {problem} under watch"):
+        from thalweg.doctor import examine
+
+        try:
+            return examine(problem, **settings)
+        except ThalwegError:
+            raise
+        except Exception as error:
+            note(f"The training failed with {type(error).__name__}: {error}")
+            raise typer.Exit(REFUSED) from error
+
+
+def _as_json(found: Examination) -> str:
+    from thalweg.doctor.plain import as_data
+
+    return json.dumps({"problem": found.problem, **as_data(found.diagnosis)}, indent=2)

@@ -1,0 +1,1 @@
+"""One disease a file: what to look for, why it is bad, and what to change."""

@@ -1,0 +1,77 @@
+"""What is measured at the end of a run, on batches that were kept, with the loss as a function."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Curvature:
+    """Of the loss over the kept batches at the final weights, in the mode in which it trained.
+
+    *largest* and *smallest* are the extreme eigenvalues of the Hessian, *residual* is that of the
+    largest. *quantile* is the eigenvalue that nine tenths of the positive spectrum's weight lie
+    above: largest / quantile is the ratio of the ravine. *stable_lr* is the largest stable
+    learning rate for this optimizer, as an interval (for Adam's family from the preconditioned
+    Hessian, whose largest eigenvalue is *preconditioned*). *gradient* is the gradient's norm.
+    """
+
+    step: int
+    largest: float
+    smallest: float
+    residual: float
+    stable_lr: tuple[float, float]
+    quantile: float | None = None
+    preconditioned: float | None = None
+    gradient: float | None = None
+
+
+@dataclass(frozen=True)
+class NoiseScale:
+    """The batch size at which noise and gradient balance: tr Σ / |G|², as an interval."""
+
+    step: int
+    scale: float
+    low: float
+    high: float
+    batch: int
+
+
+@dataclass(frozen=True)
+class Mismatch:
+    """A gradient that is not the slope of the loss: both, along one parameter's random direction.
+
+    *function* is the custom ``autograd.Function`` on the way to it, "" where there is none.
+    """
+
+    parameter: str
+    gradient: float
+    slope: float
+    function: str = ""
+
+
+@dataclass(frozen=True)
+class GradientCheck:
+    """The gradient against finite differences in float64.
+
+    *error* is the relative error along a random direction of all parameters; *kinked* says that
+    the loss has kinks so close by that the slope cannot be told.
+    """
+
+    error: float
+    mismatches: Sequence[Mismatch] = ()
+    kinked: bool = False
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """How often the nearest other example has the same class, over the kept training batches.
+
+    *agreement* is that share of *examples*; *chance* is what it would be if labels were drawn
+    from their own frequencies.
+    """
+
+    examples: int
+    agreement: float
+    chance: float

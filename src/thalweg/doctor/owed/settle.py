@@ -1,0 +1,88 @@
+"""What is owed is measured one after the other, the cheap first, until the seconds are used up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, final
+
+from thalweg.doctor.evidence import (
+    Curvature,
+    FailedProbe,
+    GradientCheck,
+    Kind,
+    Neighbours,
+    NoiseScale,
+    Probe,
+)
+from thalweg.doctor.owed.case import Case
+from thalweg.doctor.owed.clock import Clock, Refused
+from thalweg.doctor.owed.curvature import curvature
+from thalweg.doctor.owed.first_order import FirstOrder
+from thalweg.doctor.owed.neighbours import neighbours
+from thalweg.doctor.owed.noise import noise
+from thalweg.doctor.owed.slope import check_gradient
+from thalweg.doctor.watching.probe import Prober
+
+MEASURES: dict[Kind, Callable[[Case, Clock], Any]] = {
+    "neighbours": neighbours,
+    "gradient check": check_gradient,
+    "noise": noise,
+    "curvature": curvature,
+}
+"""What needs the loss as a function, the cheapest first."""
+
+
+@final
+@dataclass
+class Settled:
+    """What was measured, what was not and why, and the seconds that went into it."""
+
+    probe: Probe | None = None
+    neighbours: Neighbours | None = None
+    gradient_check: GradientCheck | None = None
+    noise: NoiseScale | None = None
+    curvature: Curvature | None = None
+    unavailable: dict[Kind, str] = field(default_factory=dict)
+    failed: list[FailedProbe] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+def settle(case: Case, seconds: float, prober: Prober) -> Settled:
+    """Measure what can be measured in so many *seconds*; what fails is reported, never raised."""
+    clock, found = Clock(seconds), Settled()
+    try:
+        found.probe = FirstOrder(case).probe(clock, prober)
+    except Exception as error:
+        found.failed.append(FailedProbe.of("first order at the end", error))
+    if case.loss_fn is not None:
+        _time_a_gradient(case, clock)
+        for kind, measured in MEASURES.items():
+            _measure(kind, measured, case, clock, found)
+    found.seconds = clock.spent
+    return found
+
+
+def _time_a_gradient(case: Case, clock: Clock) -> None:
+    """Tell the clock what the gradient of one batch costs, by the better of two."""
+    with suppress(Exception):  # what is wrong with it, each measurement says itself
+        loss = case.only(case.passes[-1:]).objective()
+        times = []
+        for _ in range(2):
+            begun = clock.spent
+            loss.gradient()
+            times.append(clock.spent - begun)
+        clock.pass_seconds = min(times)
+
+
+def _measure(
+    kind: Kind, measured: Callable[[Case, Clock], Any], case: Case, clock: Clock, found: Settled
+) -> None:
+    try:
+        setattr(found, kind.replace(" ", "_"), measured(case, clock))
+    except Refused as reason:
+        found.unavailable[kind] = str(reason)
+    except Exception as error:
+        found.failed.append(FailedProbe.of(kind, error))
+        found.unavailable[kind] = "the probe failed"

@@ -1,0 +1,54 @@
+"""A plain function is seen to be called by Python's profile hook, for as long as it is awaited."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable
+from types import CodeType, FrameType
+from typing import Any
+
+
+class Awaited:
+    """Tells *heard* of the arguments of the next call of *function*, between `begin` and `end`.
+
+    Nothing is heard of functions that are not written in Python, nor while a profiler runs.
+    """
+
+    def __init__(self, function: Callable[..., Any], heard: Callable[[tuple], None]) -> None:
+        self._code, self._heard = code_of(function), heard
+        self._hook: Any = None
+
+    def begin(self) -> None:
+        """Wait for the call, unless another profiler is at work."""
+        if self._code is not None and sys.getprofile() is None:
+            self._hook = self._event
+            sys.setprofile(self._hook)
+
+    def end(self) -> None:
+        """Wait no longer."""
+        if self._hook is not None and sys.getprofile() is self._hook:
+            sys.setprofile(None)
+        self._hook = None
+
+    def _event(self, frame: FrameType, event: str, _: Any) -> None:
+        if event == "call" and frame.f_code is self._code:
+            self.end()
+            self._heard(_arguments(frame))
+
+
+def code_of(function: Any) -> CodeType | None:
+    """Return the code that a call of *function* runs, None where it is not written in Python."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    if not hasattr(function, "__code__") and not hasattr(function, "__func__"):
+        function = vars(type(function)).get("__call__")
+    return getattr(getattr(function, "__func__", function), "__code__", None)
+
+
+def _arguments(frame: FrameType) -> tuple[Any, ...]:
+    """Return the arguments of a call that has just begun, without ``self``."""
+    count = frame.f_code.co_argcount
+    named = [(name, frame.f_locals.get(name)) for name in frame.f_code.co_varnames[:count]]
+    values = [value for name, value in named if name != "self"]
+    return tuple(values)

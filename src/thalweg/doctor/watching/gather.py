@@ -1,0 +1,81 @@
+"""All that an observer saw and what was measured at the end, as evidence."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from thalweg.doctor.evidence import Costs, Evidence, Kind, ModelFacts, OptimizerFacts
+from thalweg.doctor.owed import Case, Settled, settle
+from thalweg.doctor.watching.observer import Observer
+from thalweg.problems import own_gradient
+
+NEED_LOSS: tuple[Kind, ...] = ("curvature", "noise", "gradient check", "neighbours")
+"""What is not to be had unless the loss is there as a function."""
+
+
+def settled(seen: Observer, seconds: float) -> Settled:
+    """Measure what is owed, the observer looking away; afterwards the model is as it was."""
+    passes = seen.passes.usable()
+    loss_fn = seen.loss_fn if passes and own_gradient(seen.loss_fn) is None else None
+    if loss_fn is None:
+        passes = [each for each in seen.passes.kept if each.untouched]
+    if not passes or not seconds:
+        return Settled()
+    view = seen.passes.view
+    seen.paused = True
+    try:
+        case = Case(seen.inner, seen.optimizer, loss_fn, view, passes, seen.updates)
+        return settle(case, seconds, seen.prober)
+    finally:
+        seen.paused = False
+
+
+def gather(
+    seen: Observer, facts: tuple[ModelFacts, OptimizerFacts], owed: Settled, ending: float
+) -> Evidence:
+    """Return the evidence so far; *ending* seconds went into all that was measured at the end."""
+    seen.losses.end_pass(seen.updates)
+    steps, (model, optimizer) = seen.log.steps(), facts
+    if seen.updates:
+        seen.schedulers.search()
+    return Evidence(
+        model=_completed(seen, model), optimizer=optimizer, steps=steps,
+        probes=(*seen.probes, owed.probe) if owed.probe else tuple(seen.probes),
+        units=seen.prober.units(), inputs=seen.prober.features.inputs(), labels=tuple(seen.labels),
+        validations=tuple(seen.losses.validations), nonfinite=seen.trouble.end(steps),
+        schedulers=tuple(seen.schedulers.facts(seen.updates)),
+        averages=tuple(seen.averages.facts()), curvature=owed.curvature, noise=owed.noise,
+        gradient_check=owed.gradient_check, neighbours=owed.neighbours,
+        unavailable=_unavailable(seen) | owed.unavailable,
+        failed=(*seen.failed.values(), *owed.failed),
+        costs=Costs(seen.last - seen.begun, seen.watching, ending),
+    )  # fmt: skip
+
+
+def _completed(seen: Observer, model: ModelFacts) -> ModelFacts:
+    """Return the facts of the model with the activations that it calls as functions."""
+    functions, order = seen.prober.functions, seen.prober.order
+    return replace(model, modules={**model.modules, **functions}, order=order or model.order)
+
+
+def _unavailable(seen: Observer) -> dict[Kind, str]:
+    found: dict[Kind, str] = {}
+    if seen.host == "compiled":
+        found["activations"] = "the model is compiled, and hooks do not see inside it"
+        found["inputs"] = found["activations"]
+    if reason := _no_loss(seen):
+        found |= dict.fromkeys(NEED_LOSS, reason)
+    if seen.loss_fn is None:
+        found["validation"] = "not available without loss_fn"
+    return found
+
+
+def _no_loss(seen: Observer) -> str:
+    """Return why the loss is not there as a function, "" where it is."""
+    if seen.loss_fn is None:
+        return "not available without loss_fn"
+    if own_gradient(seen.loss_fn) is not None:
+        return "the loss writes its gradient itself and has no curvature"
+    if seen.passes.strange:
+        return "loss_fn was called on something else than the model's output"
+    return "" if seen.passes.usable() else "no call of loss_fn was seen"

@@ -1,0 +1,259 @@
+"""What happens to one model and its optimizer is seen here, through hooks that change nothing."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from time import perf_counter
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from thalweg.doctor.evidence import FailedProbe, LabelBatch, Probe
+from thalweg.doctor.watching import taps, targets
+from thalweg.doctor.watching.awaited import Awaited
+from thalweg.doctor.watching.budget import Budget
+from thalweg.doctor.watching.bystanders import Averages, Schedulers
+from thalweg.doctor.watching.log import Log
+from thalweg.doctor.watching.losses import Losses
+from thalweg.doctor.watching.passes import Passes
+from thalweg.doctor.watching.probe import Prober
+from thalweg.doctor.watching.survey import unwrapped
+from thalweg.doctor.watching.trouble import Trouble
+
+KEPT = 256
+"""How many probes are kept; when there are more, every second is let go, but not the first."""
+
+LABELLED = 64
+"""The labels of so many first batches are kept, and those of every batch that is probed."""
+
+AWAITED = 16
+"""So many first losses are awaited where the loss is a plain function, then those of probes."""
+
+
+class Observer:
+    """Keeps the log of a training, its losses, probes and batches, while it is attached.
+
+    ``updates`` were taken; ``begun`` and ``last`` are when it began and when the last ended, and
+    ``watching`` the seconds between that went into watching. While ``paused`` it sees nothing.
+    """
+
+    def __init__(
+        self, model: nn.Module, optimizer: torch.optim.Optimizer,
+        loss_fn: Callable[..., Any] | None, share: float,
+    ) -> None:  # fmt: skip
+        self.model, self.optimizer, self.loss_fn = model, optimizer, loss_fn
+        self.inner, self.host = unwrapped(model)
+        self.log, self.losses = Log(), Losses()
+        self.passes = Passes(_device(self.inner), loss_fn is not None)
+        self.prober = Prober(self.inner, optimizer, blind=self.host == "compiled")
+        self.trouble = Trouble(self.inner)
+        self.schedulers, self.averages = Schedulers(optimizer), Averages()
+        self.probes: list[Probe] = []
+        self.labels: list[LabelBatch] = []
+        self.failed: dict[str, FailedProbe] = {}
+        self.updates, self.watching = 0, 0.0
+        self.paused = False
+        self.begun = self.last = perf_counter()
+        self._budget = Budget(share)
+        self._examples = 0
+        self._handles: list[Any] = []
+        self._marks: list[tuple[int, int]] = []
+        self._kept_by_graph: tuple[Any, Any, str] = (None, None, "")
+        plain = loss_fn is not None and not isinstance(loss_fn, nn.Module)
+        self._awaited = Awaited(loss_fn, self._scored) if plain and loss_fn else None
+
+    def attach(self) -> None:
+        """Begin to see."""
+        self._handles += [
+            self.optimizer.register_step_pre_hook(_weakly(self._before_step)),
+            self.optimizer.register_step_post_hook(_weakly(self._after_step)),
+        ]
+        if self.model._compiled_call_impl is None:
+            begins, ends = _weakly(self._before_pass), _weakly(self._after_pass)
+            self._handles += [
+                self.model.register_forward_pre_hook(begins, with_kwargs=True),
+                self.model.register_forward_hook(ends, always_call=True),
+            ]
+        if isinstance(self.loss_fn, nn.Module):
+            hook = _weakly(self._after_loss)
+            self._handles.append(self.loss_fn.register_forward_hook(hook, with_kwargs=True))
+        taps.listen(self)
+        weakref.finalize(self, self.prober.layers.disarm).atexit = False
+        self._plan()
+
+    def detach(self) -> None:
+        """See nothing from now on."""
+        taps.leave(self)
+        if self._awaited:
+            self._awaited.end()
+        self.prober.disarm()
+        for handle in self._handles:
+            handle.remove()
+        self._handles.clear()
+
+    @property
+    def attached(self) -> bool:
+        """Whether it sees what happens."""
+        return bool(self._handles)
+
+    @property
+    def rank(self) -> int:
+        """The number of this process among those that train the model together."""
+        together = isinstance(self.model, nn.parallel.DistributedDataParallel)
+        return torch.distributed.get_rank() if together else 0
+
+    def fail(self, name: str, error: Exception) -> None:
+        """Take in that a probe went wrong; the training goes on."""
+        self.failed.setdefault(name, FailedProbe.of(name, error))
+
+    def _before_pass(self, module: nn.Module, args: Any, keywords: dict[str, Any]) -> None:
+        self.losses.pass_begins()
+        self.passes.called(args, keywords, module.training)
+        if self.prober.armed and torch.is_grad_enabled():
+            self.prober.begin_pass((args, keywords))
+
+    def _after_pass(self, module: nn.Module, args: Any, output: Any) -> None:
+        self.prober.layers.end()
+        self.passes.returned(output)
+        if self._awaited and (self.prober.armed or self.updates < AWAITED):
+            self._awaited.begin()
+
+    def _after_loss(self, module: nn.Module, args: Any, keywords: Any, output: Any) -> None:
+        values = (*args, *keywords.values())
+        self.losses.called(type(module).__name__, values, output)
+        if torch.is_grad_enabled():
+            self._scored(values)
+
+    def _scored(self, values: tuple[Any, ...]) -> None:
+        self.passes.scored(values)
+        if self.prober.armed and len(values) > 1:
+            self.prober.look_at_accuracy(values[0], values[1], type(self.loss_fn).__name__)
+
+    def backward_begins(self, loss: Tensor, scale: Any) -> None:
+        """See `taps.Listener`."""
+        if self._awaited:
+            self._awaited.end()
+        self.losses.offered(loss)
+        self._marks = self._gradients()
+        if self.prober.armed and not self.losses.backwards:
+            self.prober.before_backward(scale)
+        self._kept_by_graph = (None, None, "")
+        if (self.prober.armed or self.updates < LABELLED) and not self.passes.current.complete:
+            self._kept_by_graph = self.prober.timed(targets.saved, loss) or (None, None, "")
+
+    def backward_ended(self) -> None:
+        """See `taps.Listener`: the loss is one of this model if one of its gradients changed."""
+        if self._gradients() == self._marks:
+            return
+        first, step = not self.losses.backwards, self.updates + 1
+        loss = self.losses.accepted()
+        current = self.passes.current
+        if not current.step:
+            self._examples += current.examples
+        self.passes.trained(step)
+        self.trouble.loss(step, loss, current)
+        if first and (self.prober.armed or self.updates < LABELLED):
+            self._look_at_targets(step)
+        self.prober.layers.settle()
+
+    def _gradients(self) -> list[tuple[int, int]]:
+        """Return what changes when a gradient of the optimizer's parameters is added to."""
+        groups = self.optimizer.param_groups
+        slopes = [p.grad for group in groups for p in group["params"]]
+        return [(id(each), 0 if each is None else each._version) for each in slopes]
+
+    def _look_at_targets(self, step: int) -> None:
+        scores, found, kind = self._kept_by_graph
+        self._kept_by_graph = (None, None, "")
+        if self.prober.armed and scores is not None:
+            self.prober.look_at_accuracy(scores, found, kind)
+        if self.passes.current.complete:
+            found, kind = self.passes.current.rest[0], type(self.loss_fn).__name__
+        batch = self.prober.timed(targets.label_batch, step, found, kind)
+        if batch is not None:
+            self.labels.append(batch)
+        self._thin(self.labels)
+
+    def update_skipped(self, optimizer: Any) -> None:
+        """See `taps.Listener`."""
+        if optimizer is self.optimizer:
+            self.losses.end_pass(self.updates)
+            self._record(perf_counter(), skipped=True)
+            self.prober.again()
+
+    def averaged(self, average: nn.Module, model: nn.Module) -> None:
+        """See `taps.Listener`."""
+        if unwrapped(model)[0] is self.inner:
+            self.averages.averaged(average)
+
+    def _before_step(self, optimizer: Any, args: Any, keywords: Any) -> None:
+        if len(args) > 1 or keywords:
+            self.losses.closing = any(map(callable, (*args[1:], *keywords.values())))
+        if self.prober.armed:
+            self.prober.before_step(self.losses.closing)
+        if not self.losses.closing and not hasattr(optimizer, "found_inf"):
+            self.trouble.gradient(self.updates + 1)
+
+    def _after_step(self, *_: Any) -> None:
+        begun = perf_counter()
+        self.losses.end_pass(self.updates)
+        self.updates += 1
+        self._record(begun, skipped=False)
+        self.watching += perf_counter() - begun
+        if self.prober.armed:
+            self._finish_probe()
+        self._plan()
+
+    def _record(self, now: float, skipped: bool) -> None:
+        loss, backwards = self.losses.taken()
+        rates = tuple([float(group["lr"]) for group in self.optimizer.param_groups])
+        training, examples = self.passes.current.training, self._examples or None
+        seconds, self.last, self._examples = now - self.last, now, 0
+        row = [self.updates, loss, rates, examples, backwards, training, seconds, skipped]
+        self.log.add(row)
+        self.schedulers.look(self.updates, rates)
+
+    def _finish_probe(self) -> None:
+        probe, timed = self.prober.after_step(self.updates), self.prober.timed
+        if timed.failure is not None:
+            self.fail("first order", timed.failure)
+        elif probe is not None:
+            self.probes.append(probe)
+            if not all(each.finite for each in probe.parameters.values()):
+                self.trouble.all_gradients(self.updates)
+        self._thin(self.probes)
+        self.watching += timed.seconds
+        self._budget.spent(timed.seconds)
+        self.prober.disarm()
+
+    def _thin(self, kept: list[Any]) -> None:
+        if len(kept) > KEPT:
+            kept[1:-1] = kept[1:-1:2]
+
+    def _plan(self) -> None:
+        """Let the next update be probed if it can be afforded."""
+        if self._budget.affords(perf_counter() - self.begun, self.watching):
+            self.prober.arm()
+        else:
+            self.prober.rest()
+
+
+def _device(model: nn.Module) -> torch.device:
+    return next((p.device for p in model.parameters()), torch.device("cpu"))
+
+
+def _weakly(method: Any) -> Callable[..., None]:
+    """Return a hook that neither keeps its observer alive nor ever raises."""
+    observer, name = weakref.ref(method.__self__), method.__name__
+
+    def hook(*args: Any) -> None:
+        alive = observer()
+        if alive is not None and not alive.paused:
+            try:
+                getattr(alive, name)(*args)
+            except Exception as error:
+                alive.fail("watching", error)
+
+    return hook

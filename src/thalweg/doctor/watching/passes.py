@@ -1,0 +1,141 @@
+"""The passes that a model is trained by: what it was called on, and what its loss was."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from thalweg.doctor.watching.features import tensors_in
+from thalweg.doctor.watching.views import View, find_view
+
+KEPT = 8
+"""So many of the newest batches are kept for what is measured at the end, if they are small."""
+
+BYTES = 2**28
+"""The batches that are kept take at most so much memory, but one is always kept."""
+
+
+@dataclass(eq=False)
+class Pass:
+    """One call of the model, and the call of the loss on what it returned.
+
+    *scores* is the shape of the loss's first argument, *rest* are its further ones. *versions* tell
+    whether a tensor has been written to since. *autocast* is that of mixed precision, if any.
+    """
+
+    args: tuple[Any, ...] = ()
+    keywords: Mapping[str, Any] = field(default_factory=dict)
+    training: bool = True
+    step: int = 0
+    scores: tuple[int, ...] = ()
+    rest: tuple[Any, ...] = ()
+    versions: tuple[int, ...] = ()
+    autocast: tuple[str, torch.dtype] | None = None
+
+    def precision(self) -> AbstractContextManager[Any]:
+        """Return the context of mixed precision in which it was called."""
+        return torch.autocast(*self.autocast) if self.autocast else nullcontext()
+
+    @property
+    def examples(self) -> int:
+        """The length of the first tensor that it was called with."""
+        if self.args and isinstance(self.args[0], Tensor) and self.args[0].ndim:
+            return len(self.args[0])
+        return next((len(each) for each in tensors_in(self.args, self.keywords) if each.ndim), 0)
+
+    @property
+    def complete(self) -> bool:
+        """Whether the loss was seen as well."""
+        return bool(self.rest)
+
+    @property
+    def tensors(self) -> list[Tensor]:
+        """All tensors that it was called with."""
+        return tensors_in(self.args, self.keywords, self.rest)
+
+    @property
+    def untouched(self) -> bool:
+        """Whether none of its tensors was written to since it was kept."""
+        return self.versions == _versions(self.tensors)
+
+
+class Passes:
+    """The pass on its way, the newest ones before it, and how scores follow from an output.
+
+    ``view`` is the way from what the model returns to the loss's first argument, None where it was
+    not seen; ``strange`` says that there was one that could not be told.
+    """
+
+    def __init__(self, device: torch.device, expects_loss: bool) -> None:
+        self._device, self._expects_loss = device.type, expects_loss
+        self.current = Pass()
+        self.kept: deque[Pass] = deque(maxlen=KEPT)
+        self.view: View | None = None
+        self.strange = False
+        self._output: Any = None
+        self._measured = False
+
+    @property
+    def wants_output(self) -> bool:
+        """Whether the way from output to scores is still to be found."""
+        return self.view is None and not self.strange
+
+    def called(self, args: tuple[Any, ...], keywords: Mapping[str, Any], training: bool) -> None:
+        """The model is called."""
+        self._output = None
+        self.current = Pass(args, keywords, training)
+        if torch.is_autocast_enabled(self._device):
+            self.current.autocast = self._device, torch.get_autocast_dtype(self._device)
+
+    def returned(self, output: Any) -> None:
+        """The model returned *output*, which is kept until the loss is called on it."""
+        if self.wants_output:
+            self._output = output
+
+    def scored(self, args: tuple[Any, ...]) -> None:
+        """The loss was called on *args*."""
+        if len(args) < 2 or not isinstance(args[0], Tensor):
+            return
+        self.current.scores, self.current.rest = tuple(args[0].shape), args[1:]
+        if self._output is not None:
+            self.view = find_view(self._output, args[0])
+            self.strange, self._output = self.view is None, None
+
+    def trained(self, step: int) -> None:
+        """The gradient of the pass on its way was computed, for update number *step*."""
+        self._output = None
+        if self.current.step or not (self.current.args or self.current.keywords):
+            return
+        current = self.current
+        current.step = step
+        if self._expects_loss and not current.rest:
+            return
+        tensors = current.tensors
+        current.versions = _versions(tensors)
+        if not self._measured:
+            self._bound(tensors)
+        self.kept.append(current)
+
+    def _bound(self, tensors: list[Tensor]) -> None:
+        size = sum(each.numel() * each.element_size() for each in tensors)
+        self.kept = deque(maxlen=max(1, min(KEPT, BYTES // max(size, 1))))
+        self._measured = True
+
+    def usable(self) -> list[Pass]:
+        """Return the passes that can be repeated with their loss, the oldest first."""
+        if self.view is None:
+            return []
+        return [each for each in self.kept if each.complete and each.untouched]
+
+
+def _versions(tensors: list[Tensor]) -> tuple[int, ...]:
+    try:
+        return tuple([each._version for each in tensors])
+    except RuntimeError:  # tensors of inference mode have none
+        return ()

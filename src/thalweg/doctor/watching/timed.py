@@ -1,0 +1,33 @@
+"""The parts of a probe are done on the clock, without gradients, and without ever raising."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import perf_counter
+from typing import Any
+
+import torch
+
+
+class Timed:
+    """Does work and keeps how long it took, and the first thing that went wrong in it."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self.failure: Exception | None = None
+
+    def __call__(self, work: Callable[..., Any], *args: Any) -> Any:
+        """Return ``work(*args)``, None where it fails."""
+        begun = perf_counter()
+        try:
+            with torch.no_grad():
+                return work(*args)
+        except Exception as error:
+            self.failure = self.failure or error
+            return None
+        finally:
+            self.seconds += perf_counter() - begun
+
+    def begin(self) -> None:
+        """Forget all work so far."""
+        self.seconds, self.failure = 0.0, None

@@ -1,0 +1,92 @@
+"""`thalweg doctor` examines a problem, prints pages, and answers with its exit code."""
+
+import json
+
+import pytest
+
+from thalweg import cli
+
+
+@pytest.fixture
+def thalweg(capsys, tmp_path, monkeypatch):
+    """Run `thalweg doctor` in an empty folder; return exit code, output, notices."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+
+    def call(*arguments):
+        with pytest.raises(SystemExit) as caught:
+            cli.main(["doctor", *arguments])
+        return int(caught.value.code or 0), *capsys.readouterr()
+
+    return call
+
+
+def test_a_healthy_problem_ends_with_exit_code_0(thalweg):
+    code, out, _ = thalweg("digits", "--epochs", "2")
+    assert out.startswith("healthy")
+    assert "error" not in out.lower()
+    assert code == 0
+
+
+def test_findings_end_with_exit_code_1_and_are_json_for_programs(thalweg):
+    code, out, _ = thalweg("digits", "--rule", "sgd", "--lr", "1000", "--json")
+    found = json.loads(out)
+    assert code == 1
+    assert found["healthy"] is False
+    assert found["problem"] == "digits"
+    assert found["findings"][0]["severity"] == "error"
+
+
+def test_a_code_prints_its_page(thalweg):
+    code, out, _ = thalweg("gd301")
+    assert code == 0
+    assert out.startswith("# GD301: dead ReLU\n\n## What it finds")
+    assert "`dead = 0.7`" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["digit"], "Did you mean 'digits'?"),
+        (["GD999"], "There is no check 'GD999'"),
+        (["digits", "--rule", "sdg"], "Did you mean 'sgd'?"),
+        (["digits", "--lr", "fast"], "'fast' is not a finite number"),
+        (["nothing.py"], "nothing.py"),
+    ],
+)
+def test_a_bad_request_is_answered_in_one_message_with_exit_code_2(thalweg, arguments, message):
+    code, out, notices = thalweg(*arguments)
+    assert code == 2
+    assert message in " ".join(notices.replace("│", " ").split())
+    assert "Traceback" not in notices
+    assert out == ""
+
+
+def test_a_training_that_fails_ends_with_exit_code_2(thalweg, tmp_path):
+    (tmp_path / "mine.py").write_text(BROKEN)
+    code, out, notices = thalweg("mine.py")
+    assert code == 2
+    assert "of my own" in notices
+    assert out == ""
+
+
+BROKEN = """
+import torch
+from torch import nn
+
+class Broken(nn.Linear):
+    calls = 0
+
+    def forward(self, inputs):
+        self.calls += 1
+        if self.calls > 5:
+            raise RuntimeError("a failure of my own")
+        return super().forward(inputs)
+
+def model(seed=0):
+    return Broken(4, 2)
+
+inputs = torch.randn(64, 4, generator=torch.Generator().manual_seed(0))
+train = inputs, (inputs[:, 0] > 0).long()
+loss = nn.functional.cross_entropy
+"""

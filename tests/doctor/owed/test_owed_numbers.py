@@ -1,0 +1,110 @@
+"""Curvature, noise and neighbours at the end of a run, against answers that are known."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from thalweg.doctor import Evidence, watch
+from thalweg.doctor.owed.noise import scale_of
+from watched import net, points, sgd, train
+
+
+def ravine(make: type[torch.optim.Optimizer], **settings: float) -> Evidence:
+    """The evidence of a fit whose Hessian is twice the diagonal 1, 1/100."""
+    model = nn.Linear(2, 1, bias=False)
+    optimizer, loss_fn = make(model.parameters(), **settings), nn.MSELoss()  # type: ignore[arg-type]
+    inputs = torch.tensor([[1.0, 0.1], [1.0, -0.1], [-1.0, 0.1], [-1.0, -0.1]])
+    with watch(model, optimizer, loss_fn, at_exit=60.0) as watching:
+        for _ in range(5):
+            optimizer.zero_grad()
+            loss_fn(model(inputs), inputs.sum(1, keepdim=True)).backward()
+            optimizer.step()
+    return watching.evidence
+
+
+def test_the_curvature_and_the_stable_rate_of_a_quadratic_are_those_of_the_book() -> None:
+    found = ravine(torch.optim.SGD, lr=0.1).curvature
+    assert found is not None
+    assert found.largest == pytest.approx(2.0, rel=1e-4)
+    assert found.smallest == pytest.approx(0.02, rel=1e-3)
+    assert found.quantile == pytest.approx(0.02, rel=1e-3)
+    assert found.stable_lr == pytest.approx((1.0, 1.0), rel=1e-3)
+
+
+def test_momentum_widens_the_stable_interval() -> None:
+    found = ravine(torch.optim.SGD, lr=0.1, momentum=0.9).curvature
+    assert found is not None
+    assert found.stable_lr == pytest.approx((1.9, 1.9), rel=1e-3)
+
+
+def test_adam_has_a_preconditioned_curvature_and_a_rate_from_it() -> None:
+    found = ravine(torch.optim.Adam, lr=1e-3).curvature
+    assert found is not None
+    assert found.preconditioned is not None
+    assert 0 < found.stable_lr[0] <= found.stable_lr[1] < math.inf
+
+
+def products(count: int, examples: int, signal: float, spread: float, size: int = 400) -> Tensor:
+    """Inner products of gradients around one of norm² *signal*, of noise with trace *spread*."""
+    generator = torch.Generator().manual_seed(5)
+    mean = torch.full((size,), math.sqrt(signal / size), dtype=torch.float64)
+    drawn = torch.randn(count, size, generator=generator, dtype=torch.float64)
+    gradients = mean + drawn * math.sqrt(spread / size / examples)
+    return gradients @ gradients.T
+
+
+def test_the_noise_scale_is_that_of_gradients_that_were_drawn_with_it() -> None:
+    scale, low, high = scale_of(products(32, 8, 2.0, 150.0), 8)
+    assert scale == pytest.approx(75, rel=0.1)
+    assert low < 75 < high
+
+
+def test_the_noise_scale_is_open_above_where_there_is_no_gradient_to_be_told() -> None:
+    scale, low, high = scale_of(products(8, 8, 1e-6, 150.0), 8)
+    assert high == math.inf
+    assert low > 100
+    assert scale > 100
+
+
+def test_neighbours_share_a_class_unless_labels_are_shuffled() -> None:
+    inputs, labels = points(2000)
+    shuffled = labels[torch.from_numpy(np.random.default_rng(0).permutation(len(labels)))]
+    agreements = []
+    for targets in (labels, shuffled):
+        model = net()
+        optimizer, loss_fn = sgd(model.parameters()), nn.CrossEntropyLoss()
+        with watch(model, optimizer, loss_fn, at_exit=60.0) as watching:
+            for begin in range(0, 1024, 128):
+                rows = slice(begin, begin + 128)
+                loss_fn(model(inputs[rows]), targets[rows]).backward()
+                optimizer.step()
+        found = watching.evidence.neighbours
+        assert found is not None
+        assert found.examples == 1024
+        agreements.append((found.agreement, found.chance))
+    (told, _), (random, chance) = agreements
+    assert told > 0.8
+    assert random == pytest.approx(chance, abs=0.06)
+
+
+def test_layers_are_looked_at_once_more_at_the_end_even_without_probes_before() -> None:
+    model = net()
+    with torch.no_grad():
+        model[0].bias.fill_(-20.0)  # type: ignore[operator]
+    evidence = train(sgd, model, overhead=0.0, at_exit=60.0).evidence
+    (probe,) = evidence.probes
+    assert probe.step == 30
+    assert evidence.units["1"].active == 0
+    assert evidence.units["1"].examples == 4 * 32
+    assert probe.parameters["2.bias"].gradient
+    assert probe.parameters["0.weight"].gradient == 0.0
+
+
+def test_without_a_loss_the_layers_are_still_looked_at_and_the_rest_is_said_to_be_missing() -> None:
+    evidence = train(overhead=0.0, at_exit=60.0, loss_fn=None).evidence
+    assert evidence.probes[-1].layers
+    for kind in ("curvature", "noise", "gradient check", "neighbours", "validation"):
+        assert evidence.lacks(kind) == "not available without loss_fn"

@@ -1,0 +1,60 @@
+"""Schedulers and averages stand beside the optimizer; both are found without being shown."""
+
+import torch
+from torch import nn
+from torch.optim import lr_scheduler, swa_utils
+
+from thalweg.doctor import Watch
+from thalweg.doctor.evidence import AverageFacts
+from watched import points, sgd
+
+
+def test_a_scheduler_is_found_with_its_settings_and_positions() -> None:
+    model = nn.Linear(4, 2)
+    optimizer = sgd(model.parameters())
+    scheduler = lr_scheduler.MultiStepLR(optimizer, [3, 5])
+    inputs, labels = points()
+    with Watch(model, optimizer, at_exit=0) as watch:
+        for _ in range(3):
+            for _ in range(2):
+                nn.CrossEntropyLoss()(model(inputs), labels).backward()
+                optimizer.step()
+            scheduler.step()
+    (found,) = watch.evidence.schedulers
+    assert found.kind == "MultiStepLR"
+    assert found.settings["milestones"] == [3, 5]
+    assert found.settings["gamma"] == 0.1
+    assert found.positions == ((1, 0), (3, 1), (5, 2), (6, 3))
+
+
+def test_a_scheduler_that_leaves_no_mark_is_found_and_that_of_another_is_not() -> None:
+    model, other = nn.Linear(4, 2), nn.Linear(4, 2)
+    optimizer = sgd(model.parameters())
+    plateau = lr_scheduler.ReduceLROnPlateau(optimizer, patience=3)
+    elsewhere = lr_scheduler.StepLR(sgd(other.parameters()), 3)
+    with Watch(model, optimizer, at_exit=0) as watch:
+        model(torch.ones(1, 4)).sum().backward()
+        optimizer.step()
+    assert [each.kind for each in watch.evidence.schedulers] == [type(plateau).__name__]
+    assert elsewhere.last_epoch == 0
+
+
+def averaged(reestimate: bool) -> AverageFacts:
+    model = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Linear(8, 2))
+    optimizer = sgd(model.parameters())
+    average = swa_utils.AveragedModel(model)
+    inputs, labels = points()
+    with Watch(model, optimizer, at_exit=0) as watch:
+        for _ in range(4):
+            nn.CrossEntropyLoss()(model(inputs), labels).backward()
+            optimizer.step()
+            average.update_parameters(model)
+    if reestimate:
+        swa_utils.update_bn(inputs.split(64), average)
+    (found,) = watch.evidence.averages
+    return found
+
+
+def test_an_average_is_found_and_whether_its_batch_norms_were_measured_anew() -> None:
+    assert averaged(reestimate=False) == AverageFacts(4, ("1",), reestimated=False)
+    assert averaged(reestimate=True) == AverageFacts(4, ("1",), reestimated=True)

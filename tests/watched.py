@@ -1,0 +1,47 @@
+"""Small trainings to be watched: a network of two layers on points of a plane, a second at most."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from thalweg.doctor import Watch, watch
+
+Make = Callable[[Iterable[Tensor]], torch.optim.Optimizer]
+
+
+def points(examples: int = 256, features: int = 4) -> tuple[Tensor, Tensor]:
+    """Return inputs of zero mean and unit variance, and which of two halves each lies in."""
+    inputs = torch.randn(examples, features, generator=torch.Generator().manual_seed(3))
+    return inputs, (inputs[:, 0] + inputs[:, 1] ** 2 > 0.5).long()
+
+
+def net(features: int = 4) -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(features, 16), nn.ReLU(), nn.Linear(16, 2))
+
+
+def sgd(params: Iterable[Tensor]) -> torch.optim.Optimizer:
+    return torch.optim.SGD(params, lr=0.1, momentum=0.9)
+
+
+def train(
+    make: Make = sgd, model: nn.Module | None = None, steps: int = 30, **options: Any
+) -> Watch:
+    """Watch a healthy loop over shuffled batches of 32, and return the closed watch.
+
+    Nothing is measured at the end unless ``at_exit`` allows some seconds.
+    """
+    model = net() if model is None else model
+    optimizer, loss_fn = make(model.parameters()), nn.CrossEntropyLoss()
+    inputs, labels = points()
+    options = {"at_exit": 0.0, **options}
+    shuffle = torch.Generator().manual_seed(1)
+    with watch(model, optimizer, options.pop("loss_fn", loss_fn), **options) as watching:
+        for _ in range(steps):
+            rows = torch.randint(len(inputs), (32,), generator=shuffle)
+            optimizer.zero_grad()
+            loss_fn(model(inputs[rows]), labels[rows]).backward()
+            optimizer.step()
+    return watching
