@@ -1,0 +1,42 @@
+"""Signs that several checks read: how far the loss fell, how fast, and how large the steps were."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from thalweg.doctor.evidence import Evidence, ParameterProbe, Probe
+
+
+def remaining(seen: Evidence, parts: int = 10) -> float:
+    """Return the loss at the end as a share of that at the beginning; 1 where it was not seen."""
+    stretches = seen.losses.finite.medians(parts)
+    if len(stretches) < 2 or stretches[0] <= 0:
+        return 1.0
+    return max(stretches[-1], 0.0) / stretches[0]
+
+
+def at_work(seen: Evidence, share: float = 0.3) -> list[Probe]:
+    """Return the probes of updates taken with at least this *share* of the largest rate."""
+    rates = {each.number: max(each.lrs, default=0.0) for each in seen.steps}
+    largest = max(rates.values(), default=0.0)
+    updates = [each for each in seen.probes if any(p.update for p in each.parameters.values())]
+    return [each for each in updates if rates.get(each.step, 0.0) >= share * largest]
+
+
+def median_over(probes: list[Probe], number: Callable[[Probe], float | None]) -> float | None:
+    """Return the median of a number over the probes that have it."""
+    found = [each for each in map(number, probes) if each is not None]
+    return float(np.median(found)) if found else None
+
+
+def length(probe: Probe, field: str) -> float:
+    """Return the Euclidean norm over all parameters of what a *field* has the norms of."""
+    norms = (getattr(each, field) for each in probe.parameters.values())
+    return float(np.sqrt(sum((each or 0.0) ** 2 for each in norms)))
+
+
+def sloped(probe: ParameterProbe, elements: int) -> float:
+    """Return how many elements of a parameter had a gradient other than zero."""
+    return 0.0 if probe.gradient is None else elements * (1 - probe.zeros)
