@@ -246,11 +246,14 @@ def test_what_was_done_is_not_done_again(path):
     assert seen[-1].done == epochs
 
 
-def test_a_race_that_has_ended_is_not_gone_on_with(path):
-    race(LINE, RULES, record=path, **SMALL)
-    race(LINE, RULES, record=path, resume=True, **SMALL)
+def test_a_race_that_has_ended_is_read_back_and_one_with_other_terms_begins(path):
+    first = race(LINE, RULES, record=path, **SMALL)
+    again = race(LINE, RULES, record=path, resume=True, **SMALL)
+    assert again.runs == first.runs
+    race(LINE, RULES, record=path, resume=True, **{**SMALL, "seed": 7})
     with record.open(path) as book:
         assert [run.status for run in book.runs("race")] == ["finished"] * 2
+        assert [run.seed for run in book.runs("race")] == [first.header.terms.seed, 7]
 
 
 @pytest.mark.parametrize(
