@@ -149,8 +149,13 @@ def test_the_board_has_the_setting_that_validated_best_and_the_fresh_seeds_of_it
     assert medians == sorted(medians)
 
 
-def test_every_rule_of_the_catalogue_can_race(problem):
+def test_all_rules_race_by_default_but_those_of_late_gradients(problem):
     result = race(problem, trials=1, seeds=1, epochs=1)
+    assert set(catalogue) - set(result.header.rules) == {"adaptive_revision"}
+
+
+def test_every_rule_of_the_catalogue_can_race(problem):
+    result = race(problem, catalogue, trials=1, seeds=1, epochs=1)
     assert {row.rule for row in result.board} == set(catalogue)
     assert {run.task.phase for run in result.runs} <= {
         TRIAL, FINAL, REFERENCE_TRIAL, REFERENCE_FINAL

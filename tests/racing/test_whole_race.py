@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from thalweg.rules import catalogue
+from thalweg.racing.plan import usual
 
 DATA = Path(os.environ.get("THALWEG_DATA") or Path(__file__).parents[3] / "shared" / "data")
 
@@ -33,7 +33,7 @@ def _accuracies(table: str) -> dict[str, float]:
 def test_every_rule_learns_the_digits(tmp_path):
     amounts = ("--trials", "4", "--seeds", "6")
     accuracies = _accuracies(_race(tmp_path, *amounts))
-    assert set(accuracies) == {rule.name for rule in catalogue.values()}
+    assert set(accuracies) == {rule.name for rule in usual()}
     assert all(value > 85 for value in accuracies.values())
     assert (tmp_path / "race.html").stat().st_size > 100_000
 

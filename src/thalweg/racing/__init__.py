@@ -52,7 +52,8 @@ def race(
 
     ``problem`` is a name, the path of a problem file, or a Problem; `thalweg.problems.define` makes
     one of a model function and loaders or tensors. For a list of them, each is raced on, and a
-    Contest is returned. ``rules`` are names or Rule objects, all of the catalogue by default. The
+    Contest is returned. ``rules`` are names or Rule objects, all of the catalogue by default
+    but those of late gradients. The
     other arguments are those of Terms; ``memory`` is the number of bytes that trainings side by
     side may take, and ``workers`` that of the processes that do the work, on which no result
     depends. ``on_progress`` is called after every epoch, by workers after every piece of work.

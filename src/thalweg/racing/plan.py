@@ -27,6 +27,7 @@ from thalweg.racing.sampling import sampler
 from thalweg.racing.space import spaces
 from thalweg.racing.tensors import as_tensors
 from thalweg.rules import Rule, catalogue, find
+from thalweg.rules.delay import READ_WITH_PARAMETER
 from thalweg.schedules.spread import maker, spread
 from thalweg.training.data.batches import Batches, as_batches
 from thalweg.training.data.forms import Stream, as_data, size_of
@@ -96,7 +97,7 @@ def prepare(
     check_terms(terms)
     if memory is not None:
         check_count("memory", memory)
-    chosen = choose(catalogue if rules is None else rules)
+    chosen = choose(usual() if rules is None else rules)
     reference = _reference(terms, chosen)
     loaded = load(problem)
     ready = checked(loaded, terms)
@@ -120,6 +121,15 @@ def check_terms(terms: Terms) -> None:
         )
     maker(terms.schedule)
     sampler(terms.sampler, 1, terms.seed)
+
+
+def usual() -> list[Rule]:
+    """Return the rules that race unless others are named: all but those of late gradients.
+
+    In a race no gradient comes late, so that these are what their parents are.
+    """
+    late = READ_WITH_PARAMETER.keys()
+    return [rule for rule in catalogue.values() if not late & rule.signature.slots.keys()]
 
 
 def choose(rules: Iterable[str | Rule]) -> tuple[Rule, ...]:
