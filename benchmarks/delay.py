@@ -7,8 +7,8 @@ Softmax regression on digits, batch 8, 40 epochs: 5,400 updates. A thousand and 
 workers take turns, so that every gradient was measured a thousand updates before it is applied.
 Losses are those on the validation set at the end, the median of the seeds; the rate of a rule is
 the best of the grid for one worker. The claim is McMahan & Streeter's (2014): AdaptiveRevision
-bears the delay at the rate that was best without it. An Adagrad tuned with the delay stands beside
-it, to show that this is a claim about rates, not about the best that can be reached.
+bears the delay at the rate that was best without it. That is a claim about rates, not about the
+best that can be reached: an Adagrad whose rate is tuned with the delay has a lower one.
 """
 
 import argparse
