@@ -21,6 +21,7 @@ from thalweg.racing.result import FINAL, REFERENCE_FINAL, REFERENCE_TRIAL, TRIAL
 from thalweg.racing.run import Crew
 from thalweg.racing.sampling import samplers
 from thalweg.rules import catalogue, find, rule
+from thalweg.training.threads import threads
 
 _WIDTHS = (4, 8, 3)
 
@@ -300,15 +301,22 @@ def test_the_header_records_the_conditions(problem):
     assert {"thalweg", "torch", "python"} <= set(header.versions)
 
 
-def test_torchs_threads_are_as_they_were_after_a_race(one_by_one):
-    before = torch.get_num_threads()
-    inside = []
-    race(
-        one_by_one, ["sgd"], trials=1, seeds=1,
-        on_progress=lambda place: inside.append(torch.get_num_threads()),
-    )  # fmt: skip
-    assert inside[-1] == 1
-    assert torch.get_num_threads() == before
+def test_a_race_uses_as_many_of_torchs_threads_as_the_problem_asks_for(one_by_one):
+    inside = set()
+
+    def loss(output, targets):
+        inside.add(torch.get_num_threads())
+        return cross_entropy(output, targets)
+
+    def began(place):
+        if place.done == 0:
+            inside.clear()
+
+    watched = dataclasses.replace(one_by_one, loss=loss)
+    with threads(2):
+        race(watched, ["sgd"], trials=1, seeds=1, on_progress=began)
+        assert torch.get_num_threads() == 2
+    assert inside == {1}
 
 
 def test_a_loss_that_writes_gradients_itself_is_asked_for_them(problem):
