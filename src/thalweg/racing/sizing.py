@@ -63,13 +63,11 @@ def _tried(problem: Problem, lanes: Sequence[Lane], batch: int) -> _Tried:
     try:
         models = [problem.make_model(seed) for seed in (seeds * _TRIED)[:_TRIED]]
         stack, turned = (Stack(each, problem.loss) for each in (models, models[::-1]))
-        few = _measured(stack, problem, slots, min(batch, _FEW))
-        _check_alike(stack, turned, [part[:_FEW] for part in tensors(problem.train)])
-        more = _measured(stack, problem, slots, min(batch, 2 * _FEW))
-        expected = few.bytes + (more.bytes - few.bytes) * (batch - _FEW) // _FEW
-        if expected > 2 * LARGEST:
-            return _Tried(expected, more.convolves)
-        found = _measured(stack, problem, slots, batch, piece(batch))
+        expected = _expected(stack, problem, slots, batch)
+        if expected.bytes > 2 * LARGEST:
+            return expected
+        _check_alike(stack, turned, _shown(problem, _FEW))
+        found = _measured(stack, problem, slots, batch)
     except Exception as error:
         reason = str(error).partition("\n")[0]
         raise BadValue(f"the model of {problem.name} cannot be stacked: {reason}") from error
@@ -84,19 +82,34 @@ _FEW = 4
 """Examples that are tried first."""
 
 
-def _measured(
-    stack: Stack, problem: Problem, slots: int, batch: int, judged_at_once: int = 1
-) -> _Tried:
+def _expected(stack: Stack, problem: Problem, slots: int, batch: int) -> _Tried:
+    """Return what a lane takes at least, from its weights or from batches of few examples."""
+    lasting = _lasting(stack, slots)
+    if lasting > 2 * LARGEST * _TRIED:
+        return _Tried(lasting // _TRIED, False)
+    sizes = [min(batch, _FEW), min(batch, 2 * _FEW)]
+    few, more = (stack.trace(True, *_shown(problem, size)) for size in sizes)
+    working = [peak_bytes(each.graph) for each in (few, more)]
+    grown = working[0] + (working[1] - working[0]) * (batch - _FEW) // _FEW
+    return _Tried((lasting + grown) // _TRIED, _convolves(more))
+
+
+def _measured(stack: Stack, problem: Problem, slots: int, batch: int) -> _Tried:
     """Return what a lane of *stack* takes where a batch has so many examples."""
-    shown = [part[:batch] for part in tensors(problem.train)]
-    judged = [part[:judged_at_once] for part in tensors(problem.validation, "validation")]
-    passes = [stack.trace(True, *_for_each(shown)), stack.trace(False, *_for_each(judged))]
+    judged = [part[: piece(batch)] for part in tensors(problem.validation, "validation")]
+    train = stack.trace(True, *_shown(problem, batch))
+    passes = [train, stack.trace(False, *_for_each(judged))]
     working = max(peak_bytes(each.graph) for each in passes)
-    return _Tried((_lasting(stack, slots) + working) // _TRIED, _convolves(passes[0]))
+    return _Tried((_lasting(stack, slots) + working) // _TRIED, _convolves(train))
+
+
+def _shown(problem: Problem, count: int) -> list[Tensor]:
+    """Return the first examples, the same ones for every member."""
+    return _for_each([part[:count] for part in tensors(problem.train)])
 
 
 def _for_each(data: Sequence[Tensor]) -> list[Tensor]:
-    """Return the same examples for every member."""
+    """Return these examples for every member."""
     return [each.expand(_TRIED, *each.shape) for each in data]
 
 
@@ -112,7 +125,7 @@ def _convolves(traced: GraphModule) -> bool:
 
 def _check_alike(stack: Stack, turned: Stack, data: Sequence[Tensor]) -> None:
     """Refuse a model that does not do the same every time, or with every seed."""
-    one, other = (each.trace(True, *_for_each(data)) for each in (stack, turned))
+    one, other = (each.trace(True, *data) for each in (stack, turned))
     constants = [dict(each.named_buffers()) for each in (one, other)]
     alike = constants[0].keys() == constants[1].keys() and all(
         torch.equal(each, constants[1][name]) for name, each in constants[0].items()
