@@ -40,17 +40,16 @@ def test_profiles_compare_the_times_to_the_target_with_the_fastest_on_each_probl
 def test_the_verdict_counts_where_each_rule_was_fastest_near_and_never_there():
     contest = Contest(
         (
-            result("a", sgd=8, adam=1, momentum=math.inf),
-            result("b", sgd=1, adam=2, momentum=math.inf),
-            result("c", sgd=math.inf, adam=2, momentum=math.inf),
+            result("a", sgd=8, adam=1, momentum=math.inf, adagrad=math.inf),
+            result("b", sgd=1, adam=2, momentum=math.inf, adagrad=math.inf),
+            result("c", sgd=math.inf, adam=2, momentum=math.inf, adagrad=math.inf),
         )
     )
     words = contest.verdict
     assert words.startswith("Over 3 problems, Adam has the highest performance profile, 0.89 of 1")
-    assert "Adam is fastest on 2 of 3, within 4 times the fastest on 3." in words
-    assert "SGD is fastest on 1 of 3, within 4 times the fastest on 1, and misses the" in words
-    assert "misses the target on 1." in words
-    assert "Momentum reached no target." in words
+    assert "Fastest on 2 of 3, within 4 times the fastest on 3: Adam." in words
+    assert "within 4 times the fastest on 1, target missed on 1: SGD." in words
+    assert "Reached no target: Momentum and Adagrad." in words
     assert "each race says for itself" in words
 
 

@@ -13,6 +13,7 @@ from thalweg.problems import Problem
 from thalweg.racing.plan import checked, load
 from thalweg.racing.result import Result, Row, Terms
 from thalweg.racing.statistics import LARGEST_RATIO, Profile, median, profiles
+from thalweg.racing.verdict import listed
 
 P = ParamSpec("P")
 
@@ -55,13 +56,16 @@ def _sentences(results: Sequence[Result], found: Mapping[str, Profile]) -> Itera
         return
     ranked = sorted(found, key=lambda rule: -found[rule].score)
     highest = [rule for rule in ranked if found[rule].score == found[ranked[0]].score]
-    told = " and ".join(names[rule] for rule in highest)
+    told = listed(names[rule] for rule in highest)
     yield (
         f"Over {_problems(count)}, {told} {'has' if len(highest) == 1 else 'share'} the highest "
         f"performance profile, {found[ranked[0]].score:.2f} of 1 on average."
     )
+    records: dict[str, list[str]] = {}
     for rule in ranked:
-        yield f"{names[rule]} {_record(found[rule], count)}."
+        records.setdefault(_record(found[rule], count), []).append(names[rule])
+    for record, alike in records.items():
+        yield f"{record}: {listed(alike)}."
     unsolved = [result.problem for result, each in zip(results, solved, strict=True) if not each]
     if unsolved:
         yield f"No rule reached a target on {', '.join(unsolved)}."
@@ -81,11 +85,9 @@ def _record(profile: Profile, count: int) -> str:
     first, near = (sum(each <= most for each in profile.ratios) for most in (1.0, LARGEST_RATIO))
     never = sum(map(math.isinf, profile.ratios))
     if never == count:
-        return "reached no target"
-    words = (
-        f"is fastest on {first} of {count}, within {LARGEST_RATIO:g} times the fastest on {near}"
-    )
-    return f"{words}, and misses the target on {never}" if never else words
+        return "Reached no target"
+    words = f"Fastest on {first} of {count}, within {LARGEST_RATIO:g} times the fastest on {near}"
+    return f"{words}, target missed on {never}" if never else words
 
 
 class ForSeveral(Protocol[P]):

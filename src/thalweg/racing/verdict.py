@@ -77,15 +77,15 @@ def _compared(best: Row, others: list[Row], metric: str) -> Iterator[str]:
     lower = [name for name, found in against.items() if found.lower]
     lowest = f"{_at(best)} has the lowest median {metric}: {_estimate(best.losses)}"
     if len(alike) == len(others):
-        yield f"No difference was shown. {lowest}, but {_listed(alike)} cannot be told from it."
+        yield f"No difference was shown. {lowest}, but {listed(alike)} cannot be told from it."
         return
     yield f"{lowest}."
     if alike:
-        yield f"Indistinguishable from it: {_listed(alike)}."
+        yield f"Indistinguishable from it: {listed(alike)}."
     if lower:
-        yield f"Seed by seed {_listed(lower)} came out lower: no order is claimed between them."
+        yield f"Seed by seed {listed(lower)} came out lower: no order is claimed between them."
     if not alike and not lower:
-        yield f"{_listed(against) if len(against) < 3 else 'Every other rule'} came out higher."
+        yield f"{listed(against) if len(against) < 3 else 'Every other rule'} came out higher."
 
 
 def _arrivals(best: Row, others: list[Row], unit: str) -> Iterator[str]:
@@ -101,7 +101,7 @@ def _arrivals(best: Row, others: list[Row], unit: str) -> Iterator[str]:
     yield from _partly("reached the target", {each.name: each.arrivals for each in entries}, seeds)
     never = [entry.name for entry in entries if not entry.arrivals and finite(entry.losses)]
     if never:
-        yield f"{_listed(never)} never reached the target."
+        yield f"{listed(never)} never reached the target."
 
 
 def _paces(best: Row, others: list[Row], unit: str) -> Iterator[str]:
@@ -118,9 +118,9 @@ def _paces(best: Row, others: list[Row], unit: str) -> Iterator[str]:
     if told:
         (name, each), *rest = told
         first = f"{name} needs {_pace(each, f' the {unit}')}"
-        yield f"{_listed([first, *(f'{name} {_pace(each)}' for name, each in rest)])}."
+        yield f"{listed([first, *(f'{name} {_pace(each)}' for name, each in rest)])}."
     if not shown:
-        yield f"No difference in {unit} was shown between it and {_listed(found)}."
+        yield f"No difference in {unit} was shown between it and {listed(found)}."
 
 
 def _pace(times: Estimate, unit: str = "") -> str:
@@ -133,7 +133,7 @@ def _failures(entries: list[Row]) -> Iterator[str]:
     always = [name for name, count in counts.items() if count == seeds]
     yield from _partly("diverged", counts, seeds)
     if always and len(always) < len(entries):
-        yield f"{_listed(always)} diverged with {'every' if seeds > 1 else 'the one'} seed."
+        yield f"{listed(always)} diverged with {'every' if seeds > 1 else 'the one'} seed."
 
 
 def _partly(did: str, counts: Mapping[str, int], seeds: int) -> Iterator[str]:
@@ -144,7 +144,7 @@ def _partly(did: str, counts: Mapping[str, int], seeds: int) -> Iterator[str]:
         yield f"{name} {did} with {count} of {seeds} seeds."
     elif partly:
         groups = [
-            f"{_listed(name for name in partly if partly[name] == count)} ({count})"
+            f"{listed(name for name in partly if partly[name] == count)} ({count})"
             for count in sorted(set(partly.values()), reverse=True)
         ]
         yield f"With only some of the {seeds} seeds {did}: {', '.join(groups)}."
@@ -154,11 +154,11 @@ def _doubts(entries: list[Row]) -> Iterator[str]:
     lost = [entry for entry in entries if entry.lost_to]
     if len(lost) == 1:
         yield (
-            f"{lost[0].name} lost to {_listed(lost[0].lost_to)}, which it contains as a special or "
+            f"{lost[0].name} lost to {listed(lost[0].lost_to)}, which it contains as a special or "
             "limiting case: it is under-tuned, and its place says little."
         )
     elif lost:
-        pairs = (f"{entry.name} to {_listed(entry.lost_to)}" for entry in lost)
+        pairs = (f"{entry.name} to {listed(entry.lost_to)}" for entry in lost)
         yield (
             f"Lost to rules that they contain as special or limiting cases: {'; '.join(pairs)}. "
             "They are under-tuned, and their places say little."
@@ -217,6 +217,7 @@ def _number(value: float, digits: int = 3) -> str:
     return f"{float(mantissa):.{digits}g}e{int(exponent)}"
 
 
-def _listed(names: Iterable[str]) -> str:
+def listed(names: Iterable[str]) -> str:
+    """Write names one after the other: a, b and c."""
     *first, last = names
     return f"{', '.join(first)} and {last}" if first else last
