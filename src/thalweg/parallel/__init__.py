@@ -26,7 +26,7 @@ from thalweg.parallel.server.serving import Serving
 from thalweg.parallel.server.shard import Shard
 from thalweg.parallel.server.snapshots import Snapshots
 from thalweg.parallel.server.versions import Outcome, Reading, Receipt, Version
-from thalweg.parallel.simulate import Cell, best, simulate
+from thalweg.parallel.simulate import Cell, Simulation, best, simulate, tuned
 
 if TYPE_CHECKING:
     from thalweg.parallel.hogwild.estimators import HogwildClassifier as HogwildClassifier
@@ -48,8 +48,8 @@ __all__ = [
     "Algorithm", "Cell", "Distribution", "Downpour", "Elastic", "Engine", "Fault", "Gradient",
     "InProcess", "Job", "Layout", "LocalUpdates", "Measured", "Network", "Outcome", "Point",
     "Progress", "Pull", "Push", "Reading", "Receipt", "Result", "Seat", "Serving", "Shard",
-    "Snapshots", "Synchronous", "Tally", "Version", "best", "catalogue", "constant", "diloco",
-    "exponential", "failures", "find", "fit", "lognormal", "simulate", "uniform",
+    "Simulation", "Snapshots", "Synchronous", "Tally", "Version", "best", "catalogue", "constant",
+    "diloco", "exponential", "failures", "find", "fit", "lognormal", "simulate", "tuned", "uniform",
 ]  # fmt: skip
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
-from typing import Literal
+from typing import Any, Literal
 
 from thalweg import problems
 from thalweg.arguments import check_count, check_number
-from thalweg.errors import BadType
+from thalweg.errors import BadType, BadValue
 from thalweg.parallel.algorithms.algorithm import Algorithm
 from thalweg.parallel.fitting import fit
 from thalweg.parallel.inproc.conditions import Network
@@ -24,6 +24,9 @@ LARGEST = 1000
 
 COMPUTE = lognormal(1.0, 0.25)
 """How long a gradient takes by default, in virtual time."""
+
+RATES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
+"""The learning rates that an algorithm is tuned over by default."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,64 @@ class Cell:
     def loss(self) -> float:
         """The median over the seeds."""
         return statistics.median(self.losses)
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """What was simulated on one problem: the learning rate of each algorithm, and every cell.
+
+    *rates* are those of one worker; *tried* are those that they were chosen from, if any were.
+    """
+
+    problem: str
+    epochs: int
+    batch: int | Literal["all"]
+    rates: Mapping[str, float]
+    tried: tuple[float, ...]
+    cells: tuple[Cell, ...]
+
+
+def tuned(
+    problem: str | Problem,
+    algorithms: Mapping[str, Algorithm],
+    rates: Sequence[float] = RATES,
+    *,
+    epochs: int | None = None,
+    batch: int | Literal["all"] | None = None,
+    compute: float | Distribution = COMPUTE,
+) -> Iterator[tuple[str, Algorithm]]:
+    """Yield each algorithm, by name, at the rate with the lowest loss for one worker and no delay.
+
+    That is the rate one would tune before adding workers. Raises BadValue where an algorithm
+    diverges at all *rates*.
+    """
+    if not rates:
+        raise BadValue("rates is empty; expected learning rates such as (0.01, 0.1).")
+    for rate in rates:
+        check_number("a rate", rate, 0)
+    for name, algorithm in algorithms.items():
+        given = {str(rate): _at(name, algorithm, rate) for rate in rates}
+        cells = simulate(
+            problem, given, (1,), (0.0,), epochs=epochs, batch=batch, compute=compute
+        )  # fmt: skip
+        lowest = min(cells, key=lambda cell: cell.loss)
+        if lowest.loss == inf:
+            raise BadValue(
+                f"{name} diverged with one worker at every rate that was tried: "
+                f"{', '.join(f'{rate:g}' for rate in rates)}. Try lower ones."
+            )
+        yield name, given[lowest.algorithm]
+
+
+def _at(name: str, algorithm: Any, rate: float) -> Algorithm:
+    """Return an algorithm with another learning rate."""
+    if "lr" not in getattr(algorithm, "__dataclass_fields__", ()):
+        raise BadType(
+            f"{name!r} is {algorithm!r}; expected an algorithm with a learning rate lr, such as "
+            "Downpour()."
+        )
+    found: Algorithm = replace(algorithm, lr=rate)
+    return found
 
 
 def simulate(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -63,9 +63,9 @@ def _tried(problem: Problem, lanes: Sequence[Lane], batch: int) -> _Tried:
     try:
         models = [problem.make_model(seed) for seed in (seeds * _TRIED)[:_TRIED]]
         stack, turned = (Stack(each, problem.loss) for each in (models, models[::-1]))
-        expected = _expected(stack, problem, slots, batch)
-        if expected.bytes > 2 * LARGEST:
-            return expected
+        for tried in _guessed(stack, problem, slots, batch):
+            if tried.bytes > 2 * LARGEST:
+                return tried
         _check_alike(stack, turned, _shown(problem, _FEW))
         found = _measured(stack, problem, slots, batch)
     except Exception as error:
@@ -82,16 +82,16 @@ _FEW = 4
 """Examples that are tried first."""
 
 
-def _expected(stack: Stack, problem: Problem, slots: int, batch: int) -> _Tried:
-    """Return what a lane takes at least, from its weights or from batches of few examples."""
+def _guessed(stack: Stack, problem: Problem, slots: int, batch: int) -> Iterator[_Tried]:
+    """Yield what a lane takes at least: by its weights, a few examples, and how more add to it."""
     lasting = _lasting(stack, slots)
-    if lasting > 2 * LARGEST * _TRIED:
-        return _Tried(lasting // _TRIED, False)
-    sizes = [min(batch, _FEW), min(batch, 2 * _FEW)]
-    few, more = (stack.trace(True, *_shown(problem, size)) for size in sizes)
-    working = [peak_bytes(each.graph) for each in (few, more)]
-    grown = working[0] + (working[1] - working[0]) * (batch - _FEW) // _FEW
-    return _Tried((lasting + grown) // _TRIED, _convolves(more))
+    yield _Tried(lasting // _TRIED, False)
+    few = stack.trace(True, *_shown(problem, min(batch, _FEW)))
+    working = peak_bytes(few.graph)
+    yield _Tried((lasting + working) // _TRIED, _convolves(few))
+    more = stack.trace(True, *_shown(problem, min(batch, 2 * _FEW)))
+    working += (peak_bytes(more.graph) - working) * (batch - _FEW) // _FEW
+    yield _Tried((lasting + working) // _TRIED, _convolves(more))
 
 
 def _measured(stack: Stack, problem: Problem, slots: int, batch: int) -> _Tried:

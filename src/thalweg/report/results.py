@@ -1,4 +1,4 @@
-"""A race, a contest or a study: its table in the terminal, and its page that needs no network."""
+"""A race, contest, study or simulation: its table in the terminal, and its page or its data."""
 
 from __future__ import annotations
 
@@ -12,31 +12,37 @@ from thalweg.errors import BadValue
 from thalweg.report.file import check_path, write
 
 if TYPE_CHECKING:
+    from thalweg.parallel import Simulation
     from thalweg.racing import Contest, Result
     from thalweg.training import Study
 
 
-def summary(result: Result | Contest | Study) -> RenderableType:
-    """Return the verdict of a race or a contest, or the claim of a study, and its table."""
+def summary(result: Result | Contest | Study | Simulation) -> RenderableType:
+    """Return the verdict of a race or a contest, or the claim of another result, and its table."""
+    from thalweg.parallel import Simulation
     from thalweg.racing import Contest
     from thalweg.report.contest.table import contest_summary
     from thalweg.report.race.table import race_summary
+    from thalweg.report.simulation.table import simulation_summary
     from thalweg.report.study.table import study_summary
     from thalweg.training import Study
 
     if isinstance(result, Study):
         return study_summary(result)
+    if isinstance(result, Simulation):
+        return simulation_summary(result)
     return contest_summary(result) if isinstance(result, Contest) else race_summary(result)
 
 
-def page(result: Result | Contest | Study, path: str | os.PathLike[str]) -> Path:
-    """Write a race, a contest or a study to ``path``, in the form its ending asks for; return that.
+def page(result: Result | Contest | Study | Simulation, path: str | os.PathLike[str]) -> Path:
+    """Write a result to ``path``, in the form its ending asks for; return that.
 
-    ``.json`` holds all of a race or a contest as data, ``.csv`` a line for each training; anything
-    else is an HTML page of about 5 MB. A file already there is replaced. Raises BadFile where it
-    cannot be written, with what was there untouched, and BadValue for data of a study, which its
-    record has.
+    ``.json`` holds all of a race, a contest or a simulation as data, ``.csv`` a line for each
+    training or condition; anything else is an HTML page of about 5 MB. A file already there is
+    replaced. Raises BadFile where it cannot be written, with what was there untouched, and BadValue
+    for data of a study, which its record has.
     """
+    from thalweg.parallel import Simulation
     from thalweg.racing import Contest
     from thalweg.training import Study
 
@@ -44,6 +50,8 @@ def page(result: Result | Contest | Study, path: str | os.PathLike[str]) -> Path
     ending = place.suffix.lower()
     if isinstance(result, Study):
         return write(place, _study(result, ending))
+    if isinstance(result, Simulation):
+        return write(place, _simulation(result, ending))
     told = _contest(result, ending) if isinstance(result, Contest) else _race(result, ending)
     return write(place, told)
 
@@ -73,3 +81,11 @@ def _race(result: Result, ending: str) -> str:
 
     forms = {".json": as_json, ".csv": as_csv}
     return forms.get(ending, race_page)(result)
+
+
+def _simulation(simulation: Simulation, ending: str) -> str:
+    from thalweg.report.simulation.export import as_csv, as_json
+    from thalweg.report.simulation.page import simulation_page
+
+    forms = {".json": as_json, ".csv": as_csv}
+    return forms.get(ending, simulation_page)(simulation)

@@ -1,0 +1,1 @@
+"""A simulation of parallel training on screen and on its page."""

@@ -1,0 +1,32 @@
+"""A simulation as data for other programs: everything as JSON, or a line for each cell as CSV."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from thalweg.parallel import Simulation
+from thalweg.report.race.export import dumped, tabled
+
+
+def as_json(simulation: Simulation) -> str:
+    """Return everything as JSON, each cell on a line of its own; infinity is ``inf``."""
+    fields = {name: value for name, value in vars(simulation).items() if name != "cells"}
+    told = "".join(f"{dumped(name)}: {dumped(value)},\n" for name, value in fields.items())
+    cells = ",\n".join(dumped(asdict(each) | {"loss": each.loss}) for each in simulation.cells)
+    return f'{{\n{told}"cells": [\n{cells}\n]\n}}\n'
+
+
+def as_csv(simulation: Simulation) -> str:
+    """Return a table with a line for each cell, its loss the median over the seeds."""
+    return tabled(
+        {
+            "algorithm": each.algorithm,
+            "lr": simulation.rates[each.algorithm],
+            "workers": each.workers,
+            "delay": each.delay,
+            "loss": each.loss,
+            "time": each.time,
+            "staleness": each.staleness,
+        }
+        for each in simulation.cells
+    )
