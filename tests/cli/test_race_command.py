@@ -256,7 +256,7 @@ def test_a_problem_file_that_has_changed_is_refused(interrupted, thalweg) -> Non
     Path("side.py").write_text(PROBLEM + "\n# Another comment.\n")
     code, _, notices = thalweg("side.py", "--resume")
     assert code == 2
-    assert "The text of side.py has changed since the race began" in notices
+    assert "The text of side.py changed since the race began" in notices
     assert "begin anew without resuming" in notices
 
 
@@ -317,7 +317,7 @@ def test_a_record_that_fails_on_the_way_tells_how_to_go_on(thalweg, monkeypatch)
         (["digit"], "Did you mean 'digits'?"),
         (["missing.py"], "there is no file"),
         (["--rules", "adam,sdg"], "Did you mean 'sgd'?"),
-        (["--rules", ""], "there is no rule ''"),
+        (["--rules", "sgd,"], "'sgd,' names nothing at some place"),
         (["--trials", "0"], "'0' is not a whole number from 1 to 1,000"),
         (["--trials", "9999"], "'9999' is not a whole number"),
         (["--trials", "many"], "'many' is not a whole number"),
@@ -332,7 +332,7 @@ def test_a_record_that_fails_on_the_way_tells_how_to_go_on(thalweg, monkeypatch)
         (["--memory", "0"], "'0' is not a whole number from 1"),
         (["--out", "missing/race.html"], "there is no folder"),
         (["--out", "."], "is a folder"),
-        (["--out", "race.db", "--record", "race.db"], "--record and --out are both"),
+        (["--out", "race.html", "--record", "race.html"], "--record and --out are both"),
         (["--bogus"], "--bogus"),
     ],
 )

@@ -11,7 +11,7 @@ from torch.nn.functional import cross_entropy, mse_loss
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset
 
 from thalweg.errors import BadType, BadValue
-from thalweg.problems import Split, check_apart, check_data, check_model
+from thalweg.problems import Split, check_apart, check_data, check_model, define
 from thalweg.problems.checks import check_batch_size
 from thalweg.problems.examples import count, first_batch
 
@@ -253,3 +253,78 @@ def test_a_loss_that_is_the_sum_over_the_examples_is_refused(reduction):
         return
     with pytest.raises(BadValue, match="grows with the number of examples"):
         check_model(nn.Linear(4, 2), loss, split)
+
+
+def _defined(model, **parts):
+    train, valid = _split(), Split(_split().inputs + 0.5, _split().targets)
+    return define(model, parts.pop("train", train), parts.pop("valid", valid), **parts)
+
+
+def test_a_model_function_that_returns_the_same_module_twice_is_refused():
+    one = nn.Linear(3, 3)
+    with pytest.raises(BadValue, match="the same module.*Build a new module inside"):
+        _defined(lambda: one)
+    with pytest.raises(BadValue, match="the same parameters"):
+        _defined(lambda: nn.Sequential(one, nn.ReLU()))
+
+
+def test_a_model_function_that_draws_its_own_numbers_is_refused():
+    def model():
+        made, own = nn.Linear(3, 3), torch.Generator()
+        own.seed()
+        with torch.no_grad():
+            made.weight.normal_(generator=own)
+        return made
+
+    with pytest.raises(BadValue, match="other weights each time it is called with the same seed"):
+        _defined(model)
+
+
+def test_a_model_whose_shapes_are_not_known_yet_is_no_other_each_time():
+    assert _defined(lambda: nn.LazyLinear(3)).make_model(0)
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        (
+            {"train": Split(np.random.randn(6, 3), np.arange(6) % 3)},
+            r'inputs \(6, 3\) float64.*computes in float32.*\.astype\("float32"\)',
+        ),
+        (
+            {"train": Split(_split().inputs, _split().targets.to(torch.int32))},
+            r'Targets are expected as int64 here: \.astype\("int64"\)',
+        ),
+    ],
+)
+def test_numbers_of_the_wrong_type_are_refused_with_how_to_convert_them(parts, message):
+    with pytest.raises(BadValue, match=message):
+        _defined(lambda: nn.Linear(3, 3), **parts)
+
+
+def test_a_loss_that_is_a_class_is_refused_with_its_call():
+    with pytest.raises(BadType, match=r"the class CrossEntropyLoss.*CrossEntropyLoss\(\)"):
+        _defined(lambda: nn.Linear(3, 3), loss=nn.CrossEntropyLoss)
+
+
+def test_that_parameters_of_a_loss_are_not_trained_is_said():
+    class Weighted(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.ones(()))
+
+        def forward(self, output, targets):
+            return self.weight * cross_entropy(output, targets)
+
+    with pytest.warns(UserWarning, match="only those of the model are trained"):
+        check_model(nn.Linear(3, 3), Weighted(), _split())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check_model(nn.Linear(3, 3), Weighted().requires_grad_(False), _split())
+
+
+def test_of_outputs_and_targets_of_other_shapes_only_the_refusal_speaks():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(BadValue, match="would pair them wrongly"):
+            check_model(nn.Linear(3, 1), mse_loss, Split(_split().inputs, torch.zeros(6)))

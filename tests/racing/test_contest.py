@@ -49,7 +49,7 @@ def test_the_verdict_counts_where_each_rule_was_fastest_near_and_never_there():
     assert words.startswith("Over 3 problems, Adam has the highest performance profile, 0.89 of 1")
     assert "Fastest on 2 of 3, within 4 times the fastest on 3: Adam." in words
     assert "within 4 times the fastest on 1, target missed on 1: SGD." in words
-    assert "Reached no target: Momentum and Adagrad." in words
+    assert "Reached no target with more than half of its seeds: Momentum and Adagrad." in words
     assert "each race says for itself" in words
 
 
@@ -62,12 +62,14 @@ def test_a_problem_that_no_rule_solved_is_named_and_counts_against_all():
     never = math.inf
     contest = Contest((result("a", sgd=2, adam=3), result("b", sgd=never, adam=never)))
     assert contest.profiles["sgd"].share(4.0) == 0.5
-    assert "No rule reached a target on b." in contest.verdict
+    assert "No rule reached the target in the median on b." in contest.verdict
 
 
 def test_where_no_target_was_reached_at_all_there_is_no_verdict():
     contest = Contest((result("a", sgd=math.inf, adam=math.inf),))
-    assert contest.verdict == "No verdict: no rule reached a target on any of 1 problem."
+    assert contest.verdict == (
+        "No verdict: no rule reached a target on any of 1 problem with more than half of its seeds."
+    )
 
 
 def test_a_race_without_a_target_counts_as_unsolved():

@@ -30,6 +30,7 @@ import thalweg
 from thalweg import problems
 from thalweg.errors import BadFile, BadType, BadValue
 from thalweg.problems import Problem, Split, define
+from thalweg.problems.seeded import seeded
 from thalweg.racing import prepare, race
 from thalweg.racing.beginning import beginning, generators
 from thalweg.racing.result import FINAL, TRIAL, Terms
@@ -377,7 +378,7 @@ def test_all_examples_may_make_one_batch() -> None:
 
 def broken(**parts: Any) -> Problem:
     given: dict[str, Any] = {
-        "name": "odd", "description": "", "make_model": lambda seed: model(), "train": TRAIN,
+        "name": "odd", "description": "", "make_model": seeded(model), "train": TRAIN,
         "validation": VALID, "test": None, "loss": cross_entropy, "batch_size": 8, "epochs": 1,
         "known": {}, **parts,
     }  # fmt: skip
@@ -422,9 +423,9 @@ EMPTY = (torch.empty(0, 4), torch.empty(0, dtype=torch.int64))
         ({"train": DataLoader(DATA, 64, drop_last=True)}, BadValue, "yields no batch"),
         ({"train": DataLoader(Flow(Split(*EMPTY)), 4)}, BadValue, "is empty"),
         ({"make_model": lambda seed: nn.Identity()}, BadValue, "no parameter of the model"),
-        ({"make_model": lambda seed: Frozen()}, BadValue, "no parameter of the model"),
+        ({"make_model": seeded(Frozen)}, BadValue, "no parameter of the model"),
         (
-            {"make_model": lambda seed: Frozen(), "loss": Writes()},
+            {"make_model": seeded(Frozen), "loss": Writes()},
             BadValue,
             "no parameter of the model",
         ),
@@ -437,7 +438,7 @@ EMPTY = (torch.empty(0, 4), torch.empty(0, dtype=torch.int64))
         ({"batch_size": 49}, BadValue, "batch=49 is more than the 48 examples"),
         ({"epochs": 0}, BadValue, "epochs=0"),
         (
-            {"make_model": lambda seed: nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3)),
+            {"make_model": seeded(lambda: nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3))),
              "batch_size": 47},
             BadValue,
             "a single example",
@@ -458,7 +459,7 @@ def test_a_problem_that_cannot_be_raced_on_is_refused_before_the_first_trial(
 
 def test_targets_without_classes_have_no_errors_to_race_by() -> None:
     autoencoder = broken(
-        make_model=lambda seed: nn.Linear(4, 4), loss=nn.functional.mse_loss,
+        make_model=seeded(lambda: nn.Linear(4, 4)), loss=nn.functional.mse_loss,
         train=Split(TRAIN.inputs, TRAIN.inputs), validation=Split(VALID.inputs, VALID.inputs),
     )  # fmt: skip
     with pytest.raises(BadValue, match="no classes to be right or wrong about"):

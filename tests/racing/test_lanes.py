@@ -15,6 +15,7 @@ from thalweg.errors import BadValue
 from thalweg.kernels.lanes import Lanes
 from thalweg.optim import Optimizer
 from thalweg.problems import Problem, Split
+from thalweg.problems.seeded import seeded
 from thalweg.racing import Epoch, race
 from thalweg.racing.lanes import Lane, SideBySide
 from thalweg.racing.sizing import lanes_at_once
@@ -154,7 +155,7 @@ class Recurrent(nn.Module):
 def test_what_cannot_be_stacked_is_refused_with_the_reason(model) -> None:
     train, valid = (Split(torch.randn(12, 4), torch.arange(12) % 2) for _ in range(2))
     problem = Problem(
-        "odd", "", lambda seed: model(), train, valid, None, nn.functional.cross_entropy, 4, 1, {}
+        "odd", "", seeded(model), train, valid, None, nn.functional.cross_entropy, 4, 1, {}
     )
     with pytest.raises(BadValue, match="odd cannot be stacked: "):
         lanes_at_once(problem, [lane(find("sgd"), 0.1)] * 8, batch=4)
@@ -294,7 +295,7 @@ def seeded_by(build: Callable[[int], nn.Module]) -> Callable[[int], nn.Module]:
 def dropping(seed: int) -> nn.Module:
     torch.manual_seed(seed)
     return nn.Sequential(
-        nn.Linear(64, 32), nn.Dropout(0.4), nn.ReLU(), nn.Linear(32, 10), nn.AlphaDropout(0.1)
+        nn.Linear(64, 32), nn.Dropout(), nn.ReLU(), nn.Linear(32, 10), nn.AlphaDropout(0.1)
     )
 
 

@@ -15,6 +15,7 @@ from thalweg.algebra import Range
 from thalweg.errors import BadType, BadValue, UnknownName
 from thalweg.problems import Problem, Split
 from thalweg.problems.perceptron import known, perceptron
+from thalweg.problems.seeded import seeded
 from thalweg.racing import prepare, race
 from thalweg.racing.protocol import follow
 from thalweg.racing.result import FINAL, REFERENCE_FINAL, REFERENCE_TRIAL, TRIAL, Task, Terms
@@ -418,3 +419,35 @@ def test_values_of_the_wrong_type_are_refused(problem, arguments):
 def test_an_unknown_problem_is_refused_with_the_nearest_name():
     with pytest.raises(UnknownName, match="no problem 'digit'. Did you mean 'digits'"):
         race("digit")
+
+
+def test_a_schedule_that_is_no_name_is_refused(problem):
+    with pytest.raises(BadType, match="given by its name"):
+        race(problem, ["sgd"], trials=1, seeds=1, schedule=lambda step: 0.1)
+
+
+class Branching(nn.Module):
+    """Does something else where the mean of its inputs is negative."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(4, 3)
+
+    def forward(self, inputs):
+        return self.layer(inputs if inputs.mean() > 0 else -inputs)
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (Branching, "depends on the values of its data"),
+        (lambda: nn.LazyLinear(3), "lazy modules"),
+        (lambda: nn.Sequential(nn.Linear(4, 3), nn.Dropout()), None),
+    ],
+)
+def test_why_trainings_stand_alone_is_said_in_a_sentence_of_its_own(problem, make, reason):
+    odd = dataclasses.replace(problem, make_model=seeded(make))
+    (remark,) = race(odd, ["sgd"], trials=1, seeds=4, epochs=1, reference=None).remarks
+    assert "github" not in remark
+    assert remark.startswith("Trained one after the other" if reason else "Trained side by side")
+    assert (reason or "side by side") in remark

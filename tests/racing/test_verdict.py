@@ -61,6 +61,11 @@ SITUATIONS = {
         "AdamW at 1.1e-3 came out lowest, at a loss of 0.143. 5 seeds are too few to show a "
         "difference; that takes at least 6.",
     ),
+    "a tie of one seed": (
+        [entry("AdamW", 0.139, seeds=1), entry("SGD", 0.139, seeds=1)],
+        "AdamW at 1.1e-3 and SGD at 1.1e-3 came out lowest, at a loss of 0.143. One seed shows "
+        "nothing: another may put the rules in another order.",
+    ),
     "one rule and one seed": (
         [entry("AdamW", 0.139, seeds=1)],
         "AdamW at 1.1e-3 ends at a loss of 0.143. It ran alone: there is nothing to compare it "

@@ -6,16 +6,16 @@ import math
 import os
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from rich.console import Console
 
 from races import raced
-from thalweg.errors import BadFile, BadValue
+from thalweg.errors import BadFile, BadType, BadValue
 from thalweg.racing import Result
 from thalweg.racing.plan import usual
-from thalweg.report import check_path, page, summary
+from thalweg.report import check_page, check_path, page, summary
 from thalweg.rules import catalogue
 
 EVERY_SEED = range(7)
@@ -131,7 +131,7 @@ def test_every_final_value_is_a_dot_and_a_failure_a_cross_at_the_end(
     assert adam["marker"]["symbol"] == ["circle"] * 2 + ["x"] + ["circle"] * 3
     assert [x for k, x in enumerate(adam["x"]) if k != 2] == [y for y in losses if y < math.inf]
     assert adam["x"][2] > max(loss for loss in losses if loss < math.inf)
-    assert finals["layout"]["shapes"][0]["label"]["text"] == "diverged or off the scale"
+    assert finals["layout"]["shapes"][0]["label"]["text"] == "▸ off the scale  ✕ diverged"
     assert "seed 3<br>∞" in adam["text"][2]
 
 
@@ -252,7 +252,14 @@ def test_a_rule_far_behind_waits_and_does_not_stretch_the_view(tmp_path: Path) -
     shown = drawn(raced("sgd", "adam", worse={"adam": 1000.0}), tmp_path)
     assert named(shown["curves"], "Adam", showlegend=None)["visible"] == "legendonly"
     assert 10 ** shown["curves"]["layout"]["yaxis"]["range"][1] < 1
-    assert set(named(shown["finals"], "Adam")["marker"]["symbol"]) == {"x"}
+    finals = shown["finals"]
+    far, near = named(finals, "Adam"), named(finals, "SGD")
+    assert set(far["marker"]["symbol"]) == {"triangle-right"}
+    axis = finals["layout"]["xaxis"]
+    edge = finals["layout"]["shapes"][0]["x0"]
+    assert max(near["x"]) <= edge < min(far["x"])
+    assert axis["tickvals"]
+    assert max(axis["tickvals"]) <= edge
 
 
 def test_names_cannot_become_markup(tmp_path: Path) -> None:
@@ -389,3 +396,15 @@ def test_a_link_is_followed_not_replaced(result: Result, tmp_path: Path) -> None
     page(result, link)
     assert link.is_symlink()
     assert "Adam" in body(target)
+
+
+@pytest.mark.parametrize("name", ["race.pdf", "race.py", "race.html.gz"])
+def test_what_ends_neither_as_a_page_nor_as_data_is_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(BadFile, match=r"a page ends in \.html, data end in \.json or \.csv"):
+        check_page(tmp_path / name)
+
+
+def test_what_is_no_result_makes_no_page(tmp_path: Path) -> None:
+    with pytest.raises(BadType, match="got a int"):
+        page(cast(Any, 3), tmp_path / "race.html")
+    assert list(tmp_path.iterdir()) == []

@@ -44,7 +44,10 @@ MEBIBYTE = 2**20
 
 
 def _names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(","))
+    names = tuple(name.strip() for name in text.split(","))
+    if not all(names):
+        raise typer.BadParameter(f"{text!r} names nothing at some place; write a,b,c.")
+    return names
 
 
 @app.command()
@@ -156,7 +159,7 @@ def race(
     )  # fmt: skip
     names = list(dict.fromkeys(problem or ["digits"]))
     chosen = _checked(names, rules_, asked)
-    place = report.check_path(out or PAGE)
+    place = report.check_page(out or PAGE)
     places = {"--record": record.open(record_).path, "--out": place}
     check_distinct(places)
     again = command("race", *names, "--resume", record=record_, out=out)

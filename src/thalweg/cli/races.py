@@ -36,7 +36,7 @@ def show_races(
     if out is not None:
         if id is None:
             raise typer.BadParameter("--out writes the page of one race; give its ID.")
-        check_distinct({"--record": record.open(place).path, "--out": report.check_path(out)})
+        check_distinct({"--record": record.open(place).path, "--out": report.check_page(out)})
     with record.open(place) as book:
         if id is None:
             _list(book, limit)

@@ -99,7 +99,7 @@ def simulate(
     learning rate that is best for one worker without delay. See docs/parallel.md.
     """
     problems.find(problem)
-    place = report.check_path(out or PAGE)
+    place = report.check_page(out or PAGE)
     with stoppable():
         try:
             found = _simulated(

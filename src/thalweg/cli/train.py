@@ -189,9 +189,9 @@ def _check(problem: str, settings: dict[str, Any], places: dict[str, Any]) -> No
         rules.find(settings["rule"])
     if settings["schedule"]:
         maker(settings["schedule"])
-    for name in ("--out", "--save"):
+    for name, check in {"--out": report.check_page, "--save": report.check_path}.items():
         if places[name]:
-            report.check_path(places[name])
+            check(places[name])
     check_distinct({**places, "--record": record.open(places["--record"]).path})
 
 

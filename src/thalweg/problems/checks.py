@@ -39,6 +39,7 @@ def validate(problem: Problem) -> None:
     model = problem.make_model(0)
     for name, part in given.items():
         check_model(model, problem.loss, part, name)
+    check_made_anew(problem.make_model(0), problem.make_model(0))
 
 
 def check_data(data: Data, name: str = "train") -> None:
@@ -111,19 +112,58 @@ def check_model(model: nn.Module, loss: Loss, data: Data, name: str = "train") -
     inputs, targets = (_beside(model, part) for part in first_batch(data, name=name))
     with _untouched(model):
         shown = f"{name} (inputs {_described(inputs)}, targets {_described(targets)})"
-        with _explained(f"the model fails on the first examples of {shown}"):
+        with _explained(
+            f"the model fails on the first examples of {shown}", _inputs_hint(model, inputs)
+        ):
             output = model(inputs)
         labels = partial(_check_labels, output, targets, examples_of(data), name)
         if _classes(output, targets) != 1:
             labels()
         try:
-            with _explained(f"the loss fails on the first examples of {shown}"):
+            with _explained(
+                f"the loss fails on the first examples of {shown}", _targets_hint(output, targets)
+            ):
                 value = loss(output, targets)
         except BadValue:
             labels()
             raise
     _check_loss(value, loss, output, targets)
     _check_mean(value, loss, output, targets)
+    _warn_of_weights(loss)
+
+
+def _warn_of_weights(loss: Loss) -> None:
+    """Say of a loss with parameters that they are not trained."""
+    from torch import nn
+
+    if isinstance(loss, nn.Module) and any(each.requires_grad for each in loss.parameters()):
+        warnings.warn(
+            "the loss has parameters of its own, and only those of the model are trained. Make "
+            "them part of the model, or fix them with requires_grad_(False).",
+            stacklevel=3,
+        )
+
+
+def check_made_anew(model: nn.Module, again: nn.Module) -> None:
+    """Refuse two models, made with the same seed, that share parameters or begin differently."""
+    import torch
+    from torch.nn.parameter import is_lazy
+
+    first, second = dict(model.named_parameters()), dict(again.named_parameters())
+    if {id(each) for each in first.values()} & {id(each) for each in second.values()}:
+        raise BadValue(
+            "model() returns the same module, or one with the same parameters, each time: every "
+            "training would go on from the one before. Build a new module inside model()."
+        )
+    differ = first.keys() != second.keys() or not all(
+        is_lazy(each) or torch.equal(each, second[name]) for name, each in first.items()
+    )
+    if differ:
+        raise BadValue(
+            "model() begins with other weights each time it is called with the same seed, so that "
+            "no training could be repeated. Draw them from torch's own generator, as torch.nn "
+            "does; it is seeded before each call."
+        )
 
 
 def _beside(model: nn.Module, part: Any) -> Any:
@@ -238,19 +278,56 @@ def _check_batches(data: Data, name: str) -> None:
 
 @contextmanager
 def _untouched(model: nn.Module) -> Iterator[None]:
-    """Evaluate; modes and torch's random state are put back."""
+    """Evaluate; modes and torch's random state are put back.
+
+    Torch's warning of shapes that differ is left out: such losses are refused, and say so.
+    """
     import torch
 
-    with in_mode(model, training=False), torch.random.fork_rng(devices=[]), torch.enable_grad():
+    with (
+        in_mode(model, training=False), torch.random.fork_rng(devices=[]), torch.enable_grad(),
+        warnings.catch_warnings(),
+    ):  # fmt: skip
+        warnings.filterwarnings("ignore", "Using a target size")
         yield
 
 
 @contextmanager
-def _explained(what: str) -> Iterator[None]:
+def _explained(what: str, hint: str) -> Iterator[None]:
     try:
         yield
     except _FAILURES as error:
-        raise BadValue(f"{what}: {type(error).__name__}: {error}") from error
+        raise BadValue(f"{what}: {type(error).__name__}: {error}{hint}") from error
+
+
+def _inputs_hint(model: nn.Module, inputs: Any) -> str:
+    """Say how to mend inputs of another type than the model's numbers; nothing where they agree."""
+    kinds = {p.dtype for p in model.parameters() if p.is_floating_point()}
+    if len(kinds) != 1 or not hasattr(inputs, "dtype") or inputs.dtype in kinds:
+        return ""
+    (kind,) = (str(each).removeprefix("torch.") for each in kinds)
+    return (
+        f". The model computes in {kind}: if its inputs are numbers, give them as such, with "
+        f'.astype("{kind}") of an array or .to(torch.{kind}) of a tensor.'
+    )
+
+
+def _targets_hint(output: Any, targets: Any) -> str:
+    """Say how to mend labels that are no 64-bit whole numbers, or numbers of another type."""
+    import torch
+
+    if not isinstance(targets, torch.Tensor) or not isinstance(output, torch.Tensor):
+        return ""
+    if targets.is_floating_point() and targets.dtype != output.dtype:
+        kind = str(output.dtype).removeprefix("torch.")
+    elif not targets.is_floating_point() and targets.dtype != torch.int64:
+        kind = "int64"
+    else:
+        return ""
+    return (
+        f'. Targets are expected as {kind} here: .astype("{kind}") of an array, or '
+        f".to(torch.{kind}) of a tensor."
+    )
 
 
 def _check_labels(output: Any, targets: Any, dataset: Any, name: str) -> None:

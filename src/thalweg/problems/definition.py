@@ -119,6 +119,8 @@ def _loss(loss: Any, train: Data, blame: Blame) -> Loss:
             targets = first_batch(train, 1)[1]
         return mse_loss if targets.is_floating_point() else cross_entropy
     with blame("loss"):
+        if isinstance(loss, type):
+            raise BadType(f"loss is the class {loss.__name__}; make one of it: {loss.__name__}().")
         if not callable(loss):
             raise BadType(
                 f"loss should be a function of output and targets, got a {type(loss).__name__}."

@@ -88,8 +88,8 @@ def _check_unchanged(plan: Plan, earlier: RunSummary, before: Header) -> None:
 
 def _changed(what: str) -> BadValue:
     return BadValue(
-        f"{what} has changed since the race began, so that old and new runs cannot be compared. "
-        "Put it back, or begin anew without resuming."
+        f"{what} changed since the race began, so that old and new runs cannot be compared. Go "
+        "back to what it was, or begin anew without resuming."
     )
 
 

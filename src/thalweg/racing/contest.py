@@ -52,7 +52,10 @@ def _sentences(results: Sequence[Result], found: Mapping[str, Profile]) -> Itera
     names, count = results[0].header.names, len(results)
     solved = [any(map(math.isfinite, each)) for each in zip(*_ratios(found), strict=True)]
     if not any(solved):
-        yield f"No verdict: no rule reached a target on any of {_problems(count)}."
+        yield (
+            f"No verdict: no rule reached a target on any of {_problems(count)} with more than "
+            "half of its seeds."
+        )
         return
     ranked = sorted(found, key=lambda rule: -found[rule].score)
     highest = [rule for rule in ranked if found[rule].score == found[ranked[0]].score]
@@ -68,7 +71,7 @@ def _sentences(results: Sequence[Result], found: Mapping[str, Profile]) -> Itera
         yield f"{record}: {listed(alike)}."
     unsolved = [result.problem for result, each in zip(results, solved, strict=True) if not each]
     if unsolved:
-        yield f"No rule reached a target on {', '.join(unsolved)}."
+        yield f"No rule reached the target in the median on {', '.join(unsolved)}."
     yield "This counts problems; whether a difference is shown, each race says for itself."
 
 
@@ -85,7 +88,7 @@ def _record(profile: Profile, count: int) -> str:
     first, near = (sum(each <= most for each in profile.ratios) for most in (1.0, LARGEST_RATIO))
     never = sum(map(math.isinf, profile.ratios))
     if never == count:
-        return "Reached no target"
+        return "Reached no target with more than half of its seeds"
     words = f"Fastest on {first} of {count}, within {LARGEST_RATIO:g} times the fastest on {near}"
     return f"{words}, target missed on {never}" if never else words
 

@@ -67,7 +67,11 @@ def _what(node: Node, *stacked: int) -> tuple:
 
 
 def _numbers(node: Node) -> tuple:
-    return tuple(each for each in node.args if isinstance(each, float))
+    """Return the numbers that a draw is given, with those that torch leaves out."""
+    target: Any = node.target
+    given = dict(zip((each.name for each in target._schema.arguments), node.args, strict=False))
+    found = [given.get(each.name, each.default_value) for each in target._schema.arguments]
+    return tuple(each for each in found if isinstance(each, float))
 
 
 def _writes(node: Node) -> bool:

@@ -69,13 +69,28 @@ def _tried(problem: Problem, lanes: Sequence[Lane], batch: int) -> _Tried:
         _check_alike(stack, turned, _shown(problem, _FEW))
         found = _measured(stack, problem, slots, batch)
     except Exception as error:
-        reason = str(error).partition("\n")[0]
-        raise BadValue(f"the model of {problem.name} cannot be stacked: {reason}") from error
+        raise BadValue(
+            f"the model of {problem.name} cannot be stacked: {_reason(error)}"
+        ) from error
     if len(seeds) == 1:
         return found
     train = tensors(problem.train)
     own = sum(each[:batch].nbytes for each in train) + 8 * len(train[1])
     return _Tried(found.bytes + own, found.convolves)
+
+
+def _reason(error: Exception) -> str:
+    """Say why in one sentence; what torch says of branches and lazy modules is advice on a bug."""
+    said = str(error).partition("\n")[0]
+    if "data-dependent control flow" in said:
+        return "what it does depends on the values of its data, for which one has to look at them."
+    if (
+        "LazyModule" in said
+        or "UninitializedParameter" in said
+        or "uninitialized parameter" in said
+    ):
+        return "it has lazy modules, whose parameters have no shape before the first call."
+    return said
 
 
 _FEW = 4

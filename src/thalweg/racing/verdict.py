@@ -53,7 +53,9 @@ def _ranking(best: Row, others: list[Row], metric: str) -> Iterator[str]:
         yield f"{_at(best)} ends at a {metric} of {_estimate(best.losses)}."
         yield "It ran alone: there is nothing to compare it with."
     elif len(best.losses) < FEWEST_SEEDS:
-        yield f"{_at(best)} came out lowest, at a {metric} of {_estimate(best.losses)}."
+        equal = [entry for entry in others if entry.loss.value == best.loss.value]
+        alike = listed(map(_at, (best, *equal)))
+        yield f"{alike} came out lowest, at a {metric} of {_estimate(best.losses)}."
         yield _too_few(len(best.losses))
     else:
         yield from _compared(best, others, metric)

@@ -60,7 +60,18 @@ def finished(header: Header, run: Run, source: str) -> Finished:
 
 
 def run_of(kept: Finished) -> Run:
-    """Return the training that a record keeps so."""
+    """Return the training that a record keeps so; BadFile where it is not all there."""
+    try:
+        return _run_of(kept)
+    except (KeyError, TypeError, ValueError) as error:
+        raise BadFile(
+            f"the record is damaged: a {kept.kind} of {kept.name} with seed {kept.seed} lacks what "
+            f"a race writes down ({type(error).__name__}: {error}). It was changed by something "
+            "else than thalweg; restore the file from a copy, or race again."
+        ) from error
+
+
+def _run_of(kept: Finished) -> Run:
     setting = dict(kept.hyper)
     task = Task(kept.kind, setting.pop("rule"), setting, kept.seed)
     events: dict[str, list[Event]] = {}

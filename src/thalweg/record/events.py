@@ -5,7 +5,7 @@ import operator
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from thalweg.errors import BadType, BadValue
+from thalweg.errors import BadFile, BadType, BadValue
 
 STEPS = range(-(2**63), 2**63)
 """The whole numbers that SQLite can hold."""
@@ -45,7 +45,18 @@ def event_of(row: Sequence[Any]) -> Event:
     """Return the event whose step, name, value, nan, data and time were read from a record."""
     step, name, value, nan, data, when = row
     number = float("nan") if nan else value
-    return Event(step, name, number, None if data is None else json.loads(data), when)
+    return Event(step, name, number, None if data is None else decode(data, "an event"), when)
+
+
+def decode(text: str, what: str) -> Any:
+    """Return what was written as JSON; BadFile says *what* was damaged since."""
+    try:
+        return json.loads(text)
+    except (TypeError, ValueError) as error:
+        raise BadFile(
+            f"the record is damaged: {what} cannot be read as JSON ({error}). It was changed by "
+            "something else than thalweg; restore the file from a copy."
+        ) from error
 
 
 def encode(data: Any, what: str) -> str:

@@ -1,6 +1,5 @@
 """A run that had ended before it was recorded, so that many can be put down in one transaction."""
 
-import json
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from thalweg.record.events import (
     checked_number,
     checked_step,
     checked_text,
+    decode,
     encode,
     event_of,
 )
@@ -71,7 +71,15 @@ def members(store: Store, parent: str) -> list[Finished]:
     }
     return [
         Finished(
-            name, json.loads(hyper), started, ended, events.get(id, ()), seed, source, kind, status
+            name,
+            decode(hyper, f"the settings of run {id}"),
+            started,
+            ended,
+            events.get(id, ()),
+            seed,
+            source,
+            kind,
+            status,
         )
         for id, name, hyper, seed, source, kind, started, ended, status in store.read(
             _MEMBERS, (parent,)

@@ -9,7 +9,15 @@ from time import time
 from typing import Any
 
 from thalweg.errors import BadFile, BadValue, UnknownName
-from thalweg.record.events import Event, checked_step, checked_text, encode, event_of, numbers
+from thalweg.record.events import (
+    Event,
+    checked_step,
+    checked_text,
+    decode,
+    encode,
+    event_of,
+    numbers,
+)
 from thalweg.record.finished import Finished, members, new_id, rows
 from thalweg.record.provenance import lives, process, provenance
 from thalweg.record.run import KEEP, Run
@@ -211,7 +219,8 @@ class Record:
         if status == "running":
             status = {True: "running", None: "running?", False: "died"}[lives(json.loads(writer))]
         return RunSummary(
-            id, name, kind, json.loads(hyper), seed, source, parent, json.loads(origin),
+            id, name, kind, decode(hyper, f"the settings of run {id}"), seed, source, parent,
+            decode(origin, f"the origin of run {id}"),
             started, ended, status, {event.name: event for event in self._last(id)},
         )  # fmt: skip
 

@@ -2,7 +2,7 @@
 
 from thalweg.report.catalogue import card, family_tree, listing, sheet
 from thalweg.report.costing import costs
-from thalweg.report.file import check_path
+from thalweg.report.file import check_page, check_path
 from thalweg.report.plot import plot
 from thalweg.report.race.history import race_listing
 from thalweg.report.race.progress import follow
@@ -12,7 +12,7 @@ from thalweg.report.schedules import endpoints, schedule_listing, schedule_sheet
 from thalweg.report.study.progress import follow_training
 
 __all__ = [
-    "card", "check_path", "costs", "endpoints", "exported", "family_tree", "follow",
+    "card", "check_page", "check_path", "costs", "endpoints", "exported", "family_tree", "follow",
     "follow_training", "listing", "member_listing", "page", "plot", "race_listing",
     "run_comparison", "run_listing", "schedule_listing", "schedule_sheet", "sheet", "summary",
 ]  # fmt: skip

@@ -27,6 +27,24 @@ def check_path(path: str | os.PathLike[str]) -> Path:
         raise files.refused(path, error) from error
 
 
+ENDINGS = ("", ".html", ".htm", ".json", ".csv")
+"""How the names of pages and data may end; without an ending it is a page."""
+
+
+def check_page(path: str | os.PathLike[str]) -> Path:
+    """Return the absolute place of a page or of data, as `check_path` does.
+
+    What ends as neither is refused, too.
+    """
+    place = check_path(path)
+    if place.suffix.lower() not in ENDINGS:
+        raise BadFile(
+            f"{os.fspath(path)!r} ends in {place.suffix}, which nothing here is written as: a page "
+            "ends in .html, data end in .json or .csv."
+        )
+    return place
+
+
 def write(path: str | os.PathLike[str], text: str) -> Path:
     """Write ``text`` to ``path`` in UTF-8, replacing what is there in one move; return its place.
 

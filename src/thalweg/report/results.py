@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from rich.console import RenderableType
 
-from thalweg.errors import BadValue
-from thalweg.report.file import check_path, write
+from thalweg.errors import BadType, BadValue
+from thalweg.report.file import check_page, write
 
 if TYPE_CHECKING:
     from thalweg.parallel import Simulation
@@ -40,20 +40,26 @@ def page(result: Result | Contest | Study | Simulation, path: str | os.PathLike[
     ``.json`` holds all of a race, a contest or a simulation as data, ``.csv`` a line for each
     training or condition; anything else is an HTML page of about 5 MB. A file already there is
     replaced. Raises BadFile where it cannot be written, with what was there untouched, and BadValue
-    for data of a study, which its record has.
+    for data of a study, which its record has, and BadType for what is no result.
     """
     from thalweg.parallel import Simulation
-    from thalweg.racing import Contest
+    from thalweg.racing import Contest, Result
     from thalweg.training import Study
 
-    place = check_path(path)
+    place = check_page(path)
     ending = place.suffix.lower()
     if isinstance(result, Study):
         return write(place, _study(result, ending))
     if isinstance(result, Simulation):
         return write(place, _simulation(result, ending))
-    told = _contest(result, ending) if isinstance(result, Contest) else _race(result, ending)
-    return write(place, told)
+    if isinstance(result, Contest):
+        return write(place, _contest(result, ending))
+    if not isinstance(result, Result):
+        raise BadType(
+            f"a page is made of what race(), train_problem() or a simulation returned, got a "
+            f"{type(result).__name__}."
+        )
+    return write(place, _race(result, ending))
 
 
 def _study(study: Study, ending: str) -> str:

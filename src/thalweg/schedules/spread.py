@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from thalweg.arguments import check_count
-from thalweg.errors import BadValue, UnknownName, nearest
+from thalweg.errors import BadType, BadValue, UnknownName, nearest
 from thalweg.schedules import kinds
 from thalweg.schedules.schedule import Schedule
 
@@ -118,6 +118,8 @@ def depends_on_length(name: str) -> bool:
 
 def maker(name: str) -> Maker:
     """Return what makes the schedule called *name* of a value and a number of updates."""
+    if not isinstance(name, str):
+        raise BadType(f"a schedule is given by its name here, such as 'cosine', not as {name!r}.")
     if name in _REFUSED:
         raise BadValue(
             f"the schedule {name!r} cannot be spread over a run by its name: {_REFUSED[name]}."

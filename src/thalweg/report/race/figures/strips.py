@@ -15,6 +15,9 @@ from thalweg.report.figure import Figure, fitted
 from thalweg.report.race import words
 from thalweg.report.race.figures.looks import Look, far, looks
 
+ROOM = 0.14
+"""The part of the axis that is put beside it for what lies beyond its end."""
+
 SPREAD = 0.5
 """The part of a strip's height over which its dots are spread, each seed at its own height."""
 
@@ -22,13 +25,13 @@ SPREAD = 0.5
 def finals(result: Result) -> Figure | None:
     """Draw the metric after the last epoch; None where every run diverged.
 
-    The view is fitted to the rules that are not far behind. What lies beyond it is a cross at its
-    end, as what diverged is.
+    The view is fitted to the rules that are not far behind. What lies beyond it is a triangle
+    beside its end, and what diverged a cross.
     """
     header = result.header
     near = [value for row in result.board if not far(row, result) for value in row.losses]
     axis = fitted([value for value in near if math.isfinite(value)])
-    beyond = "diverged or off the scale"
+    beyond = "▸ off the scale  ✕ diverged"
     strip = Strip(lambda row: row.losses, words.metric(header), beyond, words.writer(header))
     return _strips(result, strip, axis) if axis else None
 
@@ -50,32 +53,66 @@ class Strip(NamedTuple):
 
 
 def _strips(result: Result, strip: Strip, axis: Figure) -> Figure:
-    wider, edge = _with_room(axis)
+    ends = _ends(axis)
+    off = any(value > ends.last for row in result.board for value in strip.values(row))
     look = looks(result)
     dots = [
-        _dots(row, place, strip, (result, look[row.rule], edge))
+        _dots(row, place, strip, (result, look[row.rule], ends))
         for place, row in enumerate(result.board)
     ]
     layout = strip_layout([row.name for row in result.board])
-    layout["xaxis"] = {"title": {"text": strip.title}} | wider
-    off = any(value >= edge for row in result.board for value in strip.values(row))
+    layout["xaxis"] = {"title": {"text": strip.title}} | (_with_room(axis, ends) if off else axis)
     return {
-        "data": [*dots, _medians(result, strip, edge)],
-        "layout": layout | (_edge_line(edge, strip.beyond) if off else {}),
+        "data": [*dots, _medians(result, strip, ends)],
+        "layout": layout | (_edge_line(ends.last, strip.beyond) if off else {}),
     }
 
 
-def _with_room(axis: Figure) -> tuple[Figure, float]:
-    """Return the axis with room at its right end for what lies beyond, and where that is."""
+class Ends(NamedTuple):
+    """The last value on the axis, and the place beside it for what lies beyond."""
+
+    last: float
+    beyond: float
+
+    def place(self, value: float) -> float:
+        """Return where a value is drawn."""
+        return value if value <= self.last else self.beyond
+
+
+def _ends(axis: Figure) -> Ends:
     low, high = axis["range"]
-    spare = 0.07 * (high - low)
-    edge = high + spare
-    wider = axis | {"range": [low, high + 2 * spare]}
-    return wider, 10.0**edge if axis.get("type") == "log" else edge
+    places = high, high + ROOM * (high - low) / 2
+    return Ends(*(10.0**at for at in places)) if axis.get("type") == "log" else Ends(*places)
 
 
-def _dots(row: Row, place: int, strip: Strip, drawn: tuple[Result, Look, float]) -> Figure:
-    result, look, edge = drawn
+def _with_room(axis: Figure, ends: Ends) -> Figure:
+    """Return the axis with room at its right end, in which it has no ticks."""
+    low, high = axis["range"]
+    view = {"range": [low, high + ROOM * (high - low)]}
+    if axis.get("type") != "log":
+        ticks = [at for at in _round_numbers(low, high) if at <= ends.last]
+        return axis | view | {"tickmode": "array", "tickvals": ticks}
+    kept = [
+        (at, text)
+        for at, text in zip(axis["tickvals"], axis["ticktext"], strict=True)
+        if at <= ends.last
+    ]
+    return (
+        axis | view | {"tickvals": [at for at, _ in kept], "ticktext": [text for _, text in kept]}
+    )
+
+
+def _round_numbers(low: float, high: float) -> list[float]:
+    """Return between four and ten round numbers, evenly spaced."""
+    scale = 10.0 ** math.floor(math.log10(high - low))
+    step = next(step for step in (0.1, 0.2, 0.5, 1, 2) if (high - low) / (step * scale) <= 10)
+    first = math.ceil(low / (step * scale))
+    count = math.floor(high / (step * scale)) - first + 1
+    return [float(f"{(first + k) * step * scale:.12g}") for k in range(count)]
+
+
+def _dots(row: Row, place: int, strip: Strip, drawn: tuple[Result, Look, Ends]) -> Figure:
+    result, look, ends = drawn
     found = strip.values(row)
     seeds = [run.task.seed for run in of(result.runs, row.rule, FINAL)]
     told = [strip.write(value) for value in found]
@@ -83,13 +120,13 @@ def _dots(row: Row, place: int, strip: Strip, drawn: tuple[Result, Look, float])
         "type": "scatter",
         "mode": "markers",
         "name": row.name,
-        "x": [min(value, edge) for value in found],
+        "x": list(map(ends.place, found)),
         "y": [place + height for height in _heights(len(found))],
         "marker": {
             "color": look.colour,
             "opacity": 0.75,
             "size": 7,
-            "symbol": ["circle" if value < edge else "x" for value in found],
+            "symbol": [_symbol(value, ends) for value in found],
         },
         "text": [
             f"<b>{row.name}</b>, seed {seed}<br>{text}"
@@ -99,14 +136,20 @@ def _dots(row: Row, place: int, strip: Strip, drawn: tuple[Result, Look, float])
     }
 
 
+def _symbol(value: float, ends: Ends) -> str:
+    if math.isinf(value):
+        return "x"
+    return "circle" if value <= ends.last else "triangle-right"
+
+
 def _heights(count: int) -> list[float]:
     return [SPREAD * ((k + 0.5) / count - 0.5) for k in range(count)]
 
 
-def _medians(result: Result, strip: Strip, edge: float) -> Figure:
+def _medians(result: Result, strip: Strip, ends: Ends) -> Figure:
     """Return the medians of all rules with their intervals, as far as these are in the view."""
     found = [median(strip.values(row)) for row in result.board]
-    shown = [Estimate(*(min(value, edge) for value in each)) for each in found]
+    shown = [Estimate(*map(ends.place, each)) for each in found]
     return {
         "type": "scatter",
         "mode": "markers",
