@@ -12,12 +12,20 @@ from thalweg.landscape.operator import Matrix, Operator
 from thalweg.landscape.scaled import Scaled, preconditioned
 from thalweg.landscape.segment import Segment, segment
 from thalweg.landscape.sharpness import Sharpness, sharpness
+from thalweg.landscape.slices import (
+    Slice,
+    Trajectory,
+    loss_slice,
+    random_directions,
+    trajectory,
+)
 from thalweg.landscape.stability import StableRate, stable_limit, stable_rate
 from thalweg.landscape.trace import trace
 
 __all__ = [
     "CriticalPoint", "Density", "Eigenpair", "Estimate", "Extremes", "GaussNewton", "Hessian",
-    "Matrix", "Objective", "Operator", "Scaled", "Segment", "Sharpness", "StableRate", "condition",
-    "critical_point", "density", "extremes", "function", "objective", "preconditioned", "segment",
-    "sharpness", "stable_limit", "stable_rate", "trace",
+    "Matrix", "Objective", "Operator", "Scaled", "Segment", "Sharpness", "Slice", "StableRate",
+    "Trajectory", "condition", "critical_point", "density", "extremes", "function", "loss_slice",
+    "objective", "preconditioned", "random_directions", "segment", "sharpness", "stable_limit",
+    "stable_rate", "trace", "trajectory",
 ]  # fmt: skip
