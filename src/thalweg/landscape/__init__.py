@@ -7,6 +7,14 @@ from thalweg.landscape.estimate import Estimate
 from thalweg.landscape.extremes import Eigenpair, Extremes, extremes
 from thalweg.landscape.gauss_newton import GaussNewton
 from thalweg.landscape.hessian import Hessian
+from thalweg.landscape.noise import (
+    BatchVariance,
+    GradientNoise,
+    batch_variance,
+    expected_variance,
+    gradient_noise,
+    noise_of,
+)
 from thalweg.landscape.objective import Objective, function, objective
 from thalweg.landscape.operator import Matrix, Operator
 from thalweg.landscape.scaled import Scaled, preconditioned
@@ -23,9 +31,10 @@ from thalweg.landscape.stability import StableRate, stable_limit, stable_rate
 from thalweg.landscape.trace import trace
 
 __all__ = [
-    "CriticalPoint", "Density", "Eigenpair", "Estimate", "Extremes", "GaussNewton", "Hessian",
-    "Matrix", "Objective", "Operator", "Scaled", "Segment", "Sharpness", "Slice", "StableRate",
-    "Trajectory", "condition", "critical_point", "density", "extremes", "function", "loss_slice",
-    "objective", "preconditioned", "random_directions", "segment", "sharpness", "stable_limit",
-    "stable_rate", "trace", "trajectory",
+    "BatchVariance", "CriticalPoint", "Density", "Eigenpair", "Estimate", "Extremes",
+    "GaussNewton", "GradientNoise", "Hessian", "Matrix", "Objective", "Operator", "Scaled",
+    "Segment", "Sharpness", "Slice", "StableRate", "Trajectory", "batch_variance", "condition",
+    "critical_point", "density", "expected_variance", "extremes", "function", "gradient_noise",
+    "loss_slice", "noise_of", "objective", "preconditioned", "random_directions", "segment",
+    "sharpness", "stable_limit", "stable_rate", "trace", "trajectory",
 ]  # fmt: skip
