@@ -17,6 +17,7 @@ from thalweg.landscape.noise import (
 )
 from thalweg.landscape.objective import Objective, function, objective
 from thalweg.landscape.operator import Matrix, Operator
+from thalweg.landscape.quadratic import Dynamics, Setting, best_setting, dynamics
 from thalweg.landscape.scaled import Scaled, preconditioned
 from thalweg.landscape.segment import Segment, segment
 from thalweg.landscape.sharpness import Sharpness, sharpness
@@ -31,10 +32,11 @@ from thalweg.landscape.stability import StableRate, stable_limit, stable_rate
 from thalweg.landscape.trace import trace
 
 __all__ = [
-    "BatchVariance", "CriticalPoint", "Density", "Eigenpair", "Estimate", "Extremes",
-    "GaussNewton", "GradientNoise", "Hessian", "Matrix", "Objective", "Operator", "Scaled",
-    "Segment", "Sharpness", "Slice", "StableRate", "Trajectory", "batch_variance", "condition",
-    "critical_point", "density", "expected_variance", "extremes", "function", "gradient_noise",
-    "loss_slice", "noise_of", "objective", "preconditioned", "random_directions", "segment",
-    "sharpness", "stable_limit", "stable_rate", "trace", "trajectory",
+    "BatchVariance", "CriticalPoint", "Density", "Dynamics", "Eigenpair", "Estimate",
+    "Extremes", "GaussNewton", "GradientNoise", "Hessian", "Matrix", "Objective", "Operator",
+    "Scaled", "Segment", "Setting", "Sharpness", "Slice", "StableRate", "Trajectory",
+    "batch_variance", "best_setting", "condition", "critical_point", "density", "dynamics",
+    "expected_variance", "extremes", "function", "gradient_noise", "loss_slice", "noise_of",
+    "objective", "preconditioned", "random_directions", "segment", "sharpness", "stable_limit",
+    "stable_rate", "trace", "trajectory",
 ]  # fmt: skip
