@@ -1,5 +1,6 @@
 """The lie of the land: a loss's curvature as linear operators, and what can be read from them."""
 
+from thalweg.landscape.ablation import Ablation, Importance, ablation, unit_importance
 from thalweg.landscape.condition import condition
 from thalweg.landscape.critical import CriticalPoint, critical_point
 from thalweg.landscape.density import Density, density
@@ -32,11 +33,11 @@ from thalweg.landscape.stability import StableRate, stable_limit, stable_rate
 from thalweg.landscape.trace import trace
 
 __all__ = [
-    "BatchVariance", "CriticalPoint", "Density", "Dynamics", "Eigenpair", "Estimate",
-    "Extremes", "GaussNewton", "GradientNoise", "Hessian", "Matrix", "Objective", "Operator",
-    "Scaled", "Segment", "Setting", "Sharpness", "Slice", "StableRate", "Trajectory",
-    "batch_variance", "best_setting", "condition", "critical_point", "density", "dynamics",
-    "expected_variance", "extremes", "function", "gradient_noise", "loss_slice", "noise_of",
-    "objective", "preconditioned", "random_directions", "segment", "sharpness", "stable_limit",
-    "stable_rate", "trace", "trajectory",
+    "Ablation", "BatchVariance", "CriticalPoint", "Density", "Dynamics", "Eigenpair",
+    "Estimate", "Extremes", "GaussNewton", "GradientNoise", "Hessian", "Importance", "Matrix",
+    "Objective", "Operator", "Scaled", "Segment", "Setting", "Sharpness", "Slice", "StableRate",
+    "Trajectory", "ablation", "batch_variance", "best_setting", "condition", "critical_point",
+    "density", "dynamics", "expected_variance", "extremes", "function", "gradient_noise",
+    "loss_slice", "noise_of", "objective", "preconditioned", "random_directions", "segment",
+    "sharpness", "stable_limit", "stable_rate", "trace", "trajectory", "unit_importance",
 ]  # fmt: skip

@@ -78,7 +78,8 @@ def random_directions(
     left to move.
     """
     check_count("count", count, 1, 2)
-    weights = _finite(objective.layout, objective.at(point), "point")
+    weights = objective.at(point)
+    objective.layout.check(weights, finite=True)
     generator = torch.Generator().manual_seed(seed)
     drawn = torch.randn(count, objective.size, generator=generator, dtype=torch.float64)
     return torch.stack([_normalized(objective, each.to(weights), weights) for each in drawn])
@@ -131,7 +132,8 @@ def loss_slice(
     Raises BadType and BadValue for what is no direction.
     """
     check_count("points", points, 2)
-    through = _finite(objective.layout, objective.at(origin), "origin")
+    through = objective.at(origin)
+    objective.layout.check(through, "origin", finite=True)
     along = _directions(objective.layout, directions).to(through)
     places = tuple(torch.linspace(*ends, points).double() for ends in _ends(reach, len(along)))
     grid = torch.cartesian_prod(*places).view(-1, len(along))
@@ -184,7 +186,7 @@ def _way(points: Any, memory: float) -> tuple[Tensor, Layout]:
     needed = 3 * len(found) * layout.size * 8
     check_fits(f"a trajectory of {len(found)} points of {layout.size:,} numbers", needed, memory)
     for step, each in enumerate(found):
-        _finite(layout, each, f"point {step} of the trajectory")
+        layout.check(each, f"point {step} of the trajectory", finite=True)
     way = torch.stack([each.detach().double() for each in found])
     if bool((way == way[-1]).all()):
         raise BadValue(
@@ -211,17 +213,10 @@ def _directions(layout: Layout, given: Any) -> Tensor:
     if not isinstance(rows, Tensor) or rows.ndim != 2 or len(rows) not in (1, 2):
         raise BadType("directions should be a tensor (size,), (1, size) or (2, size).")
     for number, each in enumerate(rows):
-        _finite(layout, each, f"direction {number}")
+        layout.check(each, f"direction {number}", finite=True)
     if torch.linalg.matrix_rank(rows.detach().double()) < len(rows):
         raise BadValue("a direction is zero, or both are the same up to a factor.")
     return rows.detach()
-
-
-def _finite(layout: Layout, vector: Tensor, name: str) -> Tensor:
-    layout.check(vector, name)
-    if not bool(vector.isfinite().all()):
-        raise BadValue(f"{name} has numbers that are not finite; give weights from before that.")
-    return vector
 
 
 def _ends(reach: Any, count: int) -> list[Reach]:
