@@ -8,6 +8,7 @@ from thalweg.landscape.estimate import Estimate
 from thalweg.landscape.extremes import Eigenpair, Extremes, extremes
 from thalweg.landscape.gauss_newton import GaussNewton
 from thalweg.landscape.hessian import Hessian
+from thalweg.landscape.labels import LabelRandomization, LearningCurve, label_randomization
 from thalweg.landscape.noise import (
     BatchVariance,
     GradientNoise,
@@ -34,10 +35,11 @@ from thalweg.landscape.trace import trace
 
 __all__ = [
     "Ablation", "BatchVariance", "CriticalPoint", "Density", "Dynamics", "Eigenpair",
-    "Estimate", "Extremes", "GaussNewton", "GradientNoise", "Hessian", "Importance", "Matrix",
-    "Objective", "Operator", "Scaled", "Segment", "Setting", "Sharpness", "Slice", "StableRate",
-    "Trajectory", "ablation", "batch_variance", "best_setting", "condition", "critical_point",
-    "density", "dynamics", "expected_variance", "extremes", "function", "gradient_noise",
+    "Estimate", "Extremes", "GaussNewton", "GradientNoise", "Hessian", "Importance",
+    "LabelRandomization", "LearningCurve", "Matrix", "Objective", "Operator", "Scaled",
+    "Segment", "Setting", "Sharpness", "Slice", "StableRate", "Trajectory", "ablation",
+    "batch_variance", "best_setting", "condition", "critical_point", "density", "dynamics",
+    "expected_variance", "extremes", "function", "gradient_noise", "label_randomization",
     "loss_slice", "noise_of", "objective", "preconditioned", "random_directions", "segment",
     "sharpness", "stable_limit", "stable_rate", "trace", "trajectory", "unit_importance",
 ]  # fmt: skip
