@@ -9,6 +9,7 @@ from thalweg.landscape.extremes import Eigenpair, Extremes, extremes
 from thalweg.landscape.gauss_newton import GaussNewton
 from thalweg.landscape.hessian import Hessian
 from thalweg.landscape.labels import LabelRandomization, LearningCurve, label_randomization
+from thalweg.landscape.newton import NewtonState, damped_newton, saddle_free_newton
 from thalweg.landscape.noise import (
     BatchVariance,
     GradientNoise,
@@ -36,10 +37,11 @@ from thalweg.landscape.trace import trace
 __all__ = [
     "Ablation", "BatchVariance", "CriticalPoint", "Density", "Dynamics", "Eigenpair",
     "Estimate", "Extremes", "GaussNewton", "GradientNoise", "Hessian", "Importance",
-    "LabelRandomization", "LearningCurve", "Matrix", "Objective", "Operator", "Scaled",
-    "Segment", "Setting", "Sharpness", "Slice", "StableRate", "Trajectory", "ablation",
-    "batch_variance", "best_setting", "condition", "critical_point", "density", "dynamics",
-    "expected_variance", "extremes", "function", "gradient_noise", "label_randomization",
-    "loss_slice", "noise_of", "objective", "preconditioned", "random_directions", "segment",
-    "sharpness", "stable_limit", "stable_rate", "trace", "trajectory", "unit_importance",
+    "LabelRandomization", "LearningCurve", "Matrix", "NewtonState", "Objective", "Operator",
+    "Scaled", "Segment", "Setting", "Sharpness", "Slice", "StableRate", "Trajectory",
+    "ablation", "batch_variance", "best_setting", "condition", "critical_point",
+    "damped_newton", "density", "dynamics", "expected_variance", "extremes", "function",
+    "gradient_noise", "label_randomization", "loss_slice", "noise_of", "objective",
+    "preconditioned", "random_directions", "saddle_free_newton", "segment", "sharpness",
+    "stable_limit", "stable_rate", "trace", "trajectory", "unit_importance",
 ]  # fmt: skip
