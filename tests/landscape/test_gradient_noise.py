@@ -2,6 +2,7 @@
 
 import math
 from itertools import combinations, product
+from typing import Any
 
 import pytest
 import torch
@@ -22,6 +23,7 @@ from thalweg.landscape import (
 )
 
 FEATURES, SIGMA = 6, 3.0
+HALF: Any = 2.5
 EVEN = torch.eye(FEATURES, dtype=torch.float64)
 OFF = torch.arange(1, FEATURES + 1, dtype=torch.float64) / 3
 
@@ -168,7 +170,7 @@ def test_batches_of_another_size_than_most_are_left_out() -> None:
         (lambda c: gradient_noise(c, Matrix(torch.eye(2))), BadValue, r"shape \(6,\); expected"),
         (lambda c: batch_variance(c, [21]), BadValue, "size=21; .* from 1 to 20"),
         (lambda c: batch_variance(c, [0]), BadValue, "size=0"),
-        (lambda c: batch_variance(c, [2.5]), BadType, "size=2.5"),
+        (lambda c: batch_variance(c, [HALF]), BadType, "size=2.5"),
         (lambda c: batch_variance(c, [1], draws=1), BadValue, "draws=1"),
         (lambda c: batch_variance(c, [1], memory=100), BadValue, "20 batches of 6 numbers"),
         (lambda c: batch_variance(regression(25, 10), [1]), BadValue, "different sizes"),

@@ -64,7 +64,7 @@ def test_rosenbrocks_valley_is_walked_to_its_end(driver: Driver):
     ("name", "start"), [("saddle", (1.0, 1e-3)), ("monkey saddle", (0.2, 0.1))]
 )
 def test_a_saddle_that_attracts_newtons_method_is_left(driver: Driver, name: str, start: Any):
-    surface = {"saddle": catalogue["saddle"], "monkey saddle": monkey}[name]
+    surface: Any = monkey if name == "monkey saddle" else catalogue[name]
     curve = at(surface, *start)
     assert float(undamped(curve, 30).norm()) < 1e-6
     *_, last = driver(curve, steps=30)
@@ -223,6 +223,13 @@ def test_what_cannot_be_walked_is_refused_before_the_first_step(
 ):
     with pytest.raises(error, match=message):
         driver(function(inner, torch.ones(3)), **options)
+
+
+@drivers
+def test_a_gradient_that_is_not_finite_is_refused(driver: Driver):
+    curve = function(lambda w: w.abs().sqrt().sum(), torch.zeros(3))
+    with pytest.raises(BadValue, match="the gradient is not finite at the start"):
+        driver(curve)
 
 
 @drivers

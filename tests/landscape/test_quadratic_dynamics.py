@@ -108,9 +108,9 @@ def test_the_rate_is_the_one_at_which_the_way_shrinks_in_the_end(momentum, neste
 @pytest.mark.parametrize("momentum", [0.3, 0.9])
 def test_the_heavy_ball_swings_only_between_its_two_critical_rates(momentum):
     edge = (1 - momentum**0.5) ** 2
-    found = dynamics([edge * 0.999, edge * 1.001], lr=1.0, momentum=momentum)
-    assert found.oscillates.tolist() == [False, True]
-    assert float(found.rates[1]) == pytest.approx(momentum**0.5)
+    found = dynamics([edge * 0.999, edge, edge * 1.001], lr=1.0, momentum=momentum)
+    assert found.oscillates.tolist() == [False, False, True]
+    assert float(found.rates[2]) == pytest.approx(momentum**0.5)
 
 
 @pytest.mark.parametrize("method", ["gradient descent", "heavy ball", "nesterov"])

@@ -206,6 +206,8 @@ def test_a_trajectory_too_large_for_memory_is_refused_with_the_estimate():
         (lambda c: loss_slice(c, torch.ones(3) / 0), BadValue, "direction 0 .* not finite"),
         (lambda c: loss_slice(c, torch.ones(3), origin=torch.ones(3) / 0), BadValue, "origin"),
         (lambda c: loss_slice(c, torch.ones(3), reach=(1.0, 0.0)), BadValue, "reach goes from"),
+        (lambda c: loss_slice(c, torch.ones(3), reach=()), BadValue, r"reach=\(\); expected a"),
+        (lambda c: loss_slice(c, torch.ones(3), reach=[(0, 1), (0, 1)]), BadValue, "of 1 direc"),
         (lambda c: loss_slice(c, torch.ones(3), points=1), BadValue, "points=1"),
         (lambda c: random_directions(c, 3), BadValue, "count=3"),
         (lambda c: random_directions(c, point=torch.zeros(3)), BadValue, "direction is zero"),

@@ -20,7 +20,7 @@ from thalweg.landscape.noise import (
 )
 from thalweg.landscape.objective import Objective, function, objective
 from thalweg.landscape.operator import Matrix, Operator
-from thalweg.landscape.quadratic import Dynamics, Setting, best_setting, dynamics
+from thalweg.landscape.quadratic import BestSetting, Dynamics, best_setting, dynamics
 from thalweg.landscape.scaled import Scaled, preconditioned
 from thalweg.landscape.segment import Segment, segment
 from thalweg.landscape.sharpness import Sharpness, sharpness
@@ -35,10 +35,10 @@ from thalweg.landscape.stability import StableRate, stable_limit, stable_rate
 from thalweg.landscape.trace import trace
 
 __all__ = [
-    "Ablation", "BatchVariance", "CriticalPoint", "Density", "Dynamics", "Eigenpair",
+    "Ablation", "BatchVariance", "BestSetting", "CriticalPoint", "Density", "Dynamics", "Eigenpair",
     "Estimate", "Extremes", "GaussNewton", "GradientNoise", "Hessian", "Importance",
     "LabelRandomization", "LearningCurve", "Matrix", "NewtonState", "Objective", "Operator",
-    "Scaled", "Segment", "Setting", "Sharpness", "Slice", "StableRate", "Trajectory",
+    "Scaled", "Segment", "Sharpness", "Slice", "StableRate", "Trajectory",
     "ablation", "batch_variance", "best_setting", "condition", "critical_point",
     "damped_newton", "density", "dynamics", "expected_variance", "extremes", "function",
     "gradient_noise", "label_randomization", "loss_slice", "noise_of", "objective",

@@ -131,8 +131,8 @@ class _Units:
 
     def without(self, units: Tensor) -> _Score:
         """Return loss and accuracy with these *units* silenced."""
-        silent = torch.zeros(self.count, dtype=torch.bool, device=self.level.device)
-        silent[units.to(silent.device)] = True
+        silent = torch.zeros(self.count, dtype=torch.bool, device=self.point.device)
+        silent[units] = True
 
         def silence(module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
             last = output.movedim(self._axis(output), -1)
@@ -143,9 +143,9 @@ class _Units:
     def _survey(self, module: nn.Module, inputs: Any, output: Any) -> None:
         if not isinstance(output, Tensor) or not output.is_floating_point():
             raise BadType(f"{self.name!r} returns no tensor of real numbers; name another layer.")
-        rows = output.movedim(self._axis(output), -1).flatten(0, -2).double()
+        rows = output.movedim(self._axis(output), -1).flatten(0, -2)
         self.count, self._seen = rows.shape[1], self._seen + len(rows)
-        self._sum = self._sum.to(rows) + rows.sum(0)
+        self._sum = self._sum + rows.sum(0).cpu().double()
 
     def _axis(self, output: Tensor) -> int:
         axis = _usual(self.module, output) if self.asked is None else self.asked

@@ -92,8 +92,10 @@ def label_randomization(
             f"make_optimizer is a {type(make_optimizer).__name__}; expected a function that takes "
             "parameters and returns a new optimizer, as functools.partial(torch.optim.SGD, lr=.1)."
         )
-    true = _examples(data, next((p.device for p in model.parameters()), torch.device("cpu")))
-    objective(model, loss, (true.inputs[:batch], true.targets[:batch]), training=True).gradient()
+    true = _examples(data)
+    first = (true.inputs[:batch], true.targets[:batch])
+    place = objective(model, loss, first, training=True).gradient()
+    true = _Examples(*(part.to(place.device) for part in true))
     trial = _Trial(unwrapped(model), loss, make_optimizer, epochs, batch, seed)
     return LabelRandomization(trial.run(true), trial.run(_shuffled(true, seed)), level)
 
@@ -103,12 +105,12 @@ class _Examples(NamedTuple):
     targets: Tensor
 
 
-def _examples(data: Any, device: torch.device) -> _Examples:
+def _examples(data: Any) -> _Examples:
     batches = read(data, _AT_ONCE)
     pairs = [(each.inputs, each.targets) for each in batches]
     if not all(isinstance(part, Tensor) for pair in pairs for part in pair):
         raise BadType("inputs and targets should be tensors, so that they can be drawn anew.")
-    inputs, targets = (torch.cat(parts).to(device) for parts in zip(*pairs, strict=True))
+    inputs, targets = (torch.cat(parts) for parts in zip(*pairs, strict=True))
     if bool((targets == targets[0]).all()):
         raise BadValue("all targets are the same, so that shuffling them changes nothing.")
     return _Examples(inputs, targets)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from thalweg.arguments import check_count, check_number
+from thalweg.errors import BadValue
 from thalweg.landscape.extremes import extremes
 from thalweg.landscape.hessian import Hessian
 from thalweg.landscape.lanczos import Lanczos
@@ -119,7 +120,15 @@ def _first(
         check_number(name, number, 0)
     point = objective.at(start)
     objective.layout.check(point, "start", finite=True)
-    return NewtonState(0, point, objective(point), objective.gradient(point), float(damping))
+    return NewtonState(0, point, objective(point), _slope(objective, point, 0), float(damping))
+
+
+def _slope(objective: Objective, point: Tensor, step: int) -> Tensor:
+    gradient = objective.gradient(point)
+    if not bool(gradient.isfinite().all()):
+        where = f"after {step} steps" if step else "at the start"
+        raise BadValue(f"the gradient is not finite {where}; the loss has no slope there.")
+    return gradient
 
 
 def _walk(
@@ -168,9 +177,9 @@ def _ratio(state: NewtonState, loss: float, promised: float) -> float:
 def _moved(
     objective: Objective, state: NewtonState, move: Tensor, loss: float, damping: float, losses: int
 ) -> NewtonState:
-    point = state.point + move
+    point, step = state.point + move, state.step + 1
     return NewtonState(
-        state.step + 1, point, loss, objective.gradient(point), damping,
+        step, point, loss, _slope(objective, point, step), damping,
         state.losses + losses, state.gradients + 2, state.products,
     )  # fmt: skip
 
@@ -190,6 +199,8 @@ class _Conjugate(_Model):
             self.products += 1
             along, length = float(direction @ image), float(direction @ direction)
             curvature = along / length
+            if not isfinite(curvature):
+                raise BadValue("a product is not finite; the loss has no curvature at this point.")
             if along <= 0:
                 return _Proposal(None, 0.0, damping + 2 * (-curvature or square**0.5))
             move = move + square / along * direction

@@ -112,7 +112,9 @@ def _gradients(objective: Objective, examples: int, point: Tensor | None, memory
         2 * 8 * len(chosen) * objective.size,
         memory,
     )
-    found = [g.double() for term, g in objective.gradients(point) if term.examples == examples]
+    found = [
+        g.cpu().double() for term, g in objective.gradients(point) if term.examples == examples
+    ]
     return torch.stack(found)
 
 

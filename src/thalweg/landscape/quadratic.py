@@ -13,7 +13,7 @@ from thalweg.errors import BadType, BadValue, UnknownName
 Method: TypeAlias = Literal["gradient descent", "heavy ball", "nesterov"]
 
 _AT_REST = 1e-12
-_UNIT = torch.tensor([1.0, 0.0], dtype=torch.float64)
+_TURN = 1e-7
 
 
 @final
@@ -55,7 +55,7 @@ class Dynamics:
     def oscillates(self) -> Tensor:
         """Whether each coordinate changes its sign again and again (n,)."""
         larger = self.roots[:, 0]
-        return (larger.real < 0) | (larger.imag.abs() > _AT_REST * larger.abs())
+        return (larger.real < 0) | (larger.imag.abs() > _TURN * larger.abs())
 
     def at(self, step: int, start: Tensor) -> Tensor:
         """Return the coordinates (n,) after *step* steps from *start* (n,), without those between.
@@ -63,7 +63,7 @@ class Dynamics:
         Raises BadValue for a start of another length.
         """
         check_count("step", step, 0)
-        return (torch.linalg.matrix_power(self.steps, step)[:, 0] @ _UNIT) * self._checked(start)
+        return torch.linalg.matrix_power(self.steps, step)[:, 0, 0] * self._checked(start)
 
     def path(self, steps: int, start: Tensor) -> Tensor:
         """Return the coordinates (steps + 1, n) from *start* (n,) on."""
@@ -130,7 +130,7 @@ def _roots(total: Tensor, product: Tensor) -> Tensor:
     return torch.stack([larger, smaller], 1)
 
 
-class Setting(NamedTuple):
+class BestSetting(NamedTuple):
     """A rate and a momentum, and by what they shrink the distance a step in the long run."""
 
     lr: float
@@ -138,7 +138,7 @@ class Setting(NamedTuple):
     rate: float
 
 
-def best_setting(smallest: float, largest: float, method: Method = "heavy ball") -> Setting:
+def best_setting(smallest: float, largest: float, method: Method = "heavy ball") -> BestSetting:
     """Return the setting with the best rate for all curvatures from *smallest* to *largest*.
 
     Source: Polyak 1964 for the heavy ball; Lessard, Recht and Packard, Analysis and design of
@@ -153,14 +153,16 @@ def best_setting(smallest: float, largest: float, method: Method = "heavy ball")
             "smallest curvature that matters."
         )
     if method == "gradient descent":
-        return Setting(2 / (smallest + largest), 0.0, (largest - smallest) / (largest + smallest))
+        return BestSetting(
+            2 / (smallest + largest), 0.0, (largest - smallest) / (largest + smallest)
+        )
     if method == "heavy ball":
         low, high = math.sqrt(smallest), math.sqrt(largest)
         shrink = (high - low) / (high + low)
-        return Setting((2 / (high + low)) ** 2, shrink**2, shrink)
+        return BestSetting((2 / (high + low)) ** 2, shrink**2, shrink)
     if method == "nesterov":
         root = math.sqrt(3 * largest / smallest + 1)
-        return Setting(4 / (3 * largest + smallest), (root - 2) / (root + 2), 1 - 2 / root)
+        return BestSetting(4 / (3 * largest + smallest), (root - 2) / (root + 2), 1 - 2 / root)
     raise UnknownName(
         f"method={method!r}; expected 'gradient descent', 'heavy ball' or 'nesterov'."
     )

@@ -220,9 +220,13 @@ def _directions(layout: Layout, given: Any) -> Tensor:
 
 
 def _ends(reach: Any, count: int) -> list[Reach]:
-    pairs = [reach] * count if not isinstance(reach[0], (tuple, list)) else list(reach)
-    if len(pairs) != count:
-        raise BadValue(f"reach has {len(pairs)} pairs for {count} directions.")
+    several = bool(reach) and isinstance(reach[0], (tuple, list))
+    pairs = list(reach) if several else [reach] * count
+    if len(pairs) != count or any(len(pair) != 2 for pair in pairs):
+        raise BadValue(
+            f"reach={reach!r}; expected a lower and a higher end, or such a pair for each of "
+            f"{count} directions."
+        )
     for low, high in pairs:
         check_number("reach", low)
         check_number("reach", high)
