@@ -20,6 +20,7 @@ from thalweg.landscape import (
     objective,
     saddle_free_newton,
 )
+from thalweg.landscape.moves import Absolute, Conjugate
 from thalweg.problems.surfaces import catalogue, quadratic
 
 NOTHING: Any = None
@@ -39,6 +40,37 @@ def undamped(curve: Objective, steps: int) -> Tensor:
     for _ in range(steps):
         point = point - torch.linalg.solve(Hessian(curve, point).dense(), curve.gradient(point))
     return point
+
+
+def wild(points: Tensor) -> Tensor:
+    """A function that is curved up and down at any point."""
+    return (points * points.roll(1)).sin().sum() + points.pow(3).sum() / 3
+
+
+@pytest.mark.parametrize("damping", [0.0, 0.5, 20.0])
+def test_moves_are_those_of_the_dense_matrices(damping: float):
+    curve = at(wild, 0.3, -1.0, 2.0, 0.7, -0.4)
+    hessian, gradient = Hessian(curve), curve.gradient()
+    values, vectors = torch.linalg.eigh(hessian.dense())
+    assert values[0] < -1
+    assert values[-1] > 1
+    slopes = vectors.T @ gradient
+
+    absolute = Absolute(hessian, gradient, 5, 1e9).solve(damping)
+    expected = -vectors @ (slopes / (values.abs() + damping))
+    torch.testing.assert_close(absolute.move, expected)
+    fall = -gradient @ expected - (vectors.T @ expected).square() @ values.abs() / 2
+    assert absolute.promised == pytest.approx(float(fall))
+
+    conjugate = Conjugate(hessian, gradient, 20, 1e-12).solve(damping)
+    if damping < -values[0]:
+        assert conjugate.move is None
+        assert conjugate.harder > damping
+    else:
+        expected = -vectors @ (slopes / (values + damping))
+        torch.testing.assert_close(conjugate.move, expected)
+        fall = -gradient @ expected - expected @ hessian.dense() @ expected / 2
+        assert conjugate.promised == pytest.approx(float(fall))
 
 
 @drivers
@@ -114,10 +146,10 @@ def perceptron() -> Objective:
 @pytest.fixture(scope="module")
 def descended(perceptron: Objective) -> float:
     """The lowest loss after BUDGET steps of gradient descent at any of several rates."""
-    return min(descend(perceptron, lr) for lr in (0.06, 0.1, 0.15, 0.2, 0.3))
+    return min(descend(perceptron, lr) for lr in (0.06, 0.1, 0.15, 0.2))
 
 
-BUDGET = 2000
+BUDGET = 1000
 
 
 def descend(curve: Objective, lr: float) -> float:
@@ -142,7 +174,7 @@ def work(state: NewtonState) -> float:
 def test_a_network_gets_lower_than_by_gradient_descent_for_the_same_work(
     driver: Driver, perceptron: Objective, descended: float
 ):
-    path = driver(perceptron, steps=100)
+    path = driver(perceptron, steps=60)
     reached = [state for state in path if work(state) <= BUDGET]
     assert reached[-1].loss < 0.7 * descended
 

@@ -1,11 +1,10 @@
 """Newton's method made safe: damped as far as it must be, or turned away from saddles."""
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from math import isfinite
-from typing import NamedTuple, TypeAlias, final
+from typing import TypeAlias, final
 
 import torch
 from torch import Tensor
@@ -14,7 +13,7 @@ from thalweg.arguments import check_count, check_number
 from thalweg.errors import BadValue
 from thalweg.landscape.extremes import extremes
 from thalweg.landscape.hessian import Hessian
-from thalweg.landscape.lanczos import Lanczos
+from thalweg.landscape.moves import Absolute, Conjugate, Model
 from thalweg.landscape.objective import Objective
 from thalweg.landscape.operator import GIBIBYTE
 
@@ -64,7 +63,7 @@ def damped_newton(
     """
     check_number("residual", residual, 0, 1)
     first = _first(objective, start, steps, damping, products, tolerance)
-    return _walk(objective, first, partial(_Conjugate, limit=products, residual=residual),
+    return _walk(objective, first, partial(Conjugate, limit=products, residual=residual),
                  _stay, steps, tolerance)  # fmt: skip
 
 
@@ -84,29 +83,11 @@ def saddle_free_newton(
     """
     first = _first(objective, start, steps, damping, products, tolerance)
     leave = partial(_downwards, products=max(products, 3), seed=seed, memory=memory)
-    return _walk(objective, first, partial(_Absolute, limit=products, memory=memory),
+    return _walk(objective, first, partial(Absolute, limit=products, memory=memory),
                  leave, steps, tolerance)  # fmt: skip
 
 
-class _Proposal(NamedTuple):
-    """A move, None where there is none, the fall it promises, and the damping to try next."""
-
-    move: Tensor | None
-    promised: float
-    harder: float
-
-
-class _Model(ABC):
-    """The quadratic around a state, on which moves are found for any damping."""
-
-    products = 0
-
-    @abstractmethod
-    def solve(self, damping: float) -> _Proposal:
-        """Return the move at this *damping*."""
-
-
-Around: TypeAlias = Callable[[Hessian, Tensor], _Model]
+Around: TypeAlias = Callable[[Hessian, Tensor], Model]
 Leave: TypeAlias = Callable[[Objective, NewtonState], NewtonState | None]
 
 
@@ -149,7 +130,7 @@ def _walk(
         yield state
 
 
-def _improved(objective: Objective, state: NewtonState, model: _Model) -> NewtonState | None:
+def _improved(objective: Objective, state: NewtonState, model: Model) -> NewtonState | None:
     """Return the state after a move that lowers the loss; None where no damping makes one."""
     damping, losses = state.damping, 0
     for refused in range(_TRIES):
@@ -182,57 +163,6 @@ def _moved(
         step, point, loss, _slope(objective, point, step), damping,
         state.losses + losses, state.gradients + 2, state.products,
     )  # fmt: skip
-
-
-@final
-class _Conjugate(_Model):
-    def __init__(self, hessian: Hessian, gradient: Tensor, limit: int, residual: float) -> None:
-        self.hessian, self.gradient = hessian, gradient
-        self.limit, self.residual = limit, residual
-
-    def solve(self, damping: float) -> _Proposal:
-        move, rest = torch.zeros_like(self.gradient), -self.gradient
-        direction, square = rest, float(rest @ rest)
-        goal, fall, curvature = self.residual**2 * square, 0.0, 0.0
-        for _ in range(self.limit):
-            image = self.hessian @ direction + damping * direction
-            self.products += 1
-            along, length = float(direction @ image), float(direction @ direction)
-            curvature = along / length
-            if not isfinite(curvature):
-                raise BadValue("a product is not finite; the loss has no curvature at this point.")
-            if along <= 0:
-                return _Proposal(None, 0.0, damping + 2 * (-curvature or square**0.5))
-            move = move + square / along * direction
-            rest = rest - square / along * image
-            fall += square**2 / along / 2
-            before, square = square, float(rest @ rest)
-            if square <= goal:
-                break
-            direction = rest + square / before * direction
-        promised = fall + damping * float(move @ move) / 2
-        return _Proposal(move, promised, 1e-3 * curvature)
-
-
-@final
-class _Absolute(_Model):
-    def __init__(self, hessian: Hessian, gradient: Tensor, limit: int, memory: float) -> None:
-        self.space, self.like = Lanczos(hessian, gradient, limit, memory), gradient
-        while not self.space.exhausted:
-            self.space.grow()
-        self.products = self.space.steps
-        self.ritz = self.space.ritz()
-        self.slopes = float(gradient.norm()) * self.ritz.coefficients[0]
-
-    def solve(self, damping: float) -> _Proposal:
-        sizes = self.ritz.values.abs()
-        scale = float(sizes.max()) or float(self.slopes.norm())
-        divisors = (sizes + damping).clamp_min(torch.finfo(sizes.dtype).eps * scale)
-        lengths = -self.slopes / divisors
-        promised = float((-self.slopes * lengths - sizes * lengths.square() / 2).sum())
-        found = self.ritz.coefficients @ lengths
-        move = float(found.norm()) * self.space.vector(found)
-        return _Proposal(move.to(self.like), promised, 1e-3 * scale)
 
 
 def _stay(objective: Objective, state: NewtonState) -> None:
