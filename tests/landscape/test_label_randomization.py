@@ -104,6 +104,12 @@ def test_optimizers_that_call_the_loss_themselves_are_taken():
     assert found.true.losses[-1] < found.true.losses[0]
 
 
+def test_batch_normalization_never_meets_a_single_example():
+    model = nn.Sequential(nn.Linear(64, 8), nn.BatchNorm1d(8), nn.Linear(8, 10))
+    found = label_randomization(model, cross_entropy, digits(33), SGD, epochs=2, batch=32)
+    assert found.true.losses[-1] < found.true.losses[0]
+
+
 class Interrupting(nn.Module):
     """Batch normalization and dropout, and the key Ctrl-C in the middle of a training."""
 

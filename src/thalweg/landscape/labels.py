@@ -77,7 +77,7 @@ def label_randomization(
 
     ``make_optimizer(parameters)`` makes the optimizer of each, as ``functools.partial(SGD, lr=.1)``
     does. Both begin at the model's weights and see the same examples in the same order, drawn from
-    *seed*. *data* are whatever `objective` takes, with tensors as inputs and targets. Source: Zhang
+    *seed*, without a short last batch. *data* are whatever `objective` takes, with tensors as inputs and targets. Source: Zhang
     et al., Understanding deep learning requires rethinking generalization, 2017.
 
     Costs two trainings. Only copies are trained: an interruption leaves the model, the modes of its
@@ -153,7 +153,7 @@ class _Trial:
             raise BadType(f"make_optimizer returned a {type(optimizer).__name__}, no optimizer.")
         for epoch in range(1, self.epochs + 1):
             with in_mode(model, training=True):
-                for rows in torch.randperm(len(examples.inputs)).split(self.batch):
+                for rows in self._batches(len(examples.inputs)):
                     self._update(model, optimizer, examples, rows)
             seen = self._seen(model, examples)
             if not math.isfinite(seen[0]):
@@ -162,6 +162,11 @@ class _Trial:
                     "learning rate."
                 )
             yield seen
+
+    def _batches(self, count: int) -> list[Tensor]:
+        """Return an epoch's batches, without a short last one: one example has no variance."""
+        drawn = torch.randperm(count).split(self.batch)
+        return [rows for rows in drawn if len(rows) == self.batch] or list(drawn)
 
     def _update(
         self, model: nn.Module, optimizer: Optimizer, examples: _Examples, rows: Tensor
