@@ -77,8 +77,9 @@ def label_randomization(
 
     ``make_optimizer(parameters)`` makes the optimizer of each, as ``functools.partial(SGD, lr=.1)``
     does. Both begin at the model's weights and see the same examples in the same order, drawn from
-    *seed*, without a short last batch. *data* are whatever `objective` takes, with tensors as inputs and targets. Source: Zhang
-    et al., Understanding deep learning requires rethinking generalization, 2017.
+    *seed*, without a short last batch. *data* are whatever `objective` takes, with tensors as
+    inputs and targets. Source: Zhang et al., Understanding deep learning requires rethinking
+    generalization, 2017.
 
     Costs two trainings. Only copies are trained: an interruption leaves the model, the modes of its
     parts and torch's random numbers as they were. Raises BadType and BadValue for what cannot be
