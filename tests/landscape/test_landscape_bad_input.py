@@ -86,6 +86,11 @@ def test_a_custom_function_without_second_derivative_is_named():
         GaussNewton(curve)
 
 
+def test_a_custom_function_is_named_also_where_the_loss_is_linear_in_it():
+    with pytest.raises(BadValue, match=r"custom function Once has no second derivative"):
+        Hessian(function(lambda w: Once.apply(w).sum(), torch.ones(3)))
+
+
 def test_an_operation_without_second_derivative_is_named():
     bags = nn.EmbeddingBag(5, 2, mode="max")
     curve = objective(bags, mse_loss, (torch.tensor([[0, 1], [2, 3]]), torch.zeros(2, 2)))

@@ -22,3 +22,6 @@ def test_the_blocks_of_the_page_run_in_order(capsys: pytest.CaptureFixture[str])
     assert (found.rule, found.stable) == ("Momentum", True)
     assert names["place"].kind == "not critical"
     assert names["ball"].rise >= names["ball"].one_step > 0
+    assert names["path"].within > 0.9
+    assert names["noise"].low < names["noise"].scale < names["noise"].high
+    assert names["left"].accuracies[:, 0].min() > names["left"].accuracies[:, -1].max()

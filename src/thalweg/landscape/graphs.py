@@ -7,6 +7,7 @@ from typing import Any, Protocol, final
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from thalweg.errors import BadValue
 from thalweg.landscape.operator import GIBIBYTE
@@ -87,11 +88,14 @@ def second_derivative() -> Iterator[None]:
 def check_recorded(forward: Tensor, gradient: Tensor) -> None:
     """Raise BadValue where the graph of *gradient* ends at a custom function of *forward*.
 
-    Autograd marks such an end, but differentiates past it without a word, as if it were constant.
+    Autograd marks such an end, but differentiates past it without a word, as if it were constant;
+    and it marks none where the function's output enters the loss linearly.
     """
-    if any(node.name() == "torch::autograd::Error" for node in _nodes(gradient)):
-        custom = {_custom(node) for node in _nodes(forward)} - {""}
-        raise BadValue(_refusal(f"the custom function {' or '.join(sorted(custom))}"))
+    once = {_custom(node) for node in _nodes(forward) if _is_once(node)}
+    if not once and any(node.name() == "torch::autograd::Error" for node in _nodes(gradient)):
+        once = {_custom(node) for node in _nodes(forward)} - {""}
+    if once:
+        raise BadValue(_refusal(f"the custom function {' or '.join(sorted(once))}"))
 
 
 def _refusal(operation: str) -> str:
@@ -114,6 +118,12 @@ def _custom(node: Any) -> str:
     """Return the name of a custom autograd function, or an empty text for torch's own."""
     custom = isinstance(node, torch.autograd.function.BackwardCFunction)
     return str(node.name()).removesuffix("Backward") if custom else ""
+
+
+def _is_once(node: Any) -> bool:
+    """Whether a node belongs to a function marked ``once_differentiable``."""
+    backward = getattr(getattr(node, "_forward_cls", None), "backward", None)
+    return getattr(backward, "__code__", None) is once_differentiable(_custom).__code__
 
 
 def _nodes(tensor: Tensor) -> Iterator[Any]:

@@ -33,8 +33,8 @@ class Layout:
         """Return one vector (size,) of *tensors*, which must have the names of this layout."""
         return torch.cat([tensors[name].reshape(-1) for name in self.shapes])
 
-    def check(self, vector: Tensor, name: str = "point") -> None:
-        """Raise unless *vector* is a tensor (size,)."""
+    def check(self, vector: Tensor, name: str = "point", finite: bool = False) -> None:
+        """Raise unless *vector* is a tensor (size,), of finite numbers where they must be."""
         if not isinstance(vector, Tensor):
             raise BadType(f"{name} is a {type(vector).__name__}; expected a tensor ({self.size},).")
         if vector.shape != (self.size,):
@@ -42,3 +42,5 @@ class Layout:
                 f"{name} has shape {tuple(vector.shape)}; expected one flat vector of the "
                 f"{self.size:,} numbers that are trained, ({self.size},)."
             )
+        if finite and not bool(vector.isfinite().all()):
+            raise BadValue(f"{name} has numbers that are not finite; give one from before that.")

@@ -18,9 +18,14 @@ PRECISIONS = (torch.float32, torch.float64)
 
 
 class Term(ABC):
-    """One part of a mean: its loss is that of an output, and it counts *weight*."""
+    """One part of a mean: its loss is that of an output, and it counts *weight*.
+
+    It holds so many *examples*; *targets* are theirs, None for a plain function.
+    """
 
     weight: float
+    examples: int = 1
+    targets: Any = None
 
     @abstractmethod
     def output(self, parameters: Mapping[str, Tensor]) -> Any:
@@ -37,14 +42,16 @@ class Objective:
 
     `objective` makes one of a model, `function` one of a plain function. ``point`` (size,) is where
     the model stood when this was made; training goes on without moving it. ``mode`` is
-    ``evaluation`` or ``training``, or ``function`` where there is no model. ``sources`` are the
+    ``evaluation`` or ``training``, or ``function`` where there is no ``model``. ``sources`` are the
     tensors that were flattened, by name, as an optimizer knows them.
     """
 
     def __init__(
-        self, terms: Sequence[Term], sources: Mapping[str, Tensor], dtype: torch.dtype, mode: str
-    ) -> None:
+        self, terms: Sequence[Term], sources: Mapping[str, Tensor], dtype: torch.dtype, mode: str,
+        model: nn.Module | None = None,
+    ) -> None:  # fmt: skip
         self.terms, self.sources, self.mode = tuple(terms), dict(sources), mode
+        self.model = model
         self.layout = Layout({name: tuple(each.shape) for name, each in sources.items()})
         self.point = self.layout.join({k: p.detach().to(dtype) for k, p in sources.items()})
 
@@ -62,20 +69,26 @@ class Objective:
 
     @torch.no_grad()
     def __call__(self, point: Tensor | None = None) -> float:
-        """Return the mean loss at *point* (size,); it may be infinite or NaN."""
+        """Return the mean loss at *point* (size,); it may be infinite or NaN.
+
+        Raises BadValue for a loss that is no single number.
+        """
         parameters = self.layout.split(self.at(point))
-        losses = (each.weight * each.loss(each.output(parameters)) for each in self.terms)
-        return float(sum(losses))
+        losses = [(each.weight, each.loss(each.output(parameters))) for each in self.terms]
+        for _, loss in losses:
+            check_scalar(loss)
+        return float(sum(weight * loss for weight, loss in losses))
 
     def gradient(self, point: Tensor | None = None) -> Tensor:
         """Return the gradient (size,) of the mean loss at *point*.
 
         Raises BadValue for a loss that is no single finite number or has no gradient.
         """
-        place = self.at(point).requires_grad_()
-        return sum_of(each.weight * g for each, g in self._gradients(place))
+        return sum_of(each.weight * g for each, g in self.gradients(point))
 
-    def _gradients(self, place: Tensor) -> Iterator[tuple[Term, Tensor]]:
+    def gradients(self, point: Tensor | None = None) -> Iterator[tuple[Term, Tensor]]:
+        """Yield each term with the gradient (size,) of its own mean loss at *point*."""
+        place = self.at(point).requires_grad_()
         for term in self.terms:
             with torch.enable_grad():
                 loss = loss_of(term, self.layout.split(place))
@@ -106,7 +119,8 @@ def objective(
     batches = read(data, batch)
     total = sum(each.examples for each in batches)
     terms = [_ModelTerm(pinned, each, each.examples / total) for each in batches]
-    return Objective(terms, pinned.trained(), dtype, "training" if training else "evaluation")
+    mode = "training" if training else "evaluation"
+    return Objective(terms, pinned.trained(), dtype, mode, pinned.model)
 
 
 def function(
@@ -130,6 +144,7 @@ def function(
 class _ModelTerm(Term):
     def __init__(self, pinned: PinnedModel, batch: Batch, weight: float) -> None:
         self.pinned, self.batch, self.weight = pinned, batch, weight
+        self.examples, self.targets = batch.examples, batch.targets
 
     def output(self, parameters: Mapping[str, Tensor]) -> Any:
         return self.pinned.output(parameters, self.batch.inputs)
@@ -159,13 +174,18 @@ def loss_of(term: Term, parameters: Mapping[str, Tensor]) -> Tensor:
     return loss
 
 
-def check_loss(loss: Any) -> None:
-    """Raise BadValue unless *loss* is one finite number that has a gradient."""
+def check_scalar(loss: Any) -> None:
+    """Raise BadValue unless *loss* is a tensor of one number."""
     if not isinstance(loss, Tensor) or loss.shape != ():
         raise BadValue(
             f"the loss is {_described(loss)}; expected a tensor of one number and no dimensions, "
             'such as the mean over the batch (reduction="mean").'
         )
+
+
+def check_loss(loss: Any) -> None:
+    """Raise BadValue unless *loss* is one finite number that has a gradient."""
+    check_scalar(loss)
     if not loss.requires_grad:
         raise BadValue(
             "the loss does not require a gradient: no trained parameter enters it, or the model or "

@@ -25,7 +25,7 @@ class PinnedModel:
     def __init__(
         self, model: nn.Module, loss: Any, training: bool, dtype: torch.dtype, seed: int
     ) -> None:
-        self.model, self.training, self.dtype, self.seed = _unwrapped(model), training, dtype, seed
+        self.model, self.training, self.dtype, self.seed = unwrapped(model), training, dtype, seed
         self.device = next((p.device for p in model.parameters()), torch.device("cpu"))
         self.criterion = _in_precision(loss, dtype)
         self.fixed = {
@@ -56,18 +56,18 @@ class PinnedModel:
     def _still(self) -> Iterator[None]:
         with ExitStack() as stack:
             stack.enter_context(in_mode(self.model, self.training))
-            stack.enter_context(torch.random.fork_rng(devices=_generators(self.device)))
+            stack.enter_context(torch.random.fork_rng(devices=generators(self.device)))
             stack.enter_context(twice_differentiable(self.model))
             torch.manual_seed(self.seed)
             yield
 
 
-def _unwrapped(model: nn.Module) -> nn.Module:
+def unwrapped(model: nn.Module) -> nn.Module:
     """Return the module inside those that compile or distribute it: they have no second order."""
     inner = getattr(model, "_orig_mod", model)
     if isinstance(inner, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
         inner = inner.module
-    return inner if inner is model else _unwrapped(inner)
+    return inner if inner is model else unwrapped(inner)
 
 
 def _in_precision(loss: Any, dtype: torch.dtype) -> Any:
@@ -78,7 +78,7 @@ def _in_precision(loss: Any, dtype: torch.dtype) -> Any:
     return deepcopy(loss).to(dtype) if any(each.dtype != dtype for each in own) else loss
 
 
-def _generators(device: torch.device) -> list[int]:
+def generators(device: torch.device) -> list[int]:
     """Return the numbers of the GPUs whose generators a seed would change."""
     seeded = device.type == "cuda" or torch.cuda.is_initialized()
     return list(range(torch.cuda.device_count())) if seeded else []

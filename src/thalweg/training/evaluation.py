@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from thalweg.arguments import check_count
 from thalweg.errors import BadValue
+from thalweg.problems.answers import right_answers
 from thalweg.problems.modes import in_mode
 from thalweg.training.data.forms import Batch, Data, Stream, as_data, moved, size_of
 
@@ -63,12 +64,3 @@ def batches_of(data: Data, batch: int) -> Iterator[Batch]:
         return
     for begin in range(0, len(data), batch):
         yield data.take(range(begin, min(begin + batch, len(data))))
-
-
-def right_answers(outputs: Any, targets: Any) -> int | None:
-    """Count right answers where targets are classes of outputs (..., classes), else None."""
-    if not (isinstance(outputs, Tensor) and isinstance(targets, Tensor)):
-        return None
-    if targets.is_floating_point() or outputs.shape[:-1] != targets.shape:
-        return None
-    return int((outputs.argmax(-1) == targets).sum())

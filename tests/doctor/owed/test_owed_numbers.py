@@ -5,10 +5,9 @@ import math
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from thalweg.doctor import Evidence, watch
-from thalweg.doctor.owed.noise import scale_of
 from watched import net, points, sgd, train
 
 
@@ -45,28 +44,6 @@ def test_adam_has_a_preconditioned_curvature_and_a_rate_from_it() -> None:
     assert found is not None
     assert found.preconditioned is not None
     assert 0 < found.stable_lr[0] <= found.stable_lr[1] < math.inf
-
-
-def products(count: int, examples: int, signal: float, spread: float, size: int = 400) -> Tensor:
-    """Inner products of gradients around one of norm² *signal*, of noise with trace *spread*."""
-    generator = torch.Generator().manual_seed(5)
-    mean = torch.full((size,), math.sqrt(signal / size), dtype=torch.float64)
-    drawn = torch.randn(count, size, generator=generator, dtype=torch.float64)
-    gradients = mean + drawn * math.sqrt(spread / size / examples)
-    return gradients @ gradients.T
-
-
-def test_the_noise_scale_is_that_of_gradients_that_were_drawn_with_it() -> None:
-    scale, low, high = scale_of(products(32, 8, 2.0, 150.0), 8)
-    assert scale == pytest.approx(75, rel=0.1)
-    assert low < 75 < high
-
-
-def test_the_noise_scale_is_open_above_where_there_is_no_gradient_to_be_told() -> None:
-    scale, low, high = scale_of(products(8, 8, 1e-6, 150.0), 8)
-    assert high == math.inf
-    assert low > 100
-    assert scale > 100
 
 
 def test_neighbours_share_a_class_unless_labels_are_shuffled() -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -11,6 +9,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from thalweg.doctor.evidence import NoiseScale
 from thalweg.doctor.owed.case import Case
 from thalweg.doctor.owed.clock import Clock, Refused
+from thalweg.landscape.noise import noise_of
 
 PARTS, LEAST = 4, 4
 """A batch is divided into so many parts; fewer gradients than the second say nothing."""
@@ -20,11 +19,10 @@ BYTES = 2**28
 
 
 def noise(case: Case, clock: Clock) -> NoiseScale:
-    """Return tr Σ / |G|² with an interval of two standard errors, by the jackknife.
+    """Return tr Σ / |G|² with its interval, see `noise_of`.
 
-    Numerator and denominator are estimated apart, each without bias (McCandlish et al. 2018,
-    An empirical model of large-batch training, appendix A.1). Batch normalization sees whole
-    batches, as in training. Raises Refused for too few batches, or too large gradients.
+    Batch normalization sees whole batches, as in training. Raises Refused for too few batches, or
+    too large gradients.
     """
     whole = any(isinstance(each, _BatchNorm) for each in case.model.modules())
     parts = _even(case.split(1 if whole else PARTS))
@@ -36,8 +34,8 @@ def noise(case: Case, clock: Clock) -> NoiseScale:
         raise Refused("too few batches were kept, or gradients are too large to keep four")
     products = _products([each.objective().gradient() for each in parts])
     examples = parts[0].passes[0].examples
-    scale, low, high = scale_of(products, examples)
-    return NoiseScale(case.step, scale, low, high, case.passes[-1].examples)
+    found = noise_of(products, examples)
+    return NoiseScale(case.step, found.scale, found.low, found.high, case.passes[-1].examples)
 
 
 def _even(parts: list[Case]) -> list[Case]:
@@ -50,37 +48,3 @@ def _even(parts: list[Case]) -> list[Case]:
 def _products(gradients: list[Tensor]) -> Tensor:
     stacked = torch.stack(gradients).double()
     return stacked @ stacked.T
-
-
-def scale_of(products: Tensor, examples: int) -> tuple[float, float, float]:
-    """Return the noise scale and its interval from the inner products of gradients.
-
-    Each gradient is the mean over so many *examples*. The scale is infinite where the gradient
-    cannot be told from zero.
-    """
-    signal, spread = _estimates(products, examples)
-    rest = [_estimates(_without(products, k), examples) for k in range(len(products))]
-    errors = [_jackknifed([each[k] for each in rest]) for k in (0, 1)]
-    low = max(0.0, spread - 2 * errors[1]) / max(signal + 2 * errors[0], 1e-300)
-    below = signal - 2 * errors[0]
-    high = (spread + 2 * errors[1]) / below if below > 0 else math.inf
-    return (spread / signal if signal > 0 else math.inf), low, high
-
-
-def _estimates(products: Tensor, examples: int) -> tuple[float, float]:
-    """Return |G|² and tr Σ, from gradients of small batches and their mean, that of a large one."""
-    count = len(products)
-    small, large = float(products.diagonal().mean()), float(products.mean())
-    signal = (count * large - small) / (count - 1)
-    spread = (small - large) / (1 / examples - 1 / (count * examples))
-    return signal, spread
-
-
-def _without(products: Tensor, k: int) -> Tensor:
-    kept = torch.arange(len(products)) != k
-    return products[kept][:, kept]
-
-
-def _jackknifed(values: list[float]) -> float:
-    count, mean = len(values), sum(values) / len(values)
-    return math.sqrt((count - 1) / count * sum((each - mean) ** 2 for each in values))
