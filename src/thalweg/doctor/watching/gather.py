@@ -41,7 +41,7 @@ def gather(
     return Evidence(
         model=_completed(seen, model), optimizer=optimizer, steps=steps,
         probes=(*seen.probes, owed.probe) if owed.probe else tuple(seen.probes),
-        units=seen.prober.units(), inputs=seen.prober.features.inputs(), labels=tuple(seen.labels),
+        units=seen.prober.units(), inputs=seen.prober.features.inputs(), labels=tuple(seen.labels.batches),
         validations=tuple(seen.losses.validations), nonfinite=seen.trouble.end(steps),
         schedulers=tuple(seen.schedulers.facts(seen.updates)),
         averages=tuple(seen.averages.facts()), curvature=owed.curvature, noise=owed.noise,

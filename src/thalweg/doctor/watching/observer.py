@@ -10,11 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from thalweg.doctor.evidence import FailedProbe, LabelBatch, Probe
+from thalweg.doctor.evidence import FailedProbe, Probe
 from thalweg.doctor.watching import taps, targets
 from thalweg.doctor.watching.awaited import Awaited
 from thalweg.doctor.watching.budget import Budget
 from thalweg.doctor.watching.bystanders import Averages, Schedulers
+from thalweg.doctor.watching.labels import Labels
 from thalweg.doctor.watching.log import Log
 from thalweg.doctor.watching.losses import Losses
 from thalweg.doctor.watching.passes import Passes
@@ -24,9 +25,6 @@ from thalweg.doctor.watching.trouble import Trouble
 
 KEPT = 256
 """How many probes are kept; when there are more, every second is let go, but not the first."""
-
-LABELLED = 64
-"""The labels of so many first batches are kept, and those of every batch that is probed."""
 
 AWAITED = 16
 """So many first losses are awaited where the loss is a plain function, then those of probes."""
@@ -51,7 +49,7 @@ class Observer:
         self.trouble = Trouble(self.inner)
         self.schedulers, self.averages = Schedulers(optimizer), Averages()
         self.probes: list[Probe] = []
-        self.labels: list[LabelBatch] = []
+        self.labels = Labels()
         self.failed: dict[str, FailedProbe] = {}
         self.updates, self.watching = 0, 0.0
         self.paused = False
@@ -140,7 +138,7 @@ class Observer:
         if self.prober.armed and not self.losses.backwards:
             self.prober.before_backward(scale)
         self._kept_by_graph = (None, None, "")
-        if (self.prober.armed or self.updates < LABELLED) and not self.passes.current.complete:
+        if self._look_at_labels() and not self.passes.current.complete:
             self._kept_by_graph = self.prober.timed(targets.saved, loss) or (None, None, "")
 
     def backward_ended(self) -> None:
@@ -154,7 +152,7 @@ class Observer:
             self._examples += current.examples
         self.passes.trained(step)
         self.trouble.loss(step, loss, current)
-        if first and (self.prober.armed or self.updates < LABELLED):
+        if first and self._look_at_labels():
             self._look_at_targets(step)
         self.prober.layers.settle()
 
@@ -164,6 +162,9 @@ class Observer:
         slopes = [p.grad for group in groups for p in group["params"]]
         return [(id(each), 0 if each is None else each._version) for each in slopes]
 
+    def _look_at_labels(self) -> bool:
+        return self.prober.armed or self.labels.due(self.updates)
+
     def _look_at_targets(self, step: int) -> None:
         scores, found, kind = self._kept_by_graph
         self._kept_by_graph = (None, None, "")
@@ -171,10 +172,7 @@ class Observer:
             self.prober.look_at_accuracy(scores, found, kind)
         if self.passes.current.complete:
             found, kind = self.passes.current.rest[0], type(self.loss_fn).__name__
-        batch = self.prober.timed(targets.label_batch, step, found, kind)
-        if batch is not None:
-            self.labels.append(batch)
-        self._thin(self.labels)
+        self.labels.add(self.prober.timed(targets.label_batch, step, found, kind))
 
     def update_skipped(self, optimizer: Any) -> None:
         """See `taps.Listener`."""
