@@ -37,6 +37,29 @@ def length(probe: Probe, field: str) -> float:
     return float(np.sqrt(sum((each or 0.0) ** 2 for each in norms)))
 
 
+def weight_ratio(seen: Evidence, probe: Probe) -> float | None:
+    """Return the norm of the first weight's gradient as a multiple of the last one's."""
+    found = [probe.parameters[name] for name in seen.model.weights if name in probe.parameters]
+    return _first_over_last([each.gradient for each in found])
+
+
+def output_ratio(seen: Evidence, probe: Probe) -> float | None:
+    """Return the same of the loss's gradients with respect to what these layers put out.
+
+    A deep net whose layers are all scaled badly alike keeps the ratio of its weights near one, for
+    what its gradients lose on their way back its activations lose on their way forth.
+    """
+    weights = seen.model.weights
+    modules = (seen.model.modules[name] for name in seen.model.order if name in seen.model.modules)
+    names = [each.name for each in modules if set(each.parameters) & {*weights}]
+    return _first_over_last([probe.layers[name].gradient for name in names if name in probe.layers])
+
+
+def _first_over_last(norms: list[float | None]) -> float | None:
+    known = [each for each in norms if each is not None]
+    return known[0] / known[-1] if len(known) > 1 and known[-1] > 0 else None
+
+
 def sloped(probe: ParameterProbe, elements: int) -> float:
     """Return how many elements of a parameter had a gradient other than zero."""
     return 0.0 if probe.gradient is None else elements * (1 - probe.zeros)

@@ -29,13 +29,20 @@ class Curvature:
 
 @dataclass(frozen=True)
 class NoiseScale:
-    """The batch size at which noise and gradient balance: tr Σ / |G|², as an interval."""
+    """The batch size at which noise and gradient balance: tr Σ / |G|², as an interval.
+
+    *spread* is tr Σ, the variance of one example's gradient summed over all parameters, and
+    *signal* is |G|², the squared norm of the mean gradient; both are estimates without bias, so
+    that the second can be negative.
+    """
 
     step: int
     scale: float
     low: float
     high: float
     batch: int
+    spread: float | None = None
+    signal: float | None = None
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,9 @@ def noise(case: Case, clock: Clock) -> NoiseScale:
     products = _products([each.objective().gradient() for each in parts])
     examples = parts[0].passes[0].examples
     scale, low, high = scale_of(products, examples)
-    return NoiseScale(case.step, scale, low, high, case.passes[-1].examples)
+    signal, spread = _estimates(products, examples)
+    batch = case.passes[-1].examples
+    return NoiseScale(case.step, scale, low, high, batch, spread, signal)
 
 
 def _even(parts: list[Case]) -> list[Case]:

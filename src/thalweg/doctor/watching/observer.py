@@ -120,7 +120,8 @@ class Observer:
 
     def _after_loss(self, module: nn.Module, args: Any, keywords: Any, output: Any) -> None:
         values = (*args, *keywords.values())
-        self.losses.called(type(module).__name__, values, output)
+        kind, training = type(module).__name__, self.passes.current.training
+        self.losses.called(kind, values, output, training)
         if torch.is_grad_enabled():
             self._scored(values)
 
@@ -135,8 +136,8 @@ class Observer:
             self._awaited.end()
         self.losses.offered(loss)
         self._marks = self._gradients()
-        if self.prober.armed and not self.losses.backwards:
-            self.prober.before_backward(scale)
+        if self.prober.armed:
+            self.prober.before_backward(scale, not self.losses.backwards)
         self._kept_by_graph = (None, None, "")
         if self._look_at_labels() and not self.passes.current.complete:
             self._kept_by_graph = self.prober.timed(targets.saved, loss) or (None, None, "")
