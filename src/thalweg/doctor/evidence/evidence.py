@@ -71,7 +71,7 @@ class Evidence:
     """All that was seen of one training; everything may be left out.
 
     *units* has the activations that can be zero, by module, *others* the other optimizers that hold
-    the same parameters. *unavailable* has the reason for each
+    parameters of the model. *unavailable* has the reason for each
     kind of evidence that could not be had. Long runs are thinned: numbers of steps have gaps.
     """
 

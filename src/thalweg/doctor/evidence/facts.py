@@ -131,7 +131,7 @@ class SchedulerFacts:
 
 @dataclass(frozen=True)
 class OtherFacts:
-    """Another optimizer that holds some of the same parameters: its class, and which.
+    """Another optimizer that holds some parameters of the model: its class, and which.
 
     *stepped* says whether something wrote to one of them between two updates of this optimizer.
     """

@@ -66,18 +66,16 @@ class Schedulers:
         outer = [found for key, found in self._found.items() if key not in inside]
         return [_facts(each, [*seen, (updates, each.last_epoch)]) for each, seen in outer]
 
-    def sharing(self, names: dict[int, str], written: set[str]) -> list[OtherFacts]:
-        """Return the other optimizers that hold some of ours: *names* by the tensors' identity.
+    def beside(self, names: dict[int, str], written: set[str]) -> list[OtherFacts]:
+        """Return the other optimizers of the model: *names* are its, by the tensors' identity.
 
         *written* are the parameters that something wrote to between two updates.
         """
-        own = {id(p) for p in _held(self._optimizer())}
         found = []
         for each in self.others:
-            tensors = [p for p in _held(each) if id(p) in own and id(p) in names]
-            if tensors and getattr(each, "optimizer", None) is not self._optimizer():
-                shared = tuple(names[id(p)] for p in tensors)
-                found.append(OtherFacts(type(each).__name__, shared, bool(written & {*shared})))
+            held = tuple(names[id(p)] for p in _held(each) if id(p) in names)
+            if held and getattr(each, "optimizer", None) is not self._optimizer():
+                found.append(OtherFacts(type(each).__name__, held, bool(written & {*held})))
         return found
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from thalweg.doctor.evidence import Costs, Evidence, Kind, ModelFacts, OptimizerFacts, OtherFacts
 from thalweg.doctor.owed import Case, Settled, settle
 from thalweg.doctor.watching.observer import Observer
+from thalweg.doctor.watching.survey import survey_model
 from thalweg.problems import own_gradient
 
 NEED_LOSS: tuple[Kind, ...] = ("curvature", "noise", "gradient check", "neighbours")
@@ -55,13 +56,22 @@ def gather(
 
 def _others(seen: Observer) -> list[OtherFacts]:
     names = {id(p): name for name, p in seen.inner.named_parameters()}
-    return seen.schedulers.sharing(names, seen.prober.written)
+    return seen.schedulers.beside(names, seen.prober.written)
 
 
 def _completed(seen: Observer, model: ModelFacts) -> ModelFacts:
-    """Return the facts of the model with the activations that it calls as functions."""
+    """Return the facts of the model with the activations that it calls as functions.
+
+    Its parameters are in the groups of the optimizer that they are in now.
+    """
     functions, order = seen.prober.functions, seen.prober.order
-    return replace(model, modules={**model.modules, **functions}, order=order or model.order)
+    now = survey_model(seen.model, seen.optimizer).parameters
+    parameters = {
+        name: replace(each, groups=now[name].groups if name in now else each.groups)
+        for name, each in model.parameters.items()
+    }
+    modules = {**model.modules, **functions}
+    return replace(model, parameters=parameters, modules=modules, order=order or model.order)
 
 
 def _unavailable(seen: Observer) -> dict[Kind, str]:
