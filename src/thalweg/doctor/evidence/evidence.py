@@ -46,7 +46,7 @@ KINDS: Mapping[Kind, str] = {
     "curvature": "the loss's curvature at the end of the run",
     "noise": "the noise of the gradient at the end of the run",
     "gradient check": "the gradient against finite differences",
-    "neighbours": "how often nearest neighbours among the inputs share their class",
+    "neighbours": "how often nearest neighbours share their class, and the others tell it",
 }
 """The kinds of evidence that a check can need, in words for its page."""
 

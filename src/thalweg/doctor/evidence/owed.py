@@ -76,9 +76,12 @@ class Neighbours:
     """How often the nearest other example has the same class, over the kept training batches.
 
     *agreement* is that share of *examples*; *chance* is what it would be if labels were drawn
-    from their own frequencies.
+    from their own frequencies. *told* is the share whose class a regression over all the others
+    tells; *commonest*, that of the commonest class, is what it tells where it knows nothing.
     """
 
     examples: int
     agreement: float
     chance: float
+    told: float | None = None
+    commonest: float | None = None
