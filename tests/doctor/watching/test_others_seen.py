@@ -25,13 +25,13 @@ def leftovers(evidence: Evidence) -> list[float | None]:
 
 def test_a_head_that_is_trained_alone_leaves_nothing_though_what_is_before_it_does() -> None:
     model = net()
-    optimizer = sgd(model[2].parameters())  # type: ignore[union-attr]
+    optimizer = sgd(model[2].parameters())
     with Watch(model, optimizer, LOSS, overhead=1e9, at_exit=0) as watch:
         for _ in range(3):
             optimizer.zero_grad()
             LOSS(model(INPUTS), LABELS).backward()
             optimizer.step()
-    assert model[0].weight.grad is not None  # type: ignore[union-attr]
+    assert model[0].weight.grad is not None
     assert leftovers(watch.evidence) == [0.0, 0.0, 0.0]
 
 
@@ -109,7 +109,7 @@ def test_a_model_trained_in_evaluation_mode_is_not_validated_by_that() -> None:
 
 def test_another_optimizer_of_the_same_parameters_is_seen_with_whether_it_steps() -> None:
     model = net()
-    first, second = sgd(model.parameters()), torch.optim.Adam(model[2].parameters())  # type: ignore[union-attr]
+    first, second = sgd(model.parameters()), torch.optim.Adam(model[2].parameters())
     elsewhere = sgd(nn.Linear(2, 2).parameters())
     with Watch(model, first, LOSS, at_exit=0) as watch:
         for step in range(4):
@@ -137,6 +137,7 @@ def test_gradients_of_outputs_vanish_where_the_ratio_of_weights_does_not() -> No
     deep = nn.Sequential(*(nn.Linear(4, 4) for _ in range(6)), nn.Linear(4, 2))
     with torch.no_grad():
         for layer in deep:
+            assert isinstance(layer, nn.Linear)
             layer.weight.copy_(0.2 * torch.eye(4)[: layer.out_features])
             layer.bias.zero_()
     evidence = train(model=deep, steps=1).evidence

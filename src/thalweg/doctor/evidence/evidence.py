@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from thalweg.doctor.evidence.curves import Curve
 from thalweg.doctor.evidence.courses import Course, courses
+from thalweg.doctor.evidence.curves import Curve
 from thalweg.doctor.evidence.facts import (
     AverageFacts,
     ModelFacts,

@@ -138,7 +138,9 @@ def _equal(average: nn.Module, model: nn.Module) -> bool:
     """Whether two models have the same weights and buffers."""
     ours, theirs = model.state_dict(), average.state_dict()
     known = ours.keys() == theirs.keys()
-    return known and all(torch.equal(ours[name], theirs[name].to(ours[name].device)) for name in ours)
+    return known and all(
+        torch.equal(ours[name], theirs[name].to(ours[name].device)) for name in ours
+    )
 
 
 def _normalizations(average: Any) -> Iterator[tuple[str, Any]]:
