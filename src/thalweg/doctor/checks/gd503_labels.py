@@ -62,11 +62,13 @@ def _most(chance: float, examples: int, doubt: float) -> float:
 
 def _learned(seen: Evidence, beyond: float) -> bool | None:
     """Whether classes of held-out data were told better than by always naming the commonest."""
-    known = [each.accuracy for each in seen.validations if each.accuracy is not None]
+    known = [each for each in seen.validations if each.accuracy is not None]
     shares = _frequencies(seen)
     if not known or not len(shares):
         return None
-    return max(known) > shares.max() + beyond * (1 - shares.max())
+    commonest, examples = float(shares.max()), min(each.examples or 100 for each in known)
+    limit = _most(commonest, examples, 2.0) + beyond * (1 - commonest)
+    return max(each.accuracy or 0.0 for each in known) > limit
 
 
 def _frequencies(seen: Evidence) -> np.ndarray:
