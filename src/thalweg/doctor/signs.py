@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 
-from thalweg.doctor.evidence import Evidence, ParameterProbe, Probe
+from thalweg.doctor.evidence import Course, Evidence, ParameterProbe, Probe
 
 
 def remaining(seen: Evidence, parts: int = 10) -> float:
@@ -63,3 +64,41 @@ def _first_over_last(norms: list[float | None]) -> float | None:
 def sloped(probe: ParameterProbe, elements: int) -> float:
     """Return how many elements of a parameter had a gradient other than zero."""
     return 0.0 if probe.gradient is None else elements * (1 - probe.zeros)
+
+
+def epoch(seen: Evidence) -> int | None:
+    """Return how many updates an epoch had, None where nothing tells.
+
+    Its last batch is shorter than the others, or a validation follows it.
+    """
+    sizes = [(each.number, each.examples) for each in seen.steps if each.examples]
+    usual = max((size for _, size in sizes), default=0)
+    short = [number for number, size in sizes if size < usual]
+    return _period(short) or _period([each.step for each in seen.validations if each.step])
+
+
+def _period(places: list[int]) -> int | None:
+    """Return the distance between places that are as far apart as the first is from nothing."""
+    even = len(places) > 1 and all(b - a == places[0] for a, b in pairwise(places))
+    return places[0] if even else None
+
+
+def largest_lrs(seen: Evidence) -> np.ndarray:
+    """Return at each update the largest learning rate of a group."""
+    return np.asarray([max(each.lrs) for each in seen.steps if each.lrs])
+
+
+def spent(seen: Evidence, nothing: float = 2e-3) -> float:
+    """Return the share of the run at its end in which the rate was as good as none."""
+    rates = largest_lrs(seen)
+    alive = np.flatnonzero(rates >= nothing * rates.max(initial=0.0))
+    return 1 - (alive[-1] + 1) / len(rates) if len(alive) and rates.max() > 0 else 0.0
+
+
+def rise(seen: Evidence, course: Course) -> float:
+    """Return by what share of the largest rate it rose again after a schedule's end."""
+    rates = largest_lrs(seen)
+    if course.length is None or course.done <= course.length or not len(rates):
+        return 0.0
+    end = min(len(rates) - 1, round(course.length / course.done * len(rates)))
+    return float((rates[end:].max() - rates[end]) / rates.max()) if rates.max() > 0 else 0.0

@@ -24,7 +24,8 @@ class Course:
     it goes on for ever or it cannot be told. *done* are the steps that it did in *updates* updates
     of the optimizer, *unit* is what a step of it stands for, "" where too few were seen. *early*
     says that it was stepped before the first update. *idle* is the share of the run's updates at
-    less than a thousandth of the largest rate.
+    less than a thousandth of the largest rate. *setting* is the name of the setting that *length*
+    is, "" where it is none.
     """
 
     kind: str
@@ -34,6 +35,7 @@ class Course:
     unit: Literal["update", "epoch", ""] = ""
     early: bool = False
     idle: float = 0.0
+    setting: str = ""
 
 
 def courses(
@@ -58,8 +60,14 @@ def _own_lengths(optimizer: OptimizerFacts) -> Iterator[int | None]:
 def _of_scheduler(facts: SchedulerFacts, updates: int, idle: float) -> Course:
     done = facts.positions[-1][1] if facts.positions else 0
     first = facts.positions[0] if facts.positions else (0, 0)
-    early = first[0] == 1 and first[1] > 0
-    return Course(facts.kind, length_of(facts), done, updates, _unit(updates, done), early, idle)
+    early, unit = first[0] == 1 and first[1] > 0, _unit(updates, done)
+    return Course(
+        facts.kind, length_of(facts), done, updates, unit, early, idle, _setting(facts)
+    )  # fmt: skip
+
+
+def _setting(facts: SchedulerFacts) -> str:
+    return next((name for name in LENGTHS if name in facts.settings and not facts.parts), "")
 
 
 def _unit(updates: int, done: int) -> Literal["update", "epoch", ""]:

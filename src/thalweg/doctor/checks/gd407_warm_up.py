@@ -1,0 +1,99 @@
+"""The first gradients are the largest and least alike: a full step after them can throw a run off."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from thalweg.doctor.check import check
+from thalweg.doctor.evidence import Evidence, SchedulerFacts
+from thalweg.doctor.finding import Finding, short
+from thalweg.doctor.signs import largest_lrs
+
+
+@check(
+    code="GD407",
+    name="warm-up skipped",
+    finds="""A warm-up that is in the schedule but not in the learning rates, for the first update
+        was already at the full rate; or a model with attention under an adaptive rule that began at
+        the full rate, and whose loss jumped up at once.""",
+    why="""At the beginning the running mean of squares rests on a few gradients, and the layers
+        before a late normalization get the largest ones. Steps at the full rate then carry the
+        weights to where attention is saturated, and the run takes long to come back, or does not.
+    """,
+    fix="""Let the rate rise in a straight line over the first hundreds of updates, some per cent of
+        the run: `LinearLR(optimizer, start_factor=0.01, total_iters=…)` before the schedule proper
+        in a `SequentialLR`. A resumed scheduler needs its own state: `load_state_dict`. Layer
+        normalization before the attention, not after it, needs less of it.""",
+    reference="""Vaswani et al. 2017, Attention is all you need, arXiv:1706.03762, section 5.3;
+        Liu et al. 2020, On the variance of the adaptive learning rate and beyond,
+        arXiv:1908.03265; Xiong et al. 2020, On layer normalization in the transformer architecture,
+        arXiv:2002.04745""",
+    needs=("settings", "losses"),
+    glances=("schedulers", "curvature"),
+    explains=("GD204", "GD206", "GD302", "GD303"),
+)
+def warm_up_skipped(
+    seen: Evidence, *, full: float = 0.9, jump: float = 1.25, early: float = 0.1, least: int = 30
+) -> Iterator[Finding]:
+    """Yield a finding where the first update was at the share *full* of the largest rate.
+
+    Without a warm-up in the schedule the loss must have jumped to *jump* times its first value in
+    the first share *early* of at least *least* updates, and come down again.
+    """
+    rates = largest_lrs(seen)
+    if len(rates) < least or rates[0] < full * rates.max() or not rates.max() > 0:
+        return
+    planned = max((_planned(each) for each in seen.schedulers), default=0)
+    jumped = _jump(seen, early)
+    if planned > 1:
+        yield _skipped(planned, float(rates[0]))
+    elif jumped >= jump and _sensitive(seen) and _steady(seen, float(rates[-1])):
+        yield _thrown(seen, jumped, float(rates[0]))
+
+
+def _planned(facts: SchedulerFacts) -> int:
+    """Return how many steps of warm-up a schedule has."""
+    inside = max((_planned(each) for each in facts.parts), default=0)
+    named = facts.settings.get("num_warmup_steps", 0)
+    rising = facts.settings.get("start_factor", 1.0) < facts.settings.get("end_factor", 1.0)
+    return max(inside, int(named), int(facts.settings.get("total_iters", 0)) if rising else 0)
+
+
+def _jump(seen: Evidence, early: float) -> float:
+    """Return the highest of the first losses, three at a time, as a multiple of the very first."""
+    losses = seen.losses.finite.values
+    first = losses[: 1 + max(10, round(early * len(losses)))]
+    if len(first) < 4 or first[0] <= 0:
+        return 0.0
+    windows = np.lib.stride_tricks.sliding_window_view(first[1:], 3)
+    peak = float(np.median(windows, axis=1).max())
+    back = seen.losses.finite.tail(0.1).medians(1)[0] < peak / 1.2
+    return peak / float(first[0]) if back else 0.0
+
+
+def _sensitive(seen: Evidence) -> bool:
+    return seen.optimizer.adaptive and bool(seen.model.of_family("attention"))
+
+
+def _steady(seen: Evidence, rate: float) -> bool:
+    """Whether the rate is stable where the run ended, so that only its beginning was too steep."""
+    return seen.curvature is None or rate <= 1.5 * seen.curvature.stable_lr[1]
+
+
+def _skipped(planned: int, rate: float) -> Finding:
+    told = (
+        f"The schedule has a warm-up of {planned:,} steps, but the first update was already at "
+        f"lr={short(rate)}, the full rate."
+    )
+    remedy = "last_epoch → -1, or the state of the run that goes on: scheduler.load_state_dict(…)"
+    return Finding("warning", 0.9, told, remedy, {"planned": planned, "lr": rate}, step=1)
+
+
+def _thrown(seen: Evidence, jumped: float, rate: float) -> Finding:
+    steps = max(10, round(0.05 * seen.updates))
+    told = (
+        f"The first updates, at the full lr={short(rate)}, drove the loss to {short(jumped)} times "
+        f"its first value before it came down again."
+    )
+    remedy = f"LinearLR(optimizer, start_factor=0.01, total_iters={steps}) before the rest"
+    return Finding("warning", 0.7, told, remedy, {"jump": jumped, "lr": rate}, step=1)
