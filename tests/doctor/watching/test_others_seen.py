@@ -184,7 +184,7 @@ def test_the_course_of_a_cosine_has_its_length_and_what_it_was_stepped_by() -> N
         return lr_scheduler.CosineAnnealingLR(optimizer, 5)
 
     (found,) = courses(cosine, updates=5)
-    assert found == Course("CosineAnnealingLR", 5, 5, 5, "update", early=False, idle=0.0)
+    assert found == Course("CosineAnnealingLR", 5, 5, 5, "update", setting="T_max")
     (slow,) = courses(cosine, every=4)
     assert (slow.length, slow.done, slow.updates, slow.unit) == (5, 2, 8, "epoch")
 

@@ -9,6 +9,9 @@ from thalweg.doctor.evidence import Evidence, SchedulerFacts
 from thalweg.doctor.finding import Finding, short
 from thalweg.doctor.signs import largest_lrs
 
+NORMS = ("LayerNorm", "RMSNorm")
+"""The normalizations of models with attention, whose attention may be a function."""
+
 
 @check(
     code="GD407",
@@ -72,7 +75,10 @@ def _jump(seen: Evidence, early: float) -> float:
 
 
 def _sensitive(seen: Evidence) -> bool:
-    return seen.optimizer.adaptive and bool(seen.model.of_family("attention"))
+    """Whether it is attention, or layers each with a normalization, under an adaptive rule."""
+    norms = [each for each in seen.model.of_family("normalization") if each.kind in NORMS]
+    attention = seen.model.of_family("attention")
+    return seen.optimizer.adaptive and (bool(attention) or len(norms) > 1)
 
 
 def _steady(seen: Evidence, rate: float) -> bool:
