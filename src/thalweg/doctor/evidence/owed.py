@@ -33,7 +33,8 @@ class NoiseScale:
 
     *spread* is tr Σ, the variance of one example's gradient summed over all parameters, and
     *signal* is |G|², the squared norm of the mean gradient; both are estimates without bias, so
-    that the second can be negative.
+    that the second can be negative. *seconds* is what one more example in a batch costs, None where
+    only whole batches were taken.
     """
 
     step: int
@@ -43,6 +44,7 @@ class NoiseScale:
     batch: int
     spread: float | None = None
     signal: float | None = None
+    seconds: float | None = None
 
 
 @dataclass(frozen=True)

@@ -34,12 +34,21 @@ def noise(case: Case, clock: Clock) -> NoiseScale:
     parts = parts[: max(LEAST, BYTES // max(size, 1))]
     if len(parts) < LEAST or LEAST * size > BYTES:
         raise Refused("too few batches were kept, or gradients are too large to keep four")
-    products = _products([each.objective().gradient() for each in parts])
-    examples = parts[0].passes[0].examples
+    gradients, seconds = zip(*[_timed(each, clock) for each in parts], strict=True)
+    products, examples = _products(list(gradients)), parts[0].passes[0].examples
     scale, low, high = scale_of(products, examples)
     signal, spread = _estimates(products, examples)
     batch = case.passes[-1].examples
-    return NoiseScale(case.step, scale, low, high, batch, spread, signal)
+    saved = clock.pass_seconds - min(seconds)
+    more = saved / (batch - examples) if batch > examples else None
+    return NoiseScale(case.step, scale, low, high, batch, spread, signal, more)
+
+
+def _timed(part: Case, clock: Clock) -> tuple[Tensor, float]:
+    """Return the gradient of a part, and the seconds that it took."""
+    loss = part.objective()
+    begun = clock.spent
+    return loss.gradient(), clock.spent - begun
 
 
 def _even(parts: list[Case]) -> list[Case]:
