@@ -9,7 +9,11 @@ CHECK = find_check("GD402")
 
 def head_only(model: nn.Sequential, *others: torch.optim.Optimizer) -> Evidence:
     """The evidence of a few updates by an optimizer of the last layer."""
-    optimizer, loss_fn, (inputs, labels) = sgd(model[-1].parameters()), nn.CrossEntropyLoss(), points()
+    optimizer, loss_fn, (inputs, labels) = (
+        sgd(model[-1].parameters()),
+        nn.CrossEntropyLoss(),
+        points(),
+    )
     with watch(model, optimizer, loss_fn, at_exit=0) as watching:
         for _ in range(4):
             for each in (optimizer, *others):
@@ -49,7 +53,11 @@ def test_parameters_of_another_optimizer_are_left_alone() -> None:
 
 def test_parameters_that_are_added_later_are_left_alone() -> None:
     model = net()
-    optimizer, loss_fn, (inputs, labels) = sgd(model[2].parameters()), nn.CrossEntropyLoss(), points()
+    optimizer, loss_fn, (inputs, labels) = (
+        sgd(model[2].parameters()),
+        nn.CrossEntropyLoss(),
+        points(),
+    )
     with watch(model, optimizer, loss_fn, at_exit=0) as watching:
         for step in range(6):
             if step == 3:

@@ -44,9 +44,7 @@ def scheduler_step(
             yield _before(course)
 
 
-def _counts_epochs(
-    seen: Evidence, course: Course, fits: float, unknown: tuple[int, int]
-) -> bool:
+def _counts_epochs(seen: Evidence, course: Course, fits: float, unknown: tuple[int, int]) -> bool:
     """Whether a schedule that is stepped by updates ended where its length in epochs is."""
     if course.unit != "update" or (spent(seen) < 0.3 and rise(seen, course) < 0.1):
         return False
@@ -108,7 +106,9 @@ def _by_epochs(course: Course) -> Finding:
 
 
 def _not_stepped(course: Course) -> Finding:
-    told = f"{course.kind} was never stepped in {course.updates:,} updates: the rate did not change."
+    told = (
+        f"{course.kind} was never stepped in {course.updates:,} updates: the rate did not change."
+    )
     remedy = "optimizer.step() → optimizer.step(); scheduler.step()"
     return Finding("warning", 0.9, told, remedy, {"done": 0, "updates": course.updates})
 
