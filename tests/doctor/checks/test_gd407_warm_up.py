@@ -11,6 +11,8 @@ from thalweg.doctor.evidence import (
     ModuleFacts,
     OptimizerFacts,
     ParameterFacts,
+    ParameterProbe,
+    Probe,
     Step,
 )
 
@@ -21,14 +23,16 @@ CALM = tuple(np.linspace(2.3, 1.0, 100))
 
 def evidence(
     losses: tuple[float, ...] = JUMPING, rates: tuple[float, ...] = (0.01,) * 100,
-    family: str = "attention", rule: str = "Adam", stable: float = 0.02,
+    family: str = "attention", rule: str = "Adam", stable: float = 0.02, moved: float = 0.02,
 ) -> Evidence:  # fmt: skip
-    module = ModuleFacts("inner", "Inner", family)  # type: ignore[arg-type]
+    module = ModuleFacts("inner", "Inner", family, parameters=("weight",))  # type: ignore[arg-type]
     parameters = {"weight": ParameterFacts("weight", (2, 2))}
+    first = Probe(1, {"weight": ParameterProbe(gradient=1.0, weight=1.0, update=moved)})
     return Evidence(
         model=ModelFacts("Net", parameters, {"inner": module}, ("inner",)),
         optimizer=OptimizerFacts(rule, (GroupFacts(),), adaptive=rule == "Adam"),
         steps=[Step(k + 1, a, (b,)) for k, (a, b) in enumerate(zip(losses, rates, strict=True))],
+        probes=[first],
         curvature=Curvature(100, 1.0, 0.0, 0.0, (stable, stable)),
     )
 
@@ -42,6 +46,12 @@ def test_a_loss_that_jumps_at_the_full_rate_and_comes_down_again_is_found() -> N
 def test_a_rate_that_rises_or_a_loss_that_falls_at_once_is_left_alone() -> None:
     assert not CHECK(evidence(rates=tuple(np.linspace(0.0001, 0.01, 100))))
     assert not CHECK(evidence(losses=CALM))
+
+
+def test_a_first_update_that_changes_weights_by_much_and_a_loss_that_stays_are_found() -> None:
+    (found,) = CHECK(evidence(losses=CALM, moved=0.3))
+    assert "changed weights by 30% at once" in found.sentence
+    assert not CHECK(evidence(losses=tuple(np.linspace(2.3, 0.1, 100)), moved=0.3))
 
 
 def test_other_models_and_rules_are_left_alone() -> None:

@@ -57,5 +57,5 @@ def test_a_rate_that_is_far_too_small_comes_first() -> None:
 
 
 def test_noise_near_the_batch_or_not_known_says_nothing() -> None:
-    assert not CHECK(evidence(4096, high=4000.0))
+    assert not CHECK(evidence(256, high=4000.0))
     assert not CHECK(evidence(4096, high=float("inf")))

@@ -56,11 +56,10 @@ def _finding(seen: Evidence, lost: list[ParameterFacts]) -> Finding:
     largest = sorted(lost, key=lambda each: -each.elements)
     names = ", ".join(each.name for each in largest[:SHOWN])
     more = f" and {len(lost) - SHOWN} more" if len(lost) > SHOWN else ""
-    one = len(lost) == 1
+    verb = "stays" if len(lost) == 1 else "stay"
     told = (
-        f"{names}{more} {'is' if one else 'are'} in no group of {seen.optimizer.kind} and "
-        f"{'stays as it was' if one else 'stay as they were'} initialized: {elements / trained:.0%} "
-        f"of the {trained:,} numbers that require a gradient."
+        f"{names}{more} {verb} as initialized, in no group of {seen.optimizer.kind}: "
+        f"{elements / trained:.0%} of the {trained:,} numbers that require a gradient."
     )
     remedy = f"{seen.optimizer.kind}(…) → {seen.optimizer.kind}(model.parameters())"
     numbers = {"parameters": [each.name for each in lost], "share": elements / trained}

@@ -1,4 +1,4 @@
-"""The first gradients are the largest and least alike: a full step after them can throw a run off."""
+"""The first gradients are the least reliable: full steps along them can throw a run off."""
 
 from collections.abc import Iterator
 
@@ -7,7 +7,7 @@ import numpy as np
 from thalweg.doctor.check import check
 from thalweg.doctor.evidence import Evidence, SchedulerFacts
 from thalweg.doctor.finding import Finding, short
-from thalweg.doctor.signs import largest_lrs
+from thalweg.doctor.signs import largest_lrs, remaining
 
 NORMS = ("LayerNorm", "RMSNorm")
 """The normalizations of models with attention, whose attention may be a function."""
@@ -18,7 +18,8 @@ NORMS = ("LayerNorm", "RMSNorm")
     name="warm-up skipped",
     finds="""A warm-up that is in the schedule but not in the learning rates, for the first update
         was already at the full rate; or a model with attention under an adaptive rule that began at
-        the full rate, and whose loss jumped up at once.""",
+        the full rate and was thrown off: its loss jumped up at once, or its weights were changed by
+        a tenth and more and it learned little afterwards.""",
     why="""At the beginning the running mean of squares rests on a few gradients, and the layers
         before a late normalization get the largest ones. Steps at the full rate then carry the
         weights to where attention is saturated, and the run takes long to come back, or does not.
@@ -32,26 +33,29 @@ NORMS = ("LayerNorm", "RMSNorm")
         arXiv:1908.03265; Xiong et al. 2020, On layer normalization in the transformer architecture,
         arXiv:2002.04745""",
     needs=("settings", "losses"),
-    glances=("schedulers", "curvature"),
+    glances=("schedulers", "gradients", "labels", "curvature"),
     explains=("GD204", "GD206", "GD302", "GD303"),
 )
 def warm_up_skipped(
-    seen: Evidence, *, full: float = 0.9, jump: float = 1.25, early: float = 0.1, least: int = 30
-) -> Iterator[Finding]:
+    seen: Evidence, *, full: float = 0.9, jump: float = 1.25, moved: float = 0.1,
+    learned: float = 0.3, least: int = 30,
+) -> Iterator[Finding]:  # fmt: skip
     """Yield a finding where the first update was at the share *full* of the largest rate.
 
-    Without a warm-up in the schedule the loss must have jumped to *jump* times its first value in
-    the first share *early* of at least *least* updates, and come down again.
+    Without a warm-up in the schedule, one of at least *least* updates must have been thrown off:
+    the loss jumped to *jump* times its first value and came down again, or the first update changed
+    weights by the share *moved* and the loss stayed above the share *learned* of its beginning.
     """
     rates = largest_lrs(seen)
     if len(rates) < least or rates[0] < full * rates.max() or not rates.max() > 0:
         return
     planned = max((_planned(each) for each in seen.schedulers), default=0)
-    jumped = _jump(seen, early)
     if planned > 1:
         yield _skipped(planned, float(rates[0]))
-    elif jumped >= jump and _sensitive(seen) and _steady(seen, float(rates[-1])):
-        yield _thrown(seen, jumped, float(rates[0]))
+    elif _sensitive(seen) and _steady(seen, float(rates[-1])):
+        jumped, share = _jump(seen), _first_change(seen)
+        if jumped >= jump or (share >= moved and remaining(seen) > learned):
+            yield _thrown(seen, (jumped, share), float(rates[0]))
 
 
 def _planned(facts: SchedulerFacts) -> int:
@@ -62,16 +66,37 @@ def _planned(facts: SchedulerFacts) -> int:
     return max(inside, int(named), int(facts.settings.get("total_iters", 0)) if rising else 0)
 
 
-def _jump(seen: Evidence, early: float) -> float:
-    """Return the highest of the first losses, three at a time, as a multiple of the very first."""
+def _jump(seen: Evidence, early: float = 0.1, examples: int = 64) -> float:
+    """Return the highest of the first losses as a multiple of the very first.
+
+    It is a median over so many *examples*, and 0 where the run did not come down from it.
+    """
     losses = seen.losses.finite.values
-    first = losses[: 1 + max(10, round(early * len(losses)))]
-    if len(first) < 4 or first[0] <= 0:
+    sizes = [each.examples for each in seen.steps if each.examples]
+    width = max(3, -(-examples // max(sizes, default=examples)))
+    first = losses[: 1 + max(10, width, round(early * len(losses)))]
+    begun = max(float(first[0]), _entropy(seen)) if len(first) > width else 0.0
+    if begun <= 0:
         return 0.0
-    windows = np.lib.stride_tricks.sliding_window_view(first[1:], 3)
+    windows = np.lib.stride_tricks.sliding_window_view(first[1:], width)
     peak = float(np.median(windows, axis=1).max())
     back = seen.losses.finite.tail(0.1).medians(1)[0] < peak / 1.2
-    return peak / float(first[0]) if back else 0.0
+    return peak / begun if back else 0.0
+
+
+def _entropy(seen: Evidence) -> float:
+    """Return the loss of one who knows no more than how frequent the classes are."""
+    classes = [one for each in seen.labels for one in each.classes]
+    shares = np.unique(classes, return_counts=True)[1] / max(len(classes), 1)
+    return float(-(shares * np.log(shares)).sum())
+
+
+def _first_change(seen: Evidence) -> float:
+    """Return by what share of its norm the first update changed the median weight."""
+    first = next((each for each in seen.probes if each.step == 1), None)
+    found = [first.parameters.get(name) for name in seen.model.weights] if first else []
+    shares = [each.update / each.weight for each in found if each and each.update and each.weight]
+    return float(np.median(shares)) if shares else 0.0
 
 
 def _sensitive(seen: Evidence) -> bool:
@@ -95,11 +120,11 @@ def _skipped(planned: int, rate: float) -> Finding:
     return Finding("warning", 0.9, told, remedy, {"planned": planned, "lr": rate}, step=1)
 
 
-def _thrown(seen: Evidence, jumped: float, rate: float) -> Finding:
-    steps = max(10, round(0.05 * seen.updates))
-    told = (
-        f"The first updates, at the full lr={short(rate)}, drove the loss to {short(jumped)} times "
-        f"its first value before it came down again."
-    )
+def _thrown(seen: Evidence, signs: tuple[float, float], rate: float) -> Finding:
+    steps, (jumped, share) = max(10, round(0.05 * seen.updates)), signs
+    what = [f"drove the loss to {short(jumped)} times its first value"] if jumped > 1 else []
+    what += [f"changed weights by {share:.0%} at once"] if share else []
+    told = f"The first updates, at the full lr={short(rate)}, {' and '.join(what)}."
     remedy = f"LinearLR(optimizer, start_factor=0.01, total_iters={steps}) before the rest"
-    return Finding("warning", 0.7, told, remedy, {"jump": jumped, "lr": rate}, step=1)
+    numbers = {"jump": jumped, "moved": share, "lr": rate}
+    return Finding("warning", 0.6, told, remedy, numbers, step=1)

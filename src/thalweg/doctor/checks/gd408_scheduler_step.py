@@ -64,7 +64,7 @@ def _decays_by_epochs(seen: Evidence, course: Course, size: int | None) -> bool:
     if not gamma:
         return False
     epochs = course.updates / size if size else course.updates / 50
-    return bool(gamma ** (epochs / settings.get("step_size", 1)) >= 1e-3)
+    return bool(gamma ** (epochs / settings.get("step_size", 1)) >= 1e-4)
 
 
 def _counts_updates(course: Course, fits: float) -> bool:

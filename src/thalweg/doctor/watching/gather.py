@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from thalweg.doctor.evidence import Costs, Evidence, Kind, ModelFacts, OptimizerFacts, OtherFacts
+from thalweg.doctor.evidence import Costs, Evidence, Kind, ModelFacts, OptimizerFacts
 from thalweg.doctor.owed import Case, Settled, settle
 from thalweg.doctor.watching.observer import Observer
 from thalweg.doctor.watching.survey import survey_model
@@ -37,26 +37,22 @@ def gather(
     """Return the evidence so far; *ending* seconds went into all that was measured at the end."""
     seen.losses.end_pass(seen.updates)
     steps, (model, optimizer) = seen.log.steps(), facts
-    if seen.updates:
-        seen.schedulers.search()
+    if seen.attached:
+        seen.look_around()
     return Evidence(
         model=_completed(seen, model), optimizer=optimizer, steps=steps,
         probes=(*seen.probes, owed.probe) if owed.probe else tuple(seen.probes),
-        units=seen.prober.units(), inputs=seen.prober.features.inputs(), labels=tuple(seen.labels.batches),
+        units=seen.prober.units(), inputs=seen.prober.features.inputs(),
+        labels=tuple(seen.labels.batches),
         validations=tuple(seen.losses.validations), nonfinite=seen.trouble.end(steps),
         schedulers=tuple(seen.schedulers.facts(seen.updates)),
-        averages=tuple(seen.averages.facts(seen.inner)), others=tuple(_others(seen)),
+        averages=tuple(seen.averages.facts(seen.inner)), others=tuple(seen.others),
         curvature=owed.curvature, noise=owed.noise,
         gradient_check=owed.gradient_check, neighbours=owed.neighbours,
         unavailable=_unavailable(seen) | owed.unavailable,
         failed=(*seen.failed.values(), *owed.failed),
         costs=Costs(seen.last - seen.begun, seen.watching, ending),
     )  # fmt: skip
-
-
-def _others(seen: Observer) -> list[OtherFacts]:
-    names = {id(p): name for name, p in seen.inner.named_parameters()}
-    return seen.schedulers.beside(names, seen.prober.written)
 
 
 def _completed(seen: Observer, model: ModelFacts) -> ModelFacts:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from thalweg.doctor.evidence import FailedProbe, Probe
+from thalweg.doctor.evidence import FailedProbe, OtherFacts, Probe
 from thalweg.doctor.watching import taps, targets
 from thalweg.doctor.watching.awaited import Awaited
 from thalweg.doctor.watching.budget import Budget
@@ -48,6 +48,7 @@ class Observer:
         self.prober = Prober(self.inner, optimizer, blind=self.host == "compiled")
         self.trouble = Trouble(self.inner)
         self.schedulers, self.averages = Schedulers(optimizer), Averages()
+        self.others: list[OtherFacts] = []
         self.probes: list[Probe] = []
         self.labels = Labels()
         self.failed: dict[str, FailedProbe] = {}
@@ -83,6 +84,8 @@ class Observer:
 
     def detach(self) -> None:
         """See nothing from now on."""
+        if self.attached:
+            self.look_around()
         taps.leave(self)
         if self._awaited:
             self._awaited.end()
@@ -90,6 +93,13 @@ class Observer:
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
+
+    def look_around(self) -> None:
+        """Look for schedulers and for other optimizers, as long as they are there."""
+        if self.updates:
+            self.schedulers.search()
+            names = {id(p): name for name, p in self.inner.named_parameters()}
+            self.others = self.schedulers.beside(names, self.prober.written)
 
     @property
     def attached(self) -> bool:
