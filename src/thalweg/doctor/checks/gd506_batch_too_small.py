@@ -34,9 +34,9 @@ def batch_too_small(
     """Yield a finding where the noise scale is *off* times a batch of at most *small*.
 
     The mean loss of the last quarter must be above *level* times that of the second and *learned*
-    times the first, but below that, and the share *cost* of it must be what the noise of the steps adds.
-    Elsewhere it is a remark where the low end of the scale and the best batch are *off* times
-    larger, and that takes less time by the share *cost* of it.
+    times the first, but below that, and the share *cost* of it must be what the noise of the
+    steps adds. Elsewhere it is a remark where the low end of the scale and the best batch are
+    *off* times larger, and that takes less time by the share *cost* of it.
     """
     noise = seen.noise
     if noise is None:
