@@ -17,6 +17,50 @@ def remaining(seen: Evidence, parts: int = 10) -> float:
     return max(stretches[-1], 0.0) / stretches[0]
 
 
+def spikes(seen: Evidence, times: float = 3.0, window: int = 50) -> list[int]:
+    """Return the updates at which the loss shot up and came back: *times* above what was usual.
+
+    Usual is what nineteen of twenty losses before it were below. A spike comes to half of the loss
+    at the start, and the median of the losses after it to no more than twice that before it.
+    """
+    losses = seen.losses.finite
+    values, found = losses.values, list[int]()
+    for k in range(10, len(values) - 5):
+        before, after = values[max(0, k - window) : k], values[k + 1 : k + 1 + window // 2]
+        high = values[k] > max(times * np.quantile(before, 0.95), 0.5 * values[0])
+        new = not found or losses.steps[k] > found[-1] + 10
+        if high and new and np.median(after) <= 2 * np.median(before):
+            found.append(int(losses.steps[k]))
+    return found
+
+
+def stalled(seen: Evidence, share: float = 0.85) -> bool:
+    """Whether the last quarter of the losses lies no lower than a *share* of the one before."""
+    stretches = seen.losses.finite.medians(8)
+    return len(stretches) == 8 and sum(stretches[6:]) >= share * sum(stretches[4:6])
+
+
+def erratic(seen: Evidence) -> float:
+    """Return how far one loss of the second half lies from the next, as a share of the median."""
+    values = seen.losses.finite.tail(0.5).values
+    if len(values) < 3 or not np.median(values) > 0:
+        return 0.0
+    return float(np.median(np.abs(np.diff(values))) / np.median(values))
+
+
+def limit_over_rate(seen: Evidence) -> float | None:
+    """Return the largest stable rate as a multiple of the last one, None where it is not known."""
+    rates, found = seen.lrs(), seen.curvature
+    if found is None or not len(rates) or not rates.values[-1] > 0:
+        return None
+    return found.stable_lr[1] / float(rates.values[-1]) if 0 < found.stable_lr[1] < np.inf else None
+
+
+def rate(seen: Evidence) -> float:
+    """Return the median learning rate of the first group, 0 where none was seen."""
+    return float(np.median(seen.lrs().values)) if len(seen.lrs()) else 0.0
+
+
 def at_work(seen: Evidence, share: float = 0.3) -> list[Probe]:
     """Return the probes of updates taken with at least this *share* of the largest rate."""
     rates = {each.number: max(each.lrs, default=0.0) for each in seen.steps}
