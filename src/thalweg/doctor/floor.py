@@ -1,4 +1,4 @@
-"""The floor below which noise keeps the loss: steps that follow the noise lift it as fast as it falls."""
+"""The height at which noise keeps the loss, where steps along it lift what others lowered."""
 
 from __future__ import annotations
 

@@ -18,26 +18,32 @@ def remaining(seen: Evidence, parts: int = 10) -> float:
 
 
 def spikes(seen: Evidence, times: float = 3.0, window: int = 50) -> list[int]:
-    """Return the updates at which the loss shot up and came back: *times* above what was usual.
+    """Return the updates at which the loss shot up and came back: *times* above the median before.
 
-    Usual is what nineteen of twenty losses before it were below. A spike comes to half of the loss
-    at the start, and the median of the losses after it to no more than twice that before it.
+    It is also above twice what nineteen of twenty losses before it were below, and above four
+    tenths of the first loss. The median of those after it is no more than twice that before it.
     """
     losses = seen.losses.finite
     values, found = losses.values, list[int]()
     for k in range(10, len(values) - 5):
         before, after = values[max(0, k - window) : k], values[k + 1 : k + 1 + window // 2]
-        high = values[k] > max(times * np.quantile(before, 0.95), 0.5 * values[0])
+        usual = max(times * np.median(before), 2 * np.quantile(before, 0.95), 0.4 * values[0])
         new = not found or losses.steps[k] > found[-1] + 10
-        if high and new and np.median(after) <= 2 * np.median(before):
+        if values[k] > usual and new and np.median(after) <= 2 * np.median(before):
             found.append(int(losses.steps[k]))
     return found
 
 
-def stalled(seen: Evidence, share: float = 0.85) -> bool:
+def stalled(seen: Evidence, share: float = 0.92) -> bool:
     """Whether the last quarter of the losses lies no lower than a *share* of the one before."""
     stretches = seen.losses.finite.medians(8)
     return len(stretches) == 8 and sum(stretches[6:]) >= share * sum(stretches[4:6])
+
+
+def stuck(seen: Evidence, share: float = 0.7) -> bool:
+    """Whether the loss at the end is no lower than a *share* of that after a third of the run."""
+    stretches = seen.losses.finite.medians(8)
+    return len(stretches) == 8 and stretches[-1] >= share * stretches[2]
 
 
 def erratic(seen: Evidence) -> float:

@@ -9,7 +9,7 @@ from thalweg.doctor.evidence import Evidence
 from thalweg.doctor.finding import Finding, Severity, change, rounded, short
 from thalweg.doctor.floor import floor_share
 from thalweg.doctor.pace import Pace, beginning, pace_of
-from thalweg.doctor.signs import erratic, limit_over_rate, rate, spikes, stalled
+from thalweg.doctor.signs import erratic, limit_over_rate, rate, spikes, stuck
 
 USUAL = 0.03
 """What an update of a well set rate promises at the start of a run, as a share of the loss."""
@@ -47,11 +47,11 @@ def large(
         return
     pace, last = pace_of(seen), stretches[-1] / begun
     near = _near(seen, adaptive_edge if seen.optimizer.adaptive else edge)
-    if last >= kept and stalled(seen) and near and erratic(seen) >= jumps:
+    if last >= kept and stuck(seen) and near and erratic(seen) >= jumps:
         yield _finding(seen, pace, last, 0.9, _edge(seen, last))
-    elif pace and last >= kept and stalled(seen) and _overshoots(seen, pace, overshoot, near):
+    elif pace and last >= kept and stuck(seen) and _overshoots(seen, pace, overshoot, near):
         yield _finding(seen, pace, last, 0.7, _promised(pace, last))
-    elif not spikes(seen) and (pace is None or pace.piled >= jumps) and _went_back(seen, last):
+    elif last >= 0.9 and _went_back(seen, pace, last):
         yield _finding(seen, pace, last, 0.7, _back(stretches, begun))
     elif last >= kept / 4 and (high := _early_peak(seen)) >= risen:
         yield _finding(seen, pace, last, 0.6, _shot(high, last))
@@ -68,15 +68,17 @@ def _overshoots(seen: Evidence, pace: Pace, overshoot: float, near: bool | None)
     return pace.update >= overshoot and (seen.optimizer.adaptive or near is not False)
 
 
-def _went_back(seen: Evidence, last: float) -> bool:
-    """Whether the loss is where it began, after long steps or after it had been lower."""
-    if last < 0.9 or (floor_share(seen) or 0.0) >= 0.15:
+def _went_back(seen: Evidence, pace: Pace | None, last: float, long: float = 0.3) -> bool:
+    """Whether a loss that is where it began came there by long steps, and not by noise or spikes.
+
+    Steps are *long* that promise this share of the loss each; shorter ones must have brought it
+    down before.
+    """
+    if pace is None or (floor_share(seen) or 0.0) >= 0.15:
         return False
-    stretches, pace = seen.losses.finite.medians(8), pace_of(seen)
-    was_down = min(stretches) <= 0.9 * stretches[-1] / last and stretches[-1] > 1.15 * min(
-        stretches
-    )
-    return was_down or (pace is not None and pace.piled >= 0.3)
+    lowest = last * min(seen.losses.finite.medians(8)) / seen.losses.finite.medians(8)[-1]
+    was_down = lowest <= 0.9 and last > 1.15 * lowest and not spikes(seen)
+    return pace.piled >= long or (was_down and pace.piled >= long / 3)
 
 
 def _early_peak(seen: Evidence, width: int = 5) -> float:
@@ -96,9 +98,8 @@ def _finding(seen: Evidence, pace: Pace | None, last: float, sure: float, told: 
     severity: Severity = "error" if last >= 0.95 else "warning"
     now, limit = rate(seen), limit_over_rate(seen)
     numbers = {"lr": now, "remaining": last, "limit_over_lr": limit}
-    return Finding(
-        severity, sure, told, change("lr", now, rounded(_lower(now, pace, limit))), numbers
-    )
+    remedy = change("lr", now, rounded(_lower(now, pace, limit)))
+    return Finding(severity, sure, told, remedy, numbers)
 
 
 def _lower(now: float, pace: Pace | None, limit: float | None) -> float:

@@ -6,7 +6,7 @@ from thalweg.doctor.check import check
 from thalweg.doctor.evidence import Evidence
 from thalweg.doctor.finding import Finding, change, rounded, short
 from thalweg.doctor.floor import floor_share
-from thalweg.doctor.signs import stalled
+from thalweg.doctor.signs import remaining, stalled
 
 
 @check(
@@ -22,17 +22,24 @@ from thalweg.doctor.signs import stalled
     reference="""Bottou, Curtis & Nocedal 2018, Optimization methods for large-scale machine
         learning, arXiv:1606.04838, theorem 4.6; Polyak & Juditsky 1992 (averaging)""",
     needs=("losses", "noise"),
-    explains=("GD506",),
+    explains=("GD204", "GD206", "GD209", "GD506"),
 )
 def noise_keeps(
-    seen: Evidence, *, share: float = 0.15, fallen: float = 0.92, least: int = 100
+    seen: Evidence,
+    *,
+    share: float = 0.15,
+    fallen: float = 0.92,
+    kept: float = 0.1,
+    least: int = 100,
 ) -> Iterator[Finding]:
     """Yield a finding where noise makes up a *share* of a loss that does not fall.
 
-    It does not where its last quarter is above *fallen* times the one before.
+    It does not where its last quarter is above *fallen* times the one before. A loss below *kept*
+    of its start has come far enough.
     """
     part = floor_share(seen)
-    if part is None or part < share or seen.updates < least or not stalled(seen, fallen):
+    enough = seen.updates < least or remaining(seen) < kept
+    if part is None or part < share or enough or not stalled(seen, fallen):
         return
     now = float(seen.lrs().values[-1])
     noise = seen.noise
@@ -42,7 +49,6 @@ def noise_keeps(
         f"at lr={short(now)}, and it no longer falls."
     )
     numbers = {"lr": now, "share": part, "trace": noise.spread, "batch": noise.batch}
-    remedy = (
-        f"{change('lr', now, rounded(now / 10))} over the last part of the run (cosine), or average"
-    )
+    decay = f"{change('lr', now, rounded(now / 10))} over the last part of the run (cosine)"
+    remedy = f"{decay}, or an average of the last weights"
     yield Finding("warning", min(0.9, 0.5 + part), told, remedy, numbers)

@@ -5,7 +5,14 @@ from collections.abc import Iterator
 from thalweg.doctor.check import check
 from thalweg.doctor.evidence import Evidence
 from thalweg.doctor.finding import Finding, change, rounded, short
-from thalweg.doctor.flatness import escape, falls_high, indefinite, level, leverage_at_end
+from thalweg.doctor.flatness import (
+    escape,
+    falls_high,
+    indefinite,
+    level,
+    leverage_at_end,
+    never_left,
+)
 from thalweg.doctor.signs import rate
 
 
@@ -26,20 +33,21 @@ from thalweg.doctor.signs import rate
     explains=("GD201", "GD206"),
 )
 def saddle(
-    seen: Evidence, *, negative: float = 0.3, leverage: float = 0.1, kept: float = 0.2,
-    folds: float = 0.5,
+    seen: Evidence, *, negative: float = 0.3, weak: float = 0.02, leverage: float = 0.1,
+    kept: float = 0.2, folds: float = 0.5,
 ) -> Iterator[Finding]:  # fmt: skip
     """Yield a finding where the loss is level, above *kept* of its start, and the ground a saddle.
 
-    That is where *negative* is the share of the most negative curvature in the largest, and the
-    gradient has less than *leverage* over the loss. Curvature by which the run would have moved
-    away less than e-fold to the power of *folds* is none.
+    That is where *negative* is the share of the most negative curvature in the largest, *weak* for
+    a loss that never left its start, and the gradient has less than *leverage* over the loss.
+    Curvature by which the run would have moved away by fewer than *folds* e-folds is none.
     """
     found, lever = seen.curvature, leverage_at_end(seen)
     if found is None or lever is None or lever >= leverage or seen.updates < 20:
         return
-    ground = indefinite(seen, negative) and escape(seen) >= folds
-    if ground and level(seen) and falls_high(seen, kept):
+    started = never_left(seen)
+    ground = indefinite(seen, weak if started else negative) and escape(seen) >= folds
+    if ground and (started or (level(seen) and falls_high(seen, kept))):
         yield _finding(seen, lever)
 
 

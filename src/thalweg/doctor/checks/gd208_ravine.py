@@ -1,6 +1,7 @@
 """In a ravine the rate must suit the steep walls, and along the floor nothing moves."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 from thalweg.doctor.check import check
 from thalweg.doctor.evidence import Curvature, Evidence
@@ -25,8 +26,8 @@ from thalweg.doctor.signs import limit_over_rate
     needs=("losses", "curvature"),
 )
 def ravine(
-    seen: Evidence, *, ratio: float = 100.0, within: float = 15.0, kept: float = 0.01,
-    bent: float = 0.01, creeps: float = 0.98, runs: float = 0.6,
+    seen: Evidence, *, ratio: float = 100.0, within: float = 15.0, kept: float = 0.03,
+    bent: float = 0.003, creeps: float = 0.98, runs: float = 0.75,
 ) -> Iterator[Finding]:  # fmt: skip
     """Yield a finding where the curvatures have that *ratio* and the rate is *within* its limit.
 
@@ -46,7 +47,7 @@ def _creeps(seen: Evidence, runs: float, creeps: float) -> bool:
     stretches = seen.losses.finite.medians(8)
     if len(stretches) < 8 or seen.updates < 50:
         return False
-    downhill = all(b <= a for a, b in zip(stretches, stretches[1:], strict=False))
+    downhill = all(b <= a for a, b in pairwise(stretches))
     return downhill and runs <= sum(stretches[6:]) / sum(stretches[4:6]) <= creeps
 
 

@@ -1,4 +1,4 @@
-"""How far an update moves a weight, beside its size: too far forgets it, too near is no training."""
+"""An update as large as its weight forgets what was learned; one of a millionth learns nothing."""
 
 from collections.abc import Iterator, Sequence
 
@@ -26,6 +26,7 @@ USUAL = 1e-3
     reference="""Karpathy, CS231n notes, Neural networks 3, ratio of weights to updates; You et al.
         2017, Large batch training of convolutional networks, arXiv:1708.03888""",
     needs=("gradients", "losses"),
+    explains=("GD205", "GD301", "GD302"),
 )
 def ratio(
     seen: Evidence, *, low: float = 1e-6, high: float = 0.5, apart: float = 30.0,
@@ -49,9 +50,8 @@ def ratio(
 def _ratio(probes: Sequence[Probe], name: str) -> float | None:
     """Return the median of update over weight; None where it has no gradient."""
     seen = [each.parameters[name] for each in probes if name in each.parameters]
-    ratios = [
-        each.update / each.weight for each in seen if each.gradient and each.update and each.weight
-    ]
+    moved = [each for each in seen if each.gradient and each.update and each.weight]
+    ratios = [(each.update or 0.0) / each.weight for each in moved]
     return float(np.median(ratios)) if ratios else None
 
 
