@@ -6,11 +6,11 @@ import math
 
 from thalweg.doctor.evidence import Evidence
 from thalweg.doctor.pace import beginning, momentum_of
-from thalweg.doctor.signs import length, rate
+from thalweg.doctor.signs import length, rate, uncertainty
 
 
-def never_left(seen: Evidence, share: float = 0.96, least: int = 50) -> bool:
-    """Whether the loss keeps a *share* of its start from beginning to end of *least* updates.
+def never_left(seen: Evidence, fall: float = 0.04, least: int = 50) -> bool:
+    """Whether the loss never lay a *fall* below its start in *least* updates, or noise hides it.
 
     A model that has most classes right at the start has nowhere to go.
     """
@@ -18,12 +18,10 @@ def never_left(seen: Evidence, share: float = 0.96, least: int = 50) -> bool:
     if len(stretches) < 8 or seen.updates < least or stretches[0] <= 0:
         return False
     right = [each.accuracy for each in seen.probes if each.accuracy is not None]
-    if right and max(right) > 0.8:
-        return False
-    return (
-        min(stretches) >= (share - 0.04) * stretches[0]
-        and sum(stretches[6:]) >= 2 * share * (stretches[0])
-    )
+    noise = uncertainty(seen)
+    lowest, last = min(stretches) / stretches[0], sum(stretches[6:]) / (2 * stretches[0])
+    flat = lowest >= 1 - 2 * fall - 3 * noise and last >= 1 - max(fall, 2 * noise)
+    return flat and max(right, default=0.0) <= 0.8
 
 
 def level(seen: Evidence, change: float = 0.03) -> bool:

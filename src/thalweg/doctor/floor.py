@@ -7,6 +7,9 @@ import numpy as np
 from thalweg.doctor.evidence import Evidence
 from thalweg.doctor.pace import momentum_of
 
+NOISY = 0.05
+"""A floor of this share of the loss, measured on batches just trained on, is one that counts."""
+
 
 def noise_floor(seen: Evidence) -> float | None:
     """Return by how much the noise of the gradient lifts the loss, at the last learning rate.

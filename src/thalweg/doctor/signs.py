@@ -35,9 +35,9 @@ def spikes(seen: Evidence, times: float = 3.0, window: int = 50) -> list[int]:
 
 
 def stalled(seen: Evidence, share: float = 0.92) -> bool:
-    """Whether the last quarter of the losses lies no lower than a *share* of the one before."""
+    """Whether the second half of the losses lies no lower than a *share* of the quarter before."""
     stretches = seen.losses.finite.medians(8)
-    return len(stretches) == 8 and sum(stretches[6:]) >= share * sum(stretches[4:6])
+    return len(stretches) == 8 and sum(stretches[4:]) >= 2 * share * sum(stretches[2:4])
 
 
 def stuck(seen: Evidence, share: float = 0.7) -> bool:
@@ -67,12 +67,41 @@ def rate(seen: Evidence) -> float:
     return float(np.median(seen.lrs().values)) if len(seen.lrs()) else 0.0
 
 
+def uncertainty(seen: Evidence, parts: int = 8) -> float:
+    """Return the standard error of the median of one of so many stretches of the losses.
+
+    It is a share of the median loss, from how far each loss lies from the next.
+    """
+    values = seen.losses.finite.values
+    if len(values) < 2 * parts or not np.median(values) > 0:
+        return 0.0
+    scatter = 1.48 * float(np.median(np.abs(np.diff(values)))) / np.sqrt(2)
+    return float(1.25 * scatter / np.sqrt(len(values) / parts) / np.median(values))
+
+
 def at_work(seen: Evidence, share: float = 0.3) -> list[Probe]:
     """Return the probes of updates taken with at least this *share* of the largest rate."""
     rates = {each.number: max(each.lrs, default=0.0) for each in seen.steps}
     largest = max(rates.values(), default=0.0)
     updates = [each for each in seen.probes if any(p.update for p in each.parameters.values())]
     return [each for each in updates if rates.get(each.step, 0.0) >= share * largest]
+
+
+def update_ratios(seen: Evidence) -> dict[str, float]:
+    """Return update over weight of each trained matrix, the median of the updates at work."""
+    probes, found = at_work(seen), {}
+    for name in seen.model.weights:
+        known = [each.parameters[name] for each in probes if name in each.parameters]
+        moved = [each for each in known if each.gradient and each.update and each.weight]
+        if moved:
+            found[name] = float(np.median([(each.update or 0.0) / each.weight for each in moved]))
+    return found
+
+
+def replaced(seen: Evidence, least: int = 3) -> float:
+    """Return the median of these ratios over *least* matrices or more, 0 where there are fewer."""
+    ratios = update_ratios(seen)
+    return float(np.median([*ratios.values()])) if len(ratios) >= least else 0.0
 
 
 def median_over(probes: list[Probe], number: Callable[[Probe], float | None]) -> float | None:

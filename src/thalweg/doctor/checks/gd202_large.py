@@ -7,9 +7,9 @@ import numpy as np
 from thalweg.doctor.check import check
 from thalweg.doctor.evidence import Evidence
 from thalweg.doctor.finding import Finding, Severity, change, rounded, short
-from thalweg.doctor.floor import floor_share
+from thalweg.doctor.floor import NOISY, floor_share
 from thalweg.doctor.pace import Pace, beginning, pace_of
-from thalweg.doctor.signs import erratic, limit_over_rate, rate, spikes, stuck
+from thalweg.doctor.signs import erratic, limit_over_rate, rate, replaced, spikes, stuck
 
 USUAL = 0.03
 """What an update of a well set rate promises at the start of a run, as a share of the loss."""
@@ -33,14 +33,15 @@ USUAL = 0.03
 )
 def large(
     seen: Evidence, *, kept: float = 0.25, edge: float = 2.0, adaptive_edge: float = 6.0,
-    jumps: float = 0.1, overshoot: float = 2.5, risen: float = 2.0,
+    jumps: float = 0.1, overshoot: float = 2.5, forgets: float = 0.25,
+    risen: float = 2.0,
 ) -> Iterator[Finding]:  # fmt: skip
     """Yield a finding for the first of the signs that is there.
 
     A loss that keeps more than *kept* of its start, no longer falls and *jumps* from update to
     update, at a rate within *edge* times of the largest stable one (*adaptive_edge* for Adam's
-    family, whose limit grows with its own noise); updates that promise *overshoot* times the loss;
-    a loss that went back to its start; one that had *risen* to that multiple early on.
+    family, whose limit grows with its own noise); updates that promise *overshoot* times the loss,
+    or that replace this share of most matrices each (it *forgets*); a loss that went back to its start; one that had *risen* to that multiple early on.
     """
     begun, stretches = beginning(seen), seen.losses.finite.medians(8)
     if begun is None or len(stretches) < 8 or seen.updates < 20 or not rate(seen):
@@ -49,6 +50,8 @@ def large(
     near = _near(seen, adaptive_edge if seen.optimizer.adaptive else edge)
     if last >= kept and stuck(seen) and near and erratic(seen) >= jumps:
         yield _finding(seen, pace, last, 0.9, _edge(seen, last))
+    elif last >= kept and stuck(seen) and replaced(seen) >= forgets:
+        yield _finding(seen, pace, last, 0.75, _forgets(replaced(seen), last))
     elif pace and last >= kept and stuck(seen) and _overshoots(seen, pace, overshoot, near):
         yield _finding(seen, pace, last, 0.7, _promised(pace, last))
     elif last >= 0.9 and _went_back(seen, pace, last):
@@ -74,11 +77,13 @@ def _went_back(seen: Evidence, pace: Pace | None, last: float, long: float = 0.3
     Steps are *long* that promise this share of the loss each; shorter ones must have brought it
     down before.
     """
-    if pace is None or (floor_share(seen) or 0.0) >= 0.15:
+    if pace is None:
         return False
     lowest = last * min(seen.losses.finite.medians(8)) / seen.losses.finite.medians(8)[-1]
+    grown = last >= 1.5 and last >= 2 * lowest
     was_down = lowest <= 0.9 and last > 1.15 * lowest and not spikes(seen)
-    return pace.piled >= long or (was_down and pace.piled >= long / 3)
+    noisy = (floor_share(seen) or 0.0) >= NOISY and not grown
+    return not noisy and (pace.piled >= long or (was_down and pace.piled >= long / 10))
 
 
 def _early_peak(seen: Evidence, width: int = 5) -> float:
@@ -115,6 +120,13 @@ def _edge(seen: Evidence, last: float) -> str:
     return (
         f"The loss keeps {last:.0%} of its start and jumps by {erratic(seen):.0%} from one update "
         f"to the next; the largest stable rate is {short(limit)} times lr={short(rate(seen))}."
+    )
+
+
+def _forgets(share: float, last: float) -> str:
+    return (
+        f"Each update replaces {share:.0%} of most matrices, and the loss keeps {last:.0%} of its "
+        "start."
     )
 
 

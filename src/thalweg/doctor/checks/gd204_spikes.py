@@ -31,18 +31,26 @@ def cliffs(
 ) -> Iterator[Finding]:
     """Yield a finding for at least *least* spikes to *times* what was usual, if they are *rare*.
 
-    Spikes in more than that share of the updates are noise. It is an error where the loss ended
+    One is enough where the loss never came back from it. Spikes in more than that share of the
+    updates are noise. It is an error where the loss ended
     higher than half of its start.
     """
     found = spikes(seen, times)
     losses = seen.losses.finite
-    if not least <= len(found) <= max(least, rare * len(losses)):
+    wanted = 1 if _thrown_out(seen) else least
+    if not wanted <= len(found) <= max(least, rare * len(losses)):
         return
     heights = {
         int(step): float(loss) for step, loss in zip(losses.steps, losses.values, strict=True)
     }
     worst = max(found, key=lambda step: heights[step])
     yield _finding(seen, found, (worst, heights[worst]))
+
+
+def _thrown_out(seen: Evidence) -> bool:
+    """Whether the loss ended where it began, after it had been lower."""
+    stretches = seen.losses.finite.medians(8)
+    return stretches[-1] >= 0.9 * stretches[0] and stretches[-1] >= 1.15 * min(stretches)
 
 
 def _finding(seen: Evidence, found: list[int], worst: tuple[int, float]) -> Finding:

@@ -34,12 +34,14 @@ def noise_keeps(
 ) -> Iterator[Finding]:
     """Yield a finding where noise makes up a *share* of a loss that does not fall.
 
-    It does not where its last quarter is above *fallen* times the one before. A loss below *kept*
+    For Adam's family, of which only the most that it can be is known, the share is *adaptive*. A
+    loss does not fall whose second half is above *fallen* times the quarter before. One below *kept*
     of its start has come far enough.
     """
     part = floor_share(seen)
+    least_share = adaptive if seen.optimizer.adaptive else share
     enough = seen.updates < least or remaining(seen) < kept
-    if part is None or part < share or enough or not stalled(seen, fallen):
+    if part is None or part < least_share or enough or not stalled(seen, fallen):
         return
     now = float(seen.lrs().values[-1])
     noise = seen.noise

@@ -27,7 +27,7 @@ from thalweg.doctor.pace import Pace, pace_of
     glances=("curvature",),
 )
 def plateau(
-    seen: Evidence, *, leverage: float = 0.05, promised: float = 1.0, saddle: float = 0.02
+    seen: Evidence, *, leverage: float = 0.05, promised: float = 0.8, saddle: float = 0.02
 ) -> Iterator[Finding]:
     """Yield a finding where the loss never left its start, for one of two reasons.
 

@@ -30,7 +30,7 @@ from thalweg.doctor.signs import rate
     reference="""Dauphin et al. 2014, Identifying and attacking the saddle point problem,
         arXiv:1406.2572""",
     needs=("losses", "gradients", "curvature"),
-    explains=("GD201", "GD206"),
+    explains=("GD201", "GD206", "GD301"),
 )
 def saddle(
     seen: Evidence, *, negative: float = 0.3, weak: float = 0.02, leverage: float = 0.1,

@@ -26,7 +26,7 @@ from thalweg.doctor.signs import limit_over_rate
     needs=("losses", "curvature"),
 )
 def ravine(
-    seen: Evidence, *, ratio: float = 100.0, within: float = 15.0, kept: float = 0.03,
+    seen: Evidence, *, ratio: float = 100.0, within: float = 15.0, kept: float = 0.02,
     bent: float = 0.003, creeps: float = 0.98, runs: float = 0.75,
 ) -> Iterator[Finding]:  # fmt: skip
     """Yield a finding where the curvatures have that *ratio* and the rate is *within* its limit.

@@ -1,13 +1,13 @@
 """An update as large as its weight forgets what was learned; one of a millionth learns nothing."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 
 from thalweg.doctor.check import check
-from thalweg.doctor.evidence import Evidence, Probe
+from thalweg.doctor.evidence import Evidence
 from thalweg.doctor.finding import Finding, change, rounded, short
-from thalweg.doctor.signs import at_work, remaining
+from thalweg.doctor.signs import at_work, remaining, update_ratios
 
 USUAL = 1e-3
 """What an update usually is beside the weight."""
@@ -37,22 +37,12 @@ def ratio(
     A high one counts where it is *apart*, that many times the median matrix's, or where the loss
     keeps more than *kept* of its start.
     """
-    probes = at_work(seen)
-    found = {name: _ratio(probes, name) for name in seen.model.weights}
-    known = {name: each for name, each in found.items() if each is not None and each > 0}
+    known, probes = update_ratios(seen), at_work(seen)
     usual = float(np.median([*known.values()] or [0.0]))
     bad = remaining(seen) > kept
     for name, each in known.items():
         if each < low or (each > high and (bad or each > apart * usual)):
             yield _finding(seen, name, each, len(probes))
-
-
-def _ratio(probes: Sequence[Probe], name: str) -> float | None:
-    """Return the median of update over weight; None where it has no gradient."""
-    seen = [each.parameters[name] for each in probes if name in each.parameters]
-    moved = [each for each in seen if each.gradient and each.update and each.weight]
-    ratios = [(each.update or 0.0) / each.weight for each in moved]
-    return float(np.median(ratios)) if ratios else None
 
 
 def _finding(seen: Evidence, name: str, found: float, probes: int) -> Finding:
