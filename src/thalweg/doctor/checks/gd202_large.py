@@ -1,6 +1,7 @@
 """With a learning rate that is too large the loss jumps about, or leaves its valley for good."""
 
 from collections.abc import Iterator
+from itertools import islice
 
 import numpy as np
 
@@ -27,58 +28,55 @@ USUAL = 0.03
         updates and decay it later. Clip the gradient if only single steps are too long.""",
     reference="""LeCun, Bottou, Orr & Müller 1998, Efficient backprop, section 4.6; Goodfellow,
         Bengio & Courville 2016, Deep learning, section 8.3.1""",
-    needs=("losses",),
-    glances=("gradients", "curvature", "noise"),
+    needs=("losses", "gradients"),
+    glances=("curvature", "noise"),
     explains=("GD204", "GD205", "GD206", "GD207", "GD208", "GD209", "GD301", "GD302", "GD304"),
 )
 def large(
     seen: Evidence, *, kept: float = 0.25, edge: float = 2.0, adaptive_edge: float = 6.0,
-    jumps: float = 0.1, overshoot: float = 2.5, forgets: float = 0.25,
-    risen: float = 2.0,
+    jumps: float = 0.1, overshoot: float = 1.0, forgets: float = 0.25, risen: float = 2.0,
 ) -> Iterator[Finding]:  # fmt: skip
     """Yield a finding for the first of the signs that is there.
 
     A loss that keeps more than *kept* of its start, no longer falls and *jumps* from update to
     update, at a rate within *edge* times of the largest stable one (*adaptive_edge* for Adam's
-    family, whose limit grows with its own noise); updates that promise *overshoot* times the loss,
-    or that replace this share of most matrices each (it *forgets*); a loss that went back to its start; one that had *risen* to that multiple early on.
+    family, whose limit grows with its own noise); one that does not fall, though updates promise
+    *overshoot* times all of it, or each *forgets* this share of most matrices; one that went back
+    to its start; one that had *risen* to that multiple early on.
     """
-    begun, stretches = beginning(seen), seen.losses.finite.medians(8)
-    if begun is None or len(stretches) < 8 or seen.updates < 20 or not rate(seen):
+    begun, pace, stretches = beginning(seen), pace_of(seen), seen.losses.finite.medians(8)
+    if begun is None or pace is None or len(stretches) < 8 or seen.updates < 20:
         return
-    pace, last = pace_of(seen), stretches[-1] / begun
-    near = _near(seen, adaptive_edge if seen.optimizer.adaptive else edge)
-    if last >= kept and stuck(seen) and near and erratic(seen) >= jumps:
-        yield _finding(seen, pace, last, 0.9, _edge(seen, last))
-    elif last >= kept and stuck(seen) and replaced(seen) >= forgets:
-        yield _finding(seen, pace, last, 0.75, _forgets(replaced(seen), last))
-    elif pace and last >= kept and stuck(seen) and _overshoots(seen, pace, overshoot, near):
-        yield _finding(seen, pace, last, 0.7, _promised(pace, last))
-    elif last >= 0.9 and _went_back(seen, pace, last):
-        yield _finding(seen, pace, last, 0.7, _back(stretches, begun))
+    last, near = stretches[-1] / begun, adaptive_edge if seen.optimizer.adaptive else edge
+    if last >= kept and stuck(seen):
+        yield from islice(_stuck(seen, pace, last, (near, jumps, overshoot, forgets)), 1)
     elif last >= kept / 4 and (high := _early_peak(seen)) >= risen:
         yield _finding(seen, pace, last, 0.6, _shot(high, last))
 
 
-def _near(seen: Evidence, edge: float) -> bool | None:
-    """Whether the rate is near its limit or beyond it; None where the limit is not known."""
-    limit = limit_over_rate(seen)
-    return None if limit is None else limit <= edge
+def _stuck(
+    seen: Evidence, pace: Pace, last: float, limits: tuple[float, float, float, float]
+) -> Iterator[Finding]:
+    """Yield the reasons why a loss does not fall, the surest first."""
+    near, jumps, overshoot, forgets = limits
+    limit, share = limit_over_rate(seen), replaced(seen)
+    if limit is not None and limit <= near and erratic(seen) >= jumps:
+        yield _finding(seen, pace, last, 0.9, _edge(seen, last))
+    if share >= forgets:
+        yield _finding(seen, pace, last, 0.75, _forgets(share, last))
+    far = limit is not None and limit > (10 * near if seen.optimizer.adaptive else near)
+    if pace.update >= overshoot and not far:
+        yield _finding(seen, pace, last, 0.7, _promised(pace, last))
+    if last >= 0.9 and _went_back(seen, pace, last):
+        yield _finding(seen, pace, last, 0.7, _back(seen, last))
 
 
-def _overshoots(seen: Evidence, pace: Pace, overshoot: float, near: bool | None) -> bool:
-    """Whether updates went past any bottom; a known limit that is far away says that none did."""
-    return pace.update >= overshoot and (seen.optimizer.adaptive or near is not False)
-
-
-def _went_back(seen: Evidence, pace: Pace | None, last: float, long: float = 0.3) -> bool:
+def _went_back(seen: Evidence, pace: Pace, last: float, long: float = 0.3) -> bool:
     """Whether a loss that is where it began came there by long steps, and not by noise or spikes.
 
     Steps are *long* that promise this share of the loss each; shorter ones must have brought it
     down before.
     """
-    if pace is None:
-        return False
     lowest = last * min(seen.losses.finite.medians(8)) / seen.losses.finite.medians(8)[-1]
     grown = last >= 1.5 and last >= 2 * lowest
     was_down = lowest <= 0.9 and last > 1.15 * lowest and not spikes(seen)
@@ -99,7 +97,7 @@ def _early_peak(seen: Evidence, width: int = 5) -> float:
     return float(medians.max()) / begun if medians.max() > 4 * np.median(values[-20:]) else 0.0
 
 
-def _finding(seen: Evidence, pace: Pace | None, last: float, sure: float, told: str) -> Finding:
+def _finding(seen: Evidence, pace: Pace, last: float, sure: float, told: str) -> Finding:
     severity: Severity = "error" if last >= 0.95 else "warning"
     now, limit = rate(seen), limit_over_rate(seen)
     numbers = {"lr": now, "remaining": last, "limit_over_lr": limit}
@@ -107,9 +105,9 @@ def _finding(seen: Evidence, pace: Pace | None, last: float, sure: float, told: 
     return Finding(severity, sure, told, remedy, numbers)
 
 
-def _lower(now: float, pace: Pace | None, limit: float | None) -> float:
+def _lower(now: float, pace: Pace, limit: float | None) -> float:
     """Return a rate whose updates promise what is usual, and that is within half its limit."""
-    share = USUAL / pace.piled if pace and pace.piled > 0 else 0.1
+    share = USUAL / pace.piled if pace.piled > 0 else 0.1
     within = limit / 2 if limit else 1.0
     return now * min(max(min(share, within), 1e-3), 1 / 3)
 
@@ -137,11 +135,11 @@ def _promised(pace: Pace, last: float) -> str:
     )
 
 
-def _back(stretches: object, begun: float) -> str:
-    levels = [each / begun for each in stretches]  # type: ignore[attr-defined]
+def _back(seen: Evidence, last: float) -> str:
+    stretches = seen.losses.finite.medians(8)
     return (
-        f"The loss was down to {min(levels):.0%} of its start and ended at {levels[-1]:.0%}: "
-        "long steps threw it out of its valley."
+        f"The loss was down to {last * min(stretches) / stretches[-1]:.0%} of its start and ended "
+        f"at {last:.0%}: long steps threw it out of its valley."
     )
 
 

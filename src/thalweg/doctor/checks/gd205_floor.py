@@ -25,24 +25,23 @@ from thalweg.doctor.signs import remaining, stalled
     explains=("GD204", "GD206", "GD209", "GD506"),
 )
 def noise_keeps(
-    seen: Evidence,
-    *,
-    share: float = 0.15,
-    fallen: float = 0.92,
-    kept: float = 0.1,
-    least: int = 100,
-) -> Iterator[Finding]:
+    seen: Evidence, *, share: float = 0.05, adaptive: float = 0.15, fallen: float = 0.92,
+    kept: float = 0.1, least: int = 100,
+) -> Iterator[Finding]:  # fmt: skip
     """Yield a finding where noise makes up a *share* of a loss that does not fall.
 
-    For Adam's family, of which only the most that it can be is known, the share is *adaptive*. A
-    loss does not fall whose second half is above *fallen* times the quarter before. One below *kept*
-    of its start has come far enough.
+    For Adam's family, of which only the most that it can be is known, the share is *adaptive*. The
+    loss does not fall if its second half is above *fallen* times the quarter before. One below
+    *kept* of its start has come far enough.
     """
-    part = floor_share(seen)
-    least_share = adaptive if seen.optimizer.adaptive else share
-    enough = seen.updates < least or remaining(seen) < kept
-    if part is None or part < least_share or enough or not stalled(seen, fallen):
+    part, wanted = floor_share(seen), adaptive if seen.optimizer.adaptive else share
+    if part is None or part < wanted or seen.updates < least:
         return
+    if remaining(seen) >= kept and stalled(seen, fallen):
+        yield _finding(seen, part)
+
+
+def _finding(seen: Evidence, part: float) -> Finding:
     now = float(seen.lrs().values[-1])
     noise = seen.noise
     assert noise is not None
@@ -53,4 +52,4 @@ def noise_keeps(
     numbers = {"lr": now, "share": part, "trace": noise.spread, "batch": noise.batch}
     decay = f"{change('lr', now, rounded(now / 10))} over the last part of the run (cosine)"
     remedy = f"{decay}, or an average of the last weights"
-    yield Finding("warning", min(0.9, 0.5 + part), told, remedy, numbers)
+    return Finding("warning", min(0.9, 0.5 + part), told, remedy, numbers)
