@@ -18,12 +18,91 @@ def remaining(seen: Evidence, parts: int = 10) -> float:
     return max(stretches[-1], 0.0) / stretches[0]
 
 
+def spikes(seen: Evidence, times: float = 3.0, window: int = 50) -> list[int]:
+    """Return the updates at which the loss shot up and came back: *times* above the median before.
+
+    It is also above twice what nineteen of twenty losses before it were below, and above four
+    tenths of the first loss. The median of those after it is no more than twice that before it.
+    """
+    losses = seen.losses.finite
+    values, found = losses.values, list[int]()
+    for k in range(10, len(values) - 5):
+        before, after = values[max(0, k - window) : k], values[k + 1 : k + 1 + window // 2]
+        usual = max(times * np.median(before), 2 * np.quantile(before, 0.95), 0.4 * values[0])
+        new = not found or losses.steps[k] > found[-1] + 10
+        if values[k] > usual and new and np.median(after) <= 2 * np.median(before):
+            found.append(int(losses.steps[k]))
+    return found
+
+
+def stalled(seen: Evidence, share: float = 0.92) -> bool:
+    """Whether the second half of the losses lies no lower than a *share* of the quarter before."""
+    stretches = seen.losses.finite.medians(8)
+    return len(stretches) == 8 and sum(stretches[4:]) >= 2 * share * sum(stretches[2:4])
+
+
+def stuck(seen: Evidence, share: float = 0.7) -> bool:
+    """Whether the loss at the end is no lower than a *share* of that after a third of the run."""
+    stretches = seen.losses.finite.medians(8)
+    return len(stretches) == 8 and stretches[-1] >= share * stretches[2]
+
+
+def erratic(seen: Evidence) -> float:
+    """Return how far one loss of the second half lies from the next, as a share of the median."""
+    values = seen.losses.finite.tail(0.5).values
+    if len(values) < 3 or not np.median(values) > 0:
+        return 0.0
+    return float(np.median(np.abs(np.diff(values))) / np.median(values))
+
+
+def limit_over_rate(seen: Evidence) -> float | None:
+    """Return the largest stable rate as a multiple of the last one, None where it is not known."""
+    rates, found = seen.lrs(), seen.curvature
+    if found is None or not len(rates) or not rates.values[-1] > 0:
+        return None
+    return found.stable_lr[1] / float(rates.values[-1]) if 0 < found.stable_lr[1] < np.inf else None
+
+
+def rate(seen: Evidence) -> float:
+    """Return the median learning rate of the first group, 0 where none was seen."""
+    return float(np.median(seen.lrs().values)) if len(seen.lrs()) else 0.0
+
+
+def uncertainty(seen: Evidence, parts: int = 8) -> float:
+    """Return the standard error of the median of one of so many stretches of the losses.
+
+    It is a share of the median loss, from how far each loss lies from the next.
+    """
+    values = seen.losses.finite.values
+    if len(values) < 2 * parts or not np.median(values) > 0:
+        return 0.0
+    scatter = 1.48 * float(np.median(np.abs(np.diff(values)))) / np.sqrt(2)
+    return float(1.25 * scatter / np.sqrt(len(values) / parts) / np.median(values))
+
+
 def at_work(seen: Evidence, share: float = 0.3) -> list[Probe]:
     """Return the probes of updates taken with at least this *share* of the largest rate."""
     rates = {each.number: max(each.lrs, default=0.0) for each in seen.steps}
     largest = max(rates.values(), default=0.0)
     updates = [each for each in seen.probes if any(p.update for p in each.parameters.values())]
     return [each for each in updates if rates.get(each.step, 0.0) >= share * largest]
+
+
+def update_ratios(seen: Evidence) -> dict[str, float]:
+    """Return update over weight of each trained matrix, the median of the updates at work."""
+    probes, found = at_work(seen), {}
+    for name in seen.model.weights:
+        known = [each.parameters[name] for each in probes if name in each.parameters]
+        moved = [each for each in known if each.gradient and each.update and each.weight]
+        if moved:
+            found[name] = float(np.median([(each.update or 0.0) / each.weight for each in moved]))
+    return found
+
+
+def replaced(seen: Evidence, least: int = 3) -> float:
+    """Return the median of these ratios over *least* matrices or more, 0 where there are fewer."""
+    ratios = update_ratios(seen)
+    return float(np.median([*ratios.values()])) if len(ratios) >= least else 0.0
 
 
 def median_over(probes: list[Probe], number: Callable[[Probe], float | None]) -> float | None:
