@@ -1,9 +1,10 @@
 import numpy as np
 import torch
+from torch import nn
 from torch.optim import lr_scheduler as lrs
 
 from scheduled import scheduled
-from thalweg.doctor import Evidence, find_check
+from thalweg.doctor import Evidence, find_check, watch
 from thalweg.doctor.evidence import (
     Curvature,
     GroupFacts,
@@ -48,10 +49,38 @@ def test_a_rate_that_rises_or_a_loss_that_falls_at_once_is_left_alone() -> None:
     assert not CHECK(evidence(losses=CALM))
 
 
-def test_a_first_update_that_changes_weights_by_much_and_a_loss_that_stays_are_found() -> None:
-    (found,) = CHECK(evidence(losses=CALM, moved=0.3))
-    assert "changed weights by 30% at once" in found.sentence
-    assert not CHECK(evidence(losses=tuple(np.linspace(2.3, 0.1, 100)), moved=0.3))
+def test_a_first_update_that_changes_weights_by_much_and_a_loss_that_stays_are_an_error() -> None:
+    (found,) = CHECK(evidence(losses=(2.3,) * 100, moved=0.1))
+    assert found.severity == "error"
+    assert "changed weights by 10% at once, and left the loss where it had begun" in found.sentence
+    assert not CHECK(evidence(losses=(2.3,) * 100, moved=0.001))
+    assert not CHECK(evidence(losses=CALM, moved=0.1))
+
+
+def test_a_deep_transformer_learns_by_a_high_rate_only_if_that_is_warmed_up() -> None:
+    cold, warm = transformer(1), transformer(40)
+    assert [each.code for each in CHECK(cold)] == ["GD407"]
+    assert not CHECK(warm)
+
+
+def transformer(warm_up: int) -> Evidence:
+    """The evidence of six layers with late normalization at the same rate after a warm-up."""
+    torch.manual_seed(0)
+    layer = nn.TransformerEncoderLayer(32, 4, 64, 0.0, batch_first=True)
+    encoder = nn.TransformerEncoder(layer, 6, enable_nested_tensor=False)
+    model = nn.Sequential(nn.Linear(4, 32), encoder, nn.Flatten(), nn.Linear(4 * 32, 8))
+    optimizer, loss_fn = torch.optim.Adam(model.parameters(), lr=0.01), nn.CrossEntropyLoss()
+    scheduler = lrs.LinearLR(optimizer, 1 / warm_up, total_iters=warm_up)
+    inputs = torch.randn(512, 4, 4)
+    labels = (inputs.mean(1)[:, :3] > 0).long() @ torch.tensor([1, 2, 4])
+    with watch(model, optimizer, loss_fn, at_exit=0) as watching:
+        for _ in range(80):
+            rows = torch.randint(512, (32,))
+            optimizer.zero_grad()
+            loss_fn(model(inputs[rows]), labels[rows]).backward()
+            optimizer.step()
+            scheduler.step()
+    return watching.evidence
 
 
 def test_other_models_and_rules_are_left_alone() -> None:

@@ -6,8 +6,8 @@ import numpy as np
 
 from thalweg.doctor.check import check
 from thalweg.doctor.evidence import Evidence, SchedulerFacts
-from thalweg.doctor.finding import Finding, short
-from thalweg.doctor.signs import largest_lrs, remaining
+from thalweg.doctor.finding import Finding, Severity, short
+from thalweg.doctor.signs import largest_lrs
 
 NORMS = ("LayerNorm", "RMSNorm")
 """The normalizations of models with attention, whose attention may be a function."""
@@ -18,8 +18,8 @@ NORMS = ("LayerNorm", "RMSNorm")
     name="warm-up skipped",
     finds="""A warm-up that is in the schedule but not in the learning rates, for the first update
         was already at the full rate; or a model with attention under an adaptive rule that began at
-        the full rate and was thrown off: its loss jumped up at once, or its weights were changed by
-        a tenth and more and it learned little afterwards.""",
+        the full rate and was thrown off: its loss jumped up at once, or never left the value where it
+        began.""",
     why="""At the beginning the running mean of squares rests on a few gradients, and the layers
         before a late normalization get the largest ones. Steps at the full rate then carry the
         weights to where attention is saturated, and the run takes long to come back, or does not.
@@ -34,17 +34,18 @@ NORMS = ("LayerNorm", "RMSNorm")
         arXiv:2002.04745""",
     needs=("settings", "losses"),
     glances=("schedulers", "gradients", "labels", "curvature"),
-    explains=("GD204", "GD206", "GD302", "GD303"),
+    explains=("GD202", "GD204", "GD205", "GD206", "GD302", "GD303"),
 )
 def warm_up_skipped(
-    seen: Evidence, *, full: float = 0.9, jump: float = 1.25, moved: float = 0.1,
-    learned: float = 0.3, least: int = 30,
+    seen: Evidence, *, full: float = 0.9, jump: float = 1.25, moved: float = 0.03,
+    learned: float = 0.9, least: int = 30,
 ) -> Iterator[Finding]:  # fmt: skip
     """Yield a finding where the first update was at the share *full* of the largest rate.
 
     Without a warm-up in the schedule, one of at least *least* updates must have been thrown off:
-    the loss jumped to *jump* times its first value and came down again, or the first update changed
-    weights by the share *moved* and the loss stayed above the share *learned* of its beginning.
+    the loss jumped to *jump* times its first value and came down again, which is a warning; or the
+    first update changed weights by the share *moved* and the last losses are above the share
+    *learned* of the first, which is an error.
     """
     rates = largest_lrs(seen)
     if len(rates) < least or rates[0] < full * rates.max() or not rates.max() > 0:
@@ -54,8 +55,9 @@ def warm_up_skipped(
         yield _skipped(planned, float(rates[0]))
     elif _sensitive(seen) and _steady(seen, float(rates[-1])):
         jumped, share = _jump(seen), _first_change(seen)
-        if jumped >= jump or (share >= moved and remaining(seen) > learned):
-            yield _thrown(seen, (jumped, share), float(rates[0]))
+        stuck = share >= moved and _kept(seen) > learned
+        if jumped >= jump or stuck:
+            yield _thrown(seen, (jumped, share), float(rates[0]), "error" if stuck else "warning")
 
 
 def _planned(facts: SchedulerFacts) -> int:
@@ -82,6 +84,13 @@ def _jump(seen: Evidence, early: float = 0.1, examples: int = 64) -> float:
     peak = float(np.median(windows, axis=1).max())
     back = seen.losses.finite.tail(0.1).medians(1)[0] < peak / 1.2
     return peak / begun if back else 0.0
+
+
+def _kept(seen: Evidence) -> float:
+    """Return the last losses as a multiple of the very first."""
+    losses = seen.losses.finite
+    first = float(losses.values[0]) if len(losses) else 0.0
+    return losses.tail(0.1).medians(1)[0] / first if first > 0 else 0.0
 
 
 def _entropy(seen: Evidence) -> float:
@@ -120,11 +129,14 @@ def _skipped(planned: int, rate: float) -> Finding:
     return Finding("warning", 0.9, told, remedy, {"planned": planned, "lr": rate}, step=1)
 
 
-def _thrown(seen: Evidence, signs: tuple[float, float], rate: float) -> Finding:
+def _thrown(
+    seen: Evidence, signs: tuple[float, float], rate: float, severity: Severity
+) -> Finding:
     steps, (jumped, share) = max(10, round(0.05 * seen.updates)), signs
     what = [f"drove the loss to {short(jumped)} times its first value"] if jumped > 1 else []
     what += [f"changed weights by {share:.0%} at once"] if share else []
-    told = f"The first updates, at the full lr={short(rate)}, {' and '.join(what)}."
+    what += ["left the loss where it had begun"] if severity == "error" else []
+    told = f"The first updates, at the full lr={short(rate)}, {', and '.join(what)}."
     remedy = f"LinearLR(optimizer, start_factor=0.01, total_iters={steps}) before the rest"
     numbers = {"jump": jumped, "moved": share, "lr": rate}
-    return Finding("warning", 0.6, told, remedy, numbers, step=1)
+    return Finding(severity, 0.7, told, remedy, numbers, step=1)

@@ -26,8 +26,8 @@ from thalweg.doctor.signs import remaining
     needs=("neighbours", "losses"),
     glances=("validation", "labels"),
     explains=(
-        "GD201", "GD202", "GD203", "GD205", "GD206", "GD207", "GD208", "GD209", "GD504", "GD506",
-        "GD507",
+        "GD201", "GD202", "GD203", "GD205", "GD206", "GD207", "GD208", "GD209", "GD407", "GD504",
+        "GD506", "GD507",
     ),
 )  # fmt: skip
 def labels_shuffled(
