@@ -52,15 +52,18 @@ def test_a_rate_that_rises_or_a_loss_that_falls_at_once_is_left_alone() -> None:
 def test_a_first_update_that_changes_weights_by_much_and_a_loss_that_stays_are_an_error() -> None:
     (found,) = CHECK(evidence(losses=(2.3,) * 100, moved=0.1))
     assert found.severity == "error"
-    assert "changed weights by 10% at once, and left the loss where it had begun" in found.sentence
+    assert (
+        "changed weights by 10% at once, and left the loss where guessing has it" in found.sentence
+    )
     assert not CHECK(evidence(losses=(2.3,) * 100, moved=0.001))
     assert not CHECK(evidence(losses=CALM, moved=0.1))
 
 
 def test_a_deep_transformer_learns_by_a_high_rate_only_if_that_is_warmed_up() -> None:
-    cold, warm = transformer(1), transformer(40)
-    assert [each.code for each in CHECK(cold)] == ["GD407"]
+    cold, warm = transformer(1), transformer(60)
+    assert [each.severity for each in CHECK(cold)] == ["error"]
     assert not CHECK(warm)
+    assert min(warm.losses.medians(8)) < 1.5 < 2.0 < min(cold.losses.medians(8))
 
 
 def transformer(warm_up: int) -> Evidence:
@@ -69,7 +72,7 @@ def transformer(warm_up: int) -> Evidence:
     layer = nn.TransformerEncoderLayer(32, 4, 64, 0.0, batch_first=True)
     encoder = nn.TransformerEncoder(layer, 6, enable_nested_tensor=False)
     model = nn.Sequential(nn.Linear(4, 32), encoder, nn.Flatten(), nn.Linear(4 * 32, 8))
-    optimizer, loss_fn = torch.optim.Adam(model.parameters(), lr=0.01), nn.CrossEntropyLoss()
+    optimizer, loss_fn = torch.optim.Adam(model.parameters(), lr=0.02), nn.CrossEntropyLoss()
     scheduler = lrs.LinearLR(optimizer, 1 / warm_up, total_iters=warm_up)
     inputs = torch.randn(512, 4, 4)
     labels = (inputs.mean(1)[:, :3] > 0).long() @ torch.tensor([1, 2, 4])

@@ -38,14 +38,14 @@ NORMS = ("LayerNorm", "RMSNorm")
 )
 def warm_up_skipped(
     seen: Evidence, *, full: float = 0.9, jump: float = 1.25, moved: float = 0.03,
-    learned: float = 0.9, least: int = 30,
+    learned: float = 0.95, least: int = 30,
 ) -> Iterator[Finding]:  # fmt: skip
     """Yield a finding where the first update was at the share *full* of the largest rate.
 
     Without a warm-up in the schedule, one of at least *least* updates must have been thrown off:
     the loss jumped to *jump* times its first value and came down again, which is a warning; or the
     first update changed weights by the share *moved* and the last losses are above the share
-    *learned* of the first, which is an error.
+    *learned* of what knowing the frequencies of classes gives, which is an error.
     """
     rates = largest_lrs(seen)
     if len(rates) < least or rates[0] < full * rates.max() or not rates.max() > 0:
@@ -87,10 +87,10 @@ def _jump(seen: Evidence, early: float = 0.1, examples: int = 64) -> float:
 
 
 def _kept(seen: Evidence) -> float:
-    """Return the last losses as a multiple of the very first."""
+    """Return the last losses as a multiple of what frequencies alone give, or of the very first."""
     losses = seen.losses.finite
-    first = float(losses.values[0]) if len(losses) else 0.0
-    return losses.tail(0.1).medians(1)[0] / first if first > 0 else 0.0
+    begun = _entropy(seen) or (float(losses.values[0]) if len(losses) else 0.0)
+    return losses.tail(0.1).medians(1)[0] / begun if begun > 0 and len(losses) else 0.0
 
 
 def _entropy(seen: Evidence) -> float:
@@ -129,13 +129,11 @@ def _skipped(planned: int, rate: float) -> Finding:
     return Finding("warning", 0.9, told, remedy, {"planned": planned, "lr": rate}, step=1)
 
 
-def _thrown(
-    seen: Evidence, signs: tuple[float, float], rate: float, severity: Severity
-) -> Finding:
+def _thrown(seen: Evidence, signs: tuple[float, float], rate: float, severity: Severity) -> Finding:
     steps, (jumped, share) = max(10, round(0.05 * seen.updates)), signs
     what = [f"drove the loss to {short(jumped)} times its first value"] if jumped > 1 else []
     what += [f"changed weights by {share:.0%} at once"] if share else []
-    what += ["left the loss where it had begun"] if severity == "error" else []
+    what += ["left the loss where guessing has it"] if severity == "error" else []
     told = f"The first updates, at the full lr={short(rate)}, {', and '.join(what)}."
     remedy = f"LinearLR(optimizer, start_factor=0.01, total_iters={steps}) before the rest"
     numbers = {"jump": jumped, "moved": share, "lr": rate}
