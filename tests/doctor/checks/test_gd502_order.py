@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -25,7 +27,7 @@ def trained(order: torch.Tensor, batch: int = 32, epochs: int = 4) -> Evidence:
     return watching.evidence
 
 
-def seen(batches: np.ndarray, kind: str = "classes", **step: int) -> Evidence:
+def seen(batches: np.ndarray, kind: str = "classes", **step: Any) -> Evidence:
     labels = [LabelBatch(k + 1, **{kind: tuple(each)}) for k, each in enumerate(batches)]
     return Evidence(labels=labels, steps=[Step(k + 1, **step) for k in range(len(labels))])
 

@@ -18,8 +18,8 @@ NORMS = ("LayerNorm", "RMSNorm")
     name="warm-up skipped",
     finds="""A warm-up that is in the schedule but not in the learning rates, for the first update
         was already at the full rate; or a model with attention under an adaptive rule that began at
-        the full rate and was thrown off: its loss jumped up at once, or never left the value where it
-        began.""",
+        the full rate and was thrown off: its loss jumped up at once, or never fell below what
+        guessing gives.""",
     why="""At the beginning the running mean of squares rests on a few gradients, and the layers
         before a late normalization get the largest ones. Steps at the full rate then carry the
         weights to where attention is saturated, and the run takes long to come back, or does not.
