@@ -101,15 +101,15 @@ def _finding(seen: Evidence, pace: Pace, last: float, sure: float, told: str) ->
     severity: Severity = "error" if last >= 0.95 else "warning"
     now, limit = rate(seen), limit_over_rate(seen)
     numbers = {"lr": now, "remaining": last, "limit_over_lr": limit}
-    remedy = change("lr", now, rounded(_lower(now, pace, limit)))
+    remedy = change("lr", now, rounded(_lower(seen, now, limit)))
     return Finding(severity, sure, told, remedy, numbers)
 
 
-def _lower(now: float, pace: Pace, limit: float | None) -> float:
-    """Return a rate whose updates promise what is usual, and that is within half its limit."""
-    share = USUAL / pace.piled if pace.piled > 0 else 0.1
-    within = limit / 2 if limit else 1.0
-    return now * min(max(min(share, within), 1e-3), 1 / 3)
+def _lower(seen: Evidence, now: float, limit: float | None) -> float:
+    """Return a rate whose first update promises what is usual, and that is within half its limit."""
+    first = pace_of(seen, 1)
+    share = USUAL / first.piled if first and first.piled > 0 else 0.1
+    return now * min(max(min(share, limit / 2 if limit else 1.0), 1e-3), 1 / 3)
 
 
 def _edge(seen: Evidence, last: float) -> str:

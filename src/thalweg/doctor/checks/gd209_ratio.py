@@ -34,14 +34,15 @@ def ratio(
 ) -> Iterator[Finding]:  # fmt: skip
     """Yield a finding for each matrix whose median ratio is below *low* or above *high*.
 
-    A high one counts where it is *apart*, that many times the median matrix's, or where the loss
+    A high one counts where it is *apart*, that many times the median of the others, or where the loss
     keeps more than *kept* of its start.
     """
     known, probes = update_ratios(seen), at_work(seen)
-    usual = float(np.median([*known.values()] or [0.0]))
     bad = remaining(seen) > kept
     for name, each in known.items():
-        if each < low or (each > high and (bad or each > apart * usual)):
+        others = [ratio for other, ratio in known.items() if other != name]
+        alone = bool(others) and each > apart * float(np.median(others))
+        if each < low or (each > high and (bad or alone)):
             yield _finding(seen, name, each, len(probes))
 
 

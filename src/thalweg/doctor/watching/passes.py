@@ -14,8 +14,11 @@ from torch import Tensor
 from thalweg.doctor.watching.features import tensors_in
 from thalweg.doctor.watching.views import View, find_view
 
-KEPT = 8
+KEPT, MOST = 8, 64
 """So many of the newest batches are kept for what is measured at the end, if they are small."""
+
+EXAMPLES = 128
+"""Of batches of a few examples more are kept, until they have so many, but no more than `MOST`."""
 
 BYTES = 2**28
 """The batches that are kept take at most so much memory, but one is always kept."""
@@ -119,12 +122,13 @@ class Passes:
         tensors = current.tensors
         current.versions = _versions(tensors)
         if not self._measured:
-            self._bound(tensors)
+            self._bound(tensors, current.examples)
         self.kept.append(current)
 
-    def _bound(self, tensors: list[Tensor]) -> None:
+    def _bound(self, tensors: list[Tensor], examples: int) -> None:
         size = sum(each.numel() * each.element_size() for each in tensors)
-        self.kept = deque(maxlen=max(1, min(KEPT, BYTES // max(size, 1))))
+        wanted = max(KEPT, min(MOST, EXAMPLES // max(examples, 1)))
+        self.kept = deque(maxlen=max(1, min(wanted, BYTES // max(size, 1))))
         self._measured = True
 
     def usable(self) -> list[Pass]:
