@@ -87,14 +87,20 @@ def at_work(seen: Evidence, share: float = 0.3) -> list[Probe]:
     return [each for each in updates if rates.get(each.step, 0.0) >= share * largest]
 
 
-def update_ratios(seen: Evidence) -> dict[str, float]:
-    """Return update over weight of each trained matrix, the median of the updates at work."""
+def update_ratios(seen: Evidence, first: int = 3) -> dict[str, float]:
+    """Return update over weight of each trained matrix, the median of the *first* updates at work.
+
+    A matrix that is still far smaller than is usual for one of its width, as a last layer that
+    begins at zero, is left out: any update is large beside it.
+    """
     probes, found = at_work(seen), {}
     for name in seen.model.weights:
+        small = 0.1 * seen.model.parameters[name].shape[0] ** 0.5
         known = [each.parameters[name] for each in probes if name in each.parameters]
-        moved = [each for each in known if each.gradient and each.update and each.weight]
+        moved = [each for each in known if each.gradient and each.update and each.weight > small]
         if moved:
-            found[name] = float(np.median([(each.update or 0.0) / each.weight for each in moved]))
+            ratios = [(each.update or 0.0) / each.weight for each in moved[:first]]
+            found[name] = float(np.median(ratios))
     return found
 
 

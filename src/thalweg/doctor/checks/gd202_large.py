@@ -106,7 +106,7 @@ def _finding(seen: Evidence, pace: Pace, last: float, sure: float, told: str) ->
 
 
 def _lower(seen: Evidence, now: float, limit: float | None) -> float:
-    """Return a rate whose first update promises what is usual, and that is within half its limit."""
+    """Return a rate whose first update promises what is usual, within half of its limit."""
     first = pace_of(seen, 1)
     share = USUAL / first.piled if first and first.piled > 0 else 0.1
     return now * min(max(min(share, limit / 2 if limit else 1.0), 1e-3), 1 / 3)
