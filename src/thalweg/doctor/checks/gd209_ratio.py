@@ -51,8 +51,8 @@ def _finding(seen: Evidence, name: str, found: float) -> Finding:
     rates = seen.lrs(group).values
     now = float(rates.max()) if len(rates) else 0.0
     told = (
-        f"Updates of {name} are {short(found)} times its norm, by the median of the first that were "
-        "looked at; about 0.001 is usual."
+        f"Updates of {name} are {short(found)} times its norm, by the median of the first that "
+        "were looked at; about 0.001 is usual."
     )
     remedy = f"{change('lr', now, rounded(now * USUAL / found))} for {name}"
     return Finding("warning", 0.7, told, remedy, {"ratio": found, "lr": now}, name)
