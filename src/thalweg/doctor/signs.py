@@ -21,24 +21,36 @@ def remaining(seen: Evidence, parts: int = 10) -> float:
 def spikes(seen: Evidence, times: float = 3.0, window: int = 50) -> list[int]:
     """Return the updates at which the loss shot up and came back: *times* above the median before.
 
-    It is also above twice what nineteen of twenty losses before it were below, and above four
+    It also stands out by four standard deviations of the logarithms before it, and above four
     tenths of the first loss. The median of those after it is no more than twice that before it.
     """
     losses = seen.losses.finite
-    values, found = losses.values, list[int]()
+    values, found = np.maximum(losses.values, 1e-30), list[int]()
     for k in range(10, len(values) - 5):
         before, after = values[max(0, k - window) : k], values[k + 1 : k + 1 + window // 2]
-        usual = max(times * np.median(before), 2 * np.quantile(before, 0.95), 0.4 * values[0])
-        new = not found or losses.steps[k] > found[-1] + 10
-        if values[k] > usual and new and np.median(after) <= 2 * np.median(before):
-            found.append(int(losses.steps[k]))
+        if values[k] > max(times * np.median(before), 0.4 * values[0]) and _stands_out(
+            values[k], before
+        ):
+            new = not found or losses.steps[k] > found[-1] + 10
+            if new and np.median(after) <= 2 * np.median(before):
+                found.append(int(losses.steps[k]))
     return found
 
 
+def _stands_out(value: float, before: np.ndarray, deviations: float = 4.0) -> bool:
+    """Whether the logarithm of a value is so many robust standard deviations above the others."""
+    logs = np.log(before)
+    spread = 1.48 * np.median(np.abs(logs - np.median(logs)))
+    return bool(np.log(value) - np.median(logs) > deviations * spread)
+
+
 def stalled(seen: Evidence, share: float = 0.92) -> bool:
-    """Whether the second half of the losses lies no lower than a *share* of the quarter before."""
-    stretches = seen.losses.finite.medians(8)
-    return len(stretches) == 8 and sum(stretches[4:]) >= 2 * share * sum(stretches[2:4])
+    """Whether the second half of the losses lies no lower than a *share* of the quarter before.
+
+    What may be noise, by two standard errors, is not taken for a fall.
+    """
+    stretches, least = seen.losses.finite.medians(8), share - 2 * uncertainty(seen, 4)
+    return len(stretches) == 8 and sum(stretches[4:]) >= 2 * least * sum(stretches[2:4])
 
 
 def stuck(seen: Evidence, share: float = 0.7) -> bool:
@@ -88,14 +100,20 @@ def at_work(seen: Evidence, share: float = 0.3) -> list[Probe]:
     return [each for each in updates if rates.get(each.step, 0.0) >= share * largest]
 
 
-def update_ratios(seen: Evidence) -> dict[str, float]:
-    """Return update over weight of each trained matrix, the median of the updates at work."""
+def update_ratios(seen: Evidence, first: int = 3) -> dict[str, float]:
+    """Return update over weight of each trained matrix, the median of the *first* updates at work.
+
+    A matrix that is still far smaller than is usual for one of its width, as a last layer that
+    begins at zero, is left out: any update is large beside it.
+    """
     probes, found = at_work(seen), {}
     for name in seen.model.weights:
+        small = 0.1 * seen.model.parameters[name].shape[0] ** 0.5
         known = [each.parameters[name] for each in probes if name in each.parameters]
-        moved = [each for each in known if each.gradient and each.update and each.weight]
+        moved = [each for each in known if each.gradient and each.update and each.weight > small]
         if moved:
-            found[name] = float(np.median([(each.update or 0.0) / each.weight for each in moved]))
+            ratios = [(each.update or 0.0) / each.weight for each in moved[:first]]
+            found[name] = float(np.median(ratios))
     return found
 
 

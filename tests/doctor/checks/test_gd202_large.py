@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from thalweg.doctor import Evidence, find_check
+from thalweg.doctor import find_check
 from watched import Make, fit, line, net, points, train
 
 CHECK = find_check("GD202")
@@ -16,19 +16,28 @@ def adam(lr: float) -> Make:
     return lambda params: torch.optim.Adam(params, lr=lr)
 
 
-def swinging(lr: float) -> Evidence:
-    """Descent in a curved valley whose walls it bounces between: a fit of sines."""
+def test_a_loss_that_jumps_at_the_edge_of_stability_is_found_with_its_limit() -> None:
+    (found,) = CHECK(train(sgd(8.0), steps=150, at_exit=60.0).evidence)
+    assert found.code == "GD202"
+    assert found.numbers["limit_over_lr"] < 2
+    assert "largest stable rate" in found.sentence
+
+
+def test_the_rate_it_asks_for_trains() -> None:
+    ill = train(sgd(8.0), steps=150, at_exit=60.0).evidence
+    (found,) = CHECK(ill)
+    better = float(found.change.split(" → ")[1])
+    cured = train(sgd(better), steps=150, at_exit=60.0).evidence
+    assert not CHECK(cured)
+    assert cured.losses.tail(0.1).values.mean() < 0.7 * ill.losses.tail(0.1).values.mean()
+
+
+def test_a_loss_that_grows_without_end_is_an_error() -> None:
     inputs = torch.linspace(-3, 3, 64)[:, None]
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(1, 32), nn.Tanh(), nn.Linear(32, 1))
-    return fit(model, sgd(lr), (inputs, torch.sin(2 * inputs)), 150)
-
-
-def test_a_loss_that_swings_at_the_edge_of_stability_is_found_with_its_limit() -> None:
-    (found,) = CHECK(swinging(0.5))
-    assert found.code == "GD202"
-    assert found.numbers["limit_over_lr"] < 2
-    assert float(found.change.split(" → ")[1]) < 0.25
+    (found,) = CHECK(fit(model, sgd(0.2), (inputs, torch.sin(2 * inputs)), 60))
+    assert found.severity == "error"
 
 
 @pytest.mark.parametrize("make", [adam(1.0), sgd(30.0), sgd(5.0, 0.9)])

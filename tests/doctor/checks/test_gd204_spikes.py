@@ -3,7 +3,7 @@ from torch import Tensor, nn
 
 from thalweg.doctor import Evidence, diagnose, find_check
 from thalweg.doctor.evidence import Step
-from watched import fit, line, sgd, train
+from watched import fit, line, train
 
 CHECK = find_check("GD204")
 
@@ -19,7 +19,7 @@ class Outliers(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         self.calls += self.training
-        return self.inner(inputs * (30.0 if self.calls % self.every == 0 else 1.0))
+        return self.inner(inputs * (12.0 if self.calls % self.every == 0 else 1.0))
 
 
 def slow(params: object) -> torch.optim.Optimizer:
@@ -75,4 +75,3 @@ def test_a_divergence_is_no_spike() -> None:
 def test_it_comes_before_what_follows_from_it() -> None:
     found = diagnose(clipped(60)).findings
     assert found[0].code == "GD204"
-    assert sgd is not None

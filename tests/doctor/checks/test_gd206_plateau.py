@@ -42,7 +42,7 @@ def test_targets_that_have_nothing_to_do_with_inputs_are_a_plateau_of_noise() ->
     labels = torch.randint(2, (4096,), generator=torch.Generator().manual_seed(0))
     seen = fit(net(), sgd, (inputs, labels), 120, 32, nn.CrossEntropyLoss(), at_exit=0.0)
     (found,) = CHECK(seen)
-    assert (found.severity, found.change[:30]) == ("warning", "look whether inputs and targets")
+    assert (found.severity, found.change[:31]) == ("warning", "look whether inputs and targets")
 
 
 @pytest.mark.parametrize("lr", [1e-5, 0.1])

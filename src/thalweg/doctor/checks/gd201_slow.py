@@ -27,7 +27,7 @@ USUAL = 0.03
         learning rate); Bengio 2012, arXiv:1206.5533, section 3.1.1""",
     needs=("losses", "gradients"),
     glances=("curvature",),
-    explains=("GD206", "GD207", "GD208", "GD209"),
+    explains=("GD206", "GD207", "GD208", "GD209", "GD301"),
 )
 def slow(
     seen: Evidence, *, promised: float = 0.8, each: float = 0.004, kept: float = 0.6,
@@ -43,8 +43,13 @@ def slow(
     if pace is None or seen.updates < least or remaining(seen) < kept or not rate(seen):
         return
     short_of = 0 < pace.whole < promised and pace.piled < each and pace.leverage >= leverage
-    if short_of and (limit is None or limit >= stable):
+    if short_of and (limit is None or limit >= stable) and not _is_dead(seen):
         yield _finding(seen, pace, limit)
+
+
+def _is_dead(seen: Evidence, share: float = 0.7) -> bool:
+    """Whether most units of some layer are zero, so that longer steps would lead nowhere."""
+    return any(each.active <= (1 - share) * each.units for each in seen.units.values())
 
 
 def _finding(seen: Evidence, pace: Pace, limit: float | None) -> Finding:

@@ -65,7 +65,7 @@ def _stuck(
     if share >= forgets:
         yield _finding(seen, pace, last, 0.75, _forgets(share, last))
     far = limit is not None and limit > (10 * near if seen.optimizer.adaptive else near)
-    if pace.update >= overshoot and not far:
+    if pace.update >= overshoot and not far and not _noisy(seen):
         yield _finding(seen, pace, last, 0.7, _promised(pace, last))
     if last >= 0.9 and _went_back(seen, pace, last):
         yield _finding(seen, pace, last, 0.7, _back(seen, last))
@@ -80,8 +80,13 @@ def _went_back(seen: Evidence, pace: Pace, last: float, long: float = 0.3) -> bo
     lowest = last * min(seen.losses.finite.medians(8)) / seen.losses.finite.medians(8)[-1]
     grown = last >= 1.5 and last >= 2 * lowest
     was_down = lowest <= 0.9 and last > 1.15 * lowest and not spikes(seen)
-    noisy = (floor_share(seen) or 0.0) >= NOISY and not grown
-    return not noisy and (pace.piled >= long or (was_down and pace.piled >= long / 10))
+    long_steps = pace.piled >= long or (was_down and pace.piled >= long / 10)
+    return long_steps and (grown or not _noisy(seen))
+
+
+def _noisy(seen: Evidence) -> bool:
+    """Whether a rule that is not adaptive follows noise: then gradients are long for that."""
+    return not seen.optimizer.adaptive and (floor_share(seen) or 0.0) >= NOISY
 
 
 def _early_peak(seen: Evidence, width: int = 5) -> float:
@@ -90,6 +95,7 @@ def _early_peak(seen: Evidence, width: int = 5) -> float:
     It is 0 unless it stands far above the loss at the end, for else it may be noise.
     """
     values, begun = seen.losses.finite.values, beginning(seen)
+    width = max(width, 64 // (seen.steps[0].examples or 64))
     first = values[: max(width, len(values) // 5)]
     if begun is None or len(first) < width:
         return 0.0
@@ -101,15 +107,15 @@ def _finding(seen: Evidence, pace: Pace, last: float, sure: float, told: str) ->
     severity: Severity = "error" if last >= 0.95 else "warning"
     now, limit = rate(seen), limit_over_rate(seen)
     numbers = {"lr": now, "remaining": last, "limit_over_lr": limit}
-    remedy = change("lr", now, rounded(_lower(now, pace, limit)))
+    remedy = change("lr", now, rounded(_lower(seen, now, limit)))
     return Finding(severity, sure, told, remedy, numbers)
 
 
-def _lower(now: float, pace: Pace, limit: float | None) -> float:
-    """Return a rate whose updates promise what is usual, and that is within half its limit."""
-    share = USUAL / pace.piled if pace.piled > 0 else 0.1
-    within = limit / 2 if limit else 1.0
-    return now * min(max(min(share, within), 1e-3), 1 / 3)
+def _lower(seen: Evidence, now: float, limit: float | None) -> float:
+    """Return a rate whose first update promises what is usual, within half of its limit."""
+    first = pace_of(seen, 1)
+    share = USUAL / first.piled if first and first.piled > 0 else 0.1
+    return now * min(max(min(share, limit / 2 if limit else 1.0), 1e-3), 1 / 3)
 
 
 def _edge(seen: Evidence, last: float) -> str:

@@ -32,8 +32,7 @@ def cliffs(
     """Yield a finding for at least *least* spikes to *times* what was usual, if they are *rare*.
 
     One is enough where the loss never came back from it. Spikes in more than that share of the
-    updates are noise. It is an error where the loss ended
-    higher than half of its start.
+    updates are noise. It is an error then.
     """
     found = spikes(seen, times)
     losses = seen.losses.finite
@@ -55,8 +54,7 @@ def _thrown_out(seen: Evidence) -> bool:
 
 def _finding(seen: Evidence, found: list[int], worst: tuple[int, float]) -> Finding:
     stretches = seen.losses.finite.medians(8)
-    gone = stretches[-1] >= 2 * min(stretches) and stretches[-1] >= 0.5 * stretches[0]
-    severity: Severity = "error" if gone else "warning"
+    severity: Severity = "error" if _thrown_out(seen) else "warning"
     listed = ", ".join(f"{each:,}" for each in found[:5]) + (" …" if len(found) > 5 else "")
     told = (
         f"The loss shot up {len(found)} times, at updates {listed}; at {worst[0]:,} it was "

@@ -26,7 +26,7 @@ from thalweg.doctor.signs import remaining, stalled
 )
 def noise_keeps(
     seen: Evidence, *, share: float = 0.05, adaptive: float = 0.15, fallen: float = 0.92,
-    kept: float = 0.1, least: int = 100,
+    kept: float = 0.25, least: int = 100,
 ) -> Iterator[Finding]:  # fmt: skip
     """Yield a finding where noise makes up a *share* of a loss that does not fall.
 

@@ -7,6 +7,7 @@ from thalweg.doctor.check import check
 from thalweg.doctor.evidence import Curvature, Evidence
 from thalweg.doctor.finding import Finding, short
 from thalweg.doctor.flatness import falls_high
+from thalweg.doctor.pace import momentum_of
 from thalweg.doctor.signs import limit_over_rate
 
 
@@ -26,10 +27,12 @@ from thalweg.doctor.signs import limit_over_rate
     needs=("losses", "curvature"),
 )
 def ravine(
-    seen: Evidence, *, ratio: float = 100.0, within: float = 15.0, kept: float = 0.02,
-    bent: float = 0.003, creeps: float = 0.98, runs: float = 0.75,
+    seen: Evidence, *, ratio: float = 100.0, within: float = 15.0, kept: float = 0.01,
+    bent: float = 0.003, creeps: float = 0.98, runs: float = 0.65,
 ) -> Iterator[Finding]:  # fmt: skip
     """Yield a finding where the curvatures have that *ratio* and the rate is *within* its limit.
+
+    With momentum it takes the square of that ratio.
 
     The loss is above *kept* of its start, falls from each eighth of the run to the next, and its
     last quarter is between *runs* and *creeps* of the one before. A valley has no negative
@@ -38,7 +41,8 @@ def ravine(
     found, limit = seen.curvature, limit_over_rate(seen)
     if found is None or found.quantile is None or limit is None or seen.optimizer.adaptive:
         return
-    valley = -found.smallest <= bent * found.largest and found.largest >= ratio * found.quantile
+    needed = ratio**2 if momentum_of(seen) >= 0.5 else ratio
+    valley = -found.smallest <= bent * found.largest and found.largest >= needed * found.quantile
     if valley and limit <= within and _creeps(seen, runs, creeps) and falls_high(seen, kept):
         yield _finding(seen, found, limit)
 

@@ -7,7 +7,7 @@ import numpy as np
 from thalweg.doctor.check import check
 from thalweg.doctor.evidence import Evidence
 from thalweg.doctor.finding import Finding, change, rounded, short
-from thalweg.doctor.signs import at_work, remaining, update_ratios
+from thalweg.doctor.signs import remaining, update_ratios
 
 USUAL = 1e-3
 """What an update usually is beside the weight."""
@@ -34,24 +34,25 @@ def ratio(
 ) -> Iterator[Finding]:  # fmt: skip
     """Yield a finding for each matrix whose median ratio is below *low* or above *high*.
 
-    A high one counts where it is *apart*, that many times the median matrix's, or where the loss
-    keeps more than *kept* of its start.
+    A high one counts where it is *apart*, that many times the median of the others, or where the
+    loss keeps more than *kept* of its start.
     """
-    known, probes = update_ratios(seen), at_work(seen)
-    usual = float(np.median([*known.values()] or [0.0]))
+    known = update_ratios(seen)
     bad = remaining(seen) > kept
     for name, each in known.items():
-        if each < low or (each > high and (bad or each > apart * usual)):
-            yield _finding(seen, name, each, len(probes))
+        others = [ratio for other, ratio in known.items() if other != name]
+        alone = bool(others) and each > apart * float(np.median(others))
+        if each < low or (each > high and (bad or alone)):
+            yield _finding(seen, name, each)
 
 
-def _finding(seen: Evidence, name: str, found: float, probes: int) -> Finding:
+def _finding(seen: Evidence, name: str, found: float) -> Finding:
     group = (seen.model.parameters[name].groups or (0,))[0]
     rates = seen.lrs(group).values
     now = float(rates.max()) if len(rates) else 0.0
     told = (
-        f"Updates of {name} are {short(found)} times its norm, by the median of {probes} that were "
-        "looked at; about 0.001 is usual."
+        f"Updates of {name} are {short(found)} times its norm, by the median of the first that "
+        "were looked at; about 0.001 is usual."
     )
     remedy = f"{change('lr', now, rounded(now * USUAL / found))} for {name}"
     return Finding("warning", 0.7, told, remedy, {"ratio": found, "lr": now}, name)
