@@ -23,7 +23,7 @@ from thalweg.doctor.owed.first_order import FirstOrder
 from thalweg.doctor.owed.neighbours import neighbours
 from thalweg.doctor.owed.noise import noise
 from thalweg.doctor.owed.slope import check_gradient
-from thalweg.doctor.watching.passes import measured
+from thalweg.doctor.watching.passes import most_measured
 from thalweg.doctor.watching.probe import Prober
 
 MANY: tuple[Kind, ...] = ("neighbours", "noise")
@@ -56,7 +56,7 @@ class Settled:
 def settle(case: Case, seconds: float, prober: Prober) -> Settled:
     """Measure what can be measured in so many *seconds*; what fails is reported, never raised."""
     clock, found = Clock(seconds), Settled()
-    newest = case.only(case.passes[-measured(case.passes[-1].examples) :])
+    newest = case.only(case.passes[-most_measured(case.passes[-1].examples) :])
     try:
         found.probe = FirstOrder(newest).probe(clock, prober)
     except Exception as error:

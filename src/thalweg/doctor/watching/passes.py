@@ -15,7 +15,7 @@ from thalweg.doctor.watching.features import tensors_in
 from thalweg.doctor.watching.views import View, find_view
 
 KEPT, MOST = 8, 64
-"""So many of the newest batches are measured at the end, at least and at most, if they are small."""
+"""So many of the newest batches are measured at the end, at least and at most."""
 
 EXAMPLES = 128
 """Of batches of a few examples more than the least are measured, until they have so many."""
@@ -141,7 +141,7 @@ class Passes:
         return [each for each in self.kept if each.complete and each.untouched]
 
 
-def measured(examples: int) -> int:
+def most_measured(examples: int) -> int:
     """Return how many of the newest batches of so many examples are measured at the end."""
     return max(KEPT, min(MOST, EXAMPLES // max(examples, 1)))
 
