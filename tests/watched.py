@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from thalweg.doctor import Watch, watch
+from thalweg.doctor import Evidence, Watch, watch
 
 Make = Callable[[Iterable[Tensor]], torch.optim.Optimizer]
 
@@ -45,3 +45,31 @@ def train(
             loss_fn(model(inputs[rows]), labels[rows]).backward()
             optimizer.step()
     return watching
+
+
+def fit(
+    model: nn.Module, make: Make, data: tuple[Tensor, Tensor], steps: int = 100,
+    batch: int | None = None, loss_fn: nn.Module | None = None, **options: Any,
+) -> Evidence:  # fmt: skip
+    """Watch a fit to all of the data, or to shuffled batches of it; squares are the loss if none.
+
+    The evidence is complete: what is owed at the end has all the time it needs.
+    """
+    optimizer, loss = make(model.parameters()), loss_fn or nn.MSELoss()
+    shuffle = torch.Generator().manual_seed(1)
+    with watch(model, optimizer, loss, **{"at_exit": 60.0, **options}) as watching:
+        for _ in range(steps):
+            chosen = torch.randint(len(data[0]), (batch or 1,), generator=shuffle)
+            inputs, targets = (each[chosen] if batch else each for each in data)
+            optimizer.zero_grad()
+            loss(model(inputs), targets).backward()
+            optimizer.step()
+    return watching.evidence
+
+
+def line(examples: int = 512, features: int = 10, noise: float = 0.0) -> tuple[Tensor, Tensor]:
+    """Return independent inputs, and targets of about unit size that are linear in them."""
+    generator = torch.Generator().manual_seed(2)
+    inputs = torch.randn(examples, features, generator=generator)
+    slope = torch.randn(features, 1, generator=generator) / features**0.5
+    return inputs, inputs @ slope + noise * torch.randn(examples, 1, generator=generator)

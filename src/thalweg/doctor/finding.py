@@ -49,6 +49,11 @@ def change(name: str, old: float, new: float) -> str:
     return f"{name}={short(old)} → {short(new)}"
 
 
+def rounded(number: float) -> float:
+    """Return a number with one digit, as one would type a learning rate."""
+    return float(f"{number:.1g}")
+
+
 def short(number: float) -> str:
     """Return a number in at most three digits, as it would be typed."""
     return f"{number:.3g}"

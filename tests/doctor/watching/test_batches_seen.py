@@ -9,6 +9,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from thalweg.doctor import Evidence, Watch
+from thalweg.doctor.evidence import LabelBatch
+from thalweg.doctor.watching.labels import Labels
+from thalweg.doctor.watching.targets import label_batch
 from watched import net, points, train
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -99,3 +102,26 @@ def test_probes_come_in_pairs_of_neighbouring_updates() -> None:
     steps = [each.step for each in train(steps=200).evidence.probes]
     assert steps[:2] == [1, 2]
     assert all(late - early == 1 for early, late in zip(steps[::2], steps[1::2], strict=False))
+
+
+def test_labels_are_seen_to_the_end_of_a_long_run() -> None:
+    steps = [each.step for each in train(steps=600).evidence.labels]
+    assert steps[:64] == list(range(1, 65))
+    assert 64 + 30 < len(steps) < 64 + 4 * 40
+    assert steps[-1] > 550
+
+
+def test_small_batches_are_seen_for_longer() -> None:
+    labels = Labels()
+    for step in range(1, 1500):
+        if labels.due(step - 1):
+            labels.add(LabelBatch(step, (step % 3,)))
+    assert [each.step for each in labels.batches[:1024]] == list(range(1, 1025))
+    assert len(labels.batches) < 1100
+
+
+def test_many_targets_are_kept_evenly_spread() -> None:
+    batch = label_batch(1, torch.arange(10_000))
+    assert batch is not None
+    assert batch.classes[:3] == (0, 3, 6)
+    assert batch.classes[-1] == 9999

@@ -22,7 +22,7 @@ from thalweg.doctor.finding import Finding, Severity, change
         one of Zhang et al. 2021, AutoTrainer, ICSE""",
     needs=("activations",),
     glances=("losses",),
-    explains=("GD303", "GD401"),
+    explains=("GD201", "GD206", "GD207", "GD303", "GD401"),
 )
 def dead_relu(
     seen: Evidence, *, dead: float = 0.7, some: float = 0.3, least: int = 64

@@ -1,5 +1,6 @@
 """What a check may look at, as plain data that a test can write down by hand."""
 
+from thalweg.doctor.evidence.courses import Course
 from thalweg.doctor.evidence.curves import Curve
 from thalweg.doctor.evidence.evidence import KINDS, Costs, Evidence, Kind
 from thalweg.doctor.evidence.facts import (
@@ -8,6 +9,7 @@ from thalweg.doctor.evidence.facts import (
     ModelFacts,
     ModuleFacts,
     OptimizerFacts,
+    OtherFacts,
     ParameterFacts,
     SchedulerFacts,
 )
@@ -29,6 +31,7 @@ __all__ = [
     "KINDS",
     "AverageFacts",
     "Costs",
+    "Course",
     "Curvature",
     "Curve",
     "Evidence",
@@ -46,6 +49,7 @@ __all__ = [
     "NoiseScale",
     "NonFinite",
     "OptimizerFacts",
+    "OtherFacts",
     "ParameterFacts",
     "ParameterProbe",
     "Probe",

@@ -41,3 +41,8 @@ class Curve:
         """Return the medians of *parts* stretches of equal length; fewer where it is too short."""
         stretches = np.array_split(self.values, min(parts, len(self))) if len(self) else []
         return [float(np.median(each)) for each in stretches]
+
+    def means(self, parts: int) -> Sequence[float]:
+        """Return the means of *parts* stretches of equal length; fewer where it is too short."""
+        stretches = np.array_split(self.values, min(parts, len(self))) if len(self) else []
+        return [float(np.mean(each)) for each in stretches]

@@ -6,8 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from thalweg.doctor.evidence.courses import Course, courses
 from thalweg.doctor.evidence.curves import Curve
-from thalweg.doctor.evidence.facts import AverageFacts, ModelFacts, OptimizerFacts, SchedulerFacts
+from thalweg.doctor.evidence.facts import (
+    AverageFacts,
+    ModelFacts,
+    OptimizerFacts,
+    OtherFacts,
+    SchedulerFacts,
+)
 from thalweg.doctor.evidence.owed import Curvature, GradientCheck, Neighbours, NoiseScale
 from thalweg.doctor.evidence.seen import (
     FailedProbe,
@@ -39,7 +46,7 @@ KINDS: Mapping[Kind, str] = {
     "curvature": "the loss's curvature at the end of the run",
     "noise": "the noise of the gradient at the end of the run",
     "gradient check": "the gradient against finite differences",
-    "neighbours": "how often nearest neighbours among the inputs share their class",
+    "neighbours": "how often nearest neighbours share their class, and the others tell it",
 }
 """The kinds of evidence that a check can need, in words for its page."""
 
@@ -63,7 +70,8 @@ class Costs:
 class Evidence:
     """All that was seen of one training; everything may be left out.
 
-    *units* has the activations that can be zero, by module. *unavailable* has the reason for each
+    *units* has the activations that can be zero, by module, *others* the other optimizers that hold
+    parameters of the model. *unavailable* has the reason for each
     kind of evidence that could not be had. Long runs are thinned: numbers of steps have gaps.
     """
 
@@ -78,6 +86,7 @@ class Evidence:
     nonfinite: NonFinite | None = None
     schedulers: Sequence[SchedulerFacts] = ()
     averages: Sequence[AverageFacts] = ()
+    others: Sequence[OtherFacts] = ()
     curvature: Curvature | None = None
     noise: NoiseScale | None = None
     gradient_check: GradientCheck | None = None
@@ -96,6 +105,11 @@ class Evidence:
         """Return the learning rate of a group at each update."""
         seen = [each for each in self.steps if len(each.lrs) > group]
         return Curve.of((each.lrs[group] for each in seen), (each.number for each in seen))
+
+    @property
+    def courses(self) -> list[Course]:
+        """How far each schedule of the learning rate went."""
+        return courses(self.schedulers, self.optimizer, self.steps)
 
     @property
     def validation(self) -> Curve:

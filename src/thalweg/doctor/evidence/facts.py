@@ -73,6 +73,15 @@ class ModelFacts:
         found = (self.modules[name] for name in self.order if name in self.modules)
         return [each for each in found if each.family in families]
 
+    @property
+    def weights(self) -> tuple[str, ...]:
+        """The matrices and kernels that are trained, in the order of the forward pass."""
+        modules = (self.modules[name] for name in self.order if name in self.modules)
+        names = dict.fromkeys(name for each in modules for name in each.parameters)
+        known = (self.parameters[name] for name in names if name in self.parameters)
+        trained = (each for each in known if each.trainable and each.groups)
+        return tuple(each.name for each in trained if len(each.shape) > 1)
+
 
 @dataclass(frozen=True)
 class GroupFacts:
@@ -109,13 +118,27 @@ class SchedulerFacts:
     """A scheduler of torch's on the optimizer: its class, settings, and where it stood when.
 
     *settings* are its attributes that are numbers or lists of numbers (``T_max``, ``total_steps``,
-    ``step_size``, ``gamma``, ``milestones``, ``total_iters``); *positions* are pairs of (updates
-    taken, its ``last_epoch``), thinned, the last one at the end of the run.
+    ``step_size``, ``gamma``, ``milestones``, ``total_iters``), and the numbers bound in a partial
+    ``lr_lambda``; *positions* are pairs of (updates taken, its ``last_epoch``), thinned, the last
+    one at the end of the run. *parts* are the schedulers that it steps itself, in their order.
     """
 
     kind: str
     settings: Mapping[str, Any] = field(default_factory=dict)
     positions: Sequence[tuple[int, int]] = ()
+    parts: Sequence[SchedulerFacts] = ()
+
+
+@dataclass(frozen=True)
+class OtherFacts:
+    """Another optimizer that holds some parameters of the model: its class, and which.
+
+    *stepped* says whether something wrote to one of them between two updates of this optimizer.
+    """
+
+    kind: str
+    parameters: tuple[str, ...]
+    stepped: bool = False
 
 
 @dataclass(frozen=True)
@@ -124,8 +147,10 @@ class AverageFacts:
 
     *averaged* counts the averagings; *normalizations* are its batch norms that keep running
     statistics, and *reestimated* says whether these were computed anew on the averaged weights.
+    *equal* says whether its weights and buffers are those of the model itself.
     """
 
     averaged: int
     normalizations: tuple[str, ...] = ()
     reestimated: bool = False
+    equal: bool = False

@@ -29,13 +29,22 @@ class Curvature:
 
 @dataclass(frozen=True)
 class NoiseScale:
-    """The batch size at which noise and gradient balance: tr Σ / |G|², as an interval."""
+    """The batch size at which noise and gradient balance: tr Σ / |G|², as an interval.
+
+    *spread* is tr Σ, the variance of one example's gradient summed over all parameters, and
+    *signal* is |G|², the squared norm of the mean gradient; both are estimates without bias, so
+    that the second can be negative. *seconds* is what one more example in a batch costs, None where
+    only whole batches were taken.
+    """
 
     step: int
     scale: float
     low: float
     high: float
     batch: int
+    spread: float | None = None
+    signal: float | None = None
+    seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -69,9 +78,12 @@ class Neighbours:
     """How often the nearest other example has the same class, over the kept training batches.
 
     *agreement* is that share of *examples*; *chance* is what it would be if labels were drawn
-    from their own frequencies.
+    from their own frequencies. *told* is the share whose class a regression over all the others
+    tells; *commonest*, that of the commonest class, is what it tells where it knows nothing.
     """
 
     examples: int
     agreement: float
     chance: float
+    told: float | None = None
+    commonest: float | None = None

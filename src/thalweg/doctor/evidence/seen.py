@@ -33,15 +33,18 @@ class Step:
 
 @dataclass(frozen=True)
 class Validation:
-    """One pass over held-out data: the mean loss of calls without gradient after *step* updates.
+    """One pass over held-out data: the mean loss of calls not trained by, after *step* updates.
 
-    *accuracy* is the share of right classes, None where it could not be seen.
+    *accuracy* is the share of right classes, None where it could not be seen. *training* says
+    whether the model was in training mode for some of it, *graded* whether gradients were on.
     """
 
     step: int
     loss: float
     examples: int | None = None
     accuracy: float | None = None
+    training: bool = False
+    graded: bool = False
 
 
 @dataclass(frozen=True)
@@ -104,9 +107,10 @@ class Probe:
     """Everything of first order about one update: parameters and layers by name.
 
     *agreement* is the cosine between this gradient and that of the update before, where that was
-    probed too. *leftover* is the norm of the gradient that was there before the first ``backward``
-    since the last update (0 where it had been cleared). *accuracy* is the share of right classes
-    in the batch, as the model stood. Each is None where it was not seen.
+    probed too. *leftover* is the norm of the gradients of the optimizer's own parameters that were
+    there before a ``backward``, the smallest of all since the last update (0 where they had been
+    cleared). *accuracy* is the share of right classes in the batch, as the model stood. Each is
+    None where it was not seen.
     """
 
     step: int

@@ -32,10 +32,21 @@ def noise(case: Case, clock: Clock) -> NoiseScale:
     parts = parts[: max(LEAST, BYTES // max(size, 1))]
     if len(parts) < LEAST or LEAST * size > BYTES:
         raise Refused("too few batches were kept, or gradients are too large to keep four")
-    products = _products([each.objective().gradient() for each in parts])
-    examples = parts[0].passes[0].examples
-    found = noise_of(products, examples)
-    return NoiseScale(case.step, found.scale, found.low, found.high, case.passes[-1].examples)
+    gradients, seconds = zip(*[_timed(each, clock) for each in parts], strict=True)
+    examples, batch = parts[0].passes[0].examples, case.passes[-1].examples
+    found = noise_of(_products(list(gradients)), examples)
+    saved = clock.pass_seconds - min(seconds)
+    more = saved / (batch - examples) if batch > examples else None
+    return NoiseScale(
+        case.step, found.scale, found.low, found.high, batch, found.spread, found.signal, more
+    )
+
+
+def _timed(part: Case, clock: Clock) -> tuple[Tensor, float]:
+    """Return the gradient of a part, and the seconds that it took."""
+    loss = part.objective()
+    begun = clock.spent
+    return loss.gradient(), clock.spent - begun
 
 
 def _even(parts: list[Case]) -> list[Case]:

@@ -23,7 +23,11 @@ from thalweg.doctor.owed.first_order import FirstOrder
 from thalweg.doctor.owed.neighbours import neighbours
 from thalweg.doctor.owed.noise import noise
 from thalweg.doctor.owed.slope import check_gradient
+from thalweg.doctor.watching.passes import most_measured
 from thalweg.doctor.watching.probe import Prober
+
+MANY: tuple[Kind, ...] = ("neighbours", "noise")
+"""What is about examples, of which the newest small batches have too few."""
 
 MEASURES: dict[Kind, Callable[[Case, Clock], Any]] = {
     "neighbours": neighbours,
@@ -52,14 +56,15 @@ class Settled:
 def settle(case: Case, seconds: float, prober: Prober) -> Settled:
     """Measure what can be measured in so many *seconds*; what fails is reported, never raised."""
     clock, found = Clock(seconds), Settled()
+    newest = case.only(case.passes[-most_measured(case.passes[-1].examples) :])
     try:
-        found.probe = FirstOrder(case).probe(clock, prober)
+        found.probe = FirstOrder(newest).probe(clock, prober)
     except Exception as error:
         found.failed.append(FailedProbe.of("first order at the end", error))
     if case.loss_fn is not None:
         _time_a_gradient(case, clock)
         for kind, measured in MEASURES.items():
-            _measure(kind, measured, case, clock, found)
+            _measure(kind, measured, case if kind in MANY else newest, clock, found)
     found.seconds = clock.spent
     return found
 

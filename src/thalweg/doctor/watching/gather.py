@@ -7,6 +7,7 @@ from dataclasses import replace
 from thalweg.doctor.evidence import Costs, Evidence, Kind, ModelFacts, OptimizerFacts
 from thalweg.doctor.owed import Case, Settled, settle
 from thalweg.doctor.watching.observer import Observer
+from thalweg.doctor.watching.survey import survey_model
 from thalweg.problems import own_gradient
 
 NEED_LOSS: tuple[Kind, ...] = ("curvature", "noise", "gradient check", "neighbours")
@@ -36,15 +37,17 @@ def gather(
     """Return the evidence so far; *ending* seconds went into all that was measured at the end."""
     seen.losses.end_pass(seen.updates)
     steps, (model, optimizer) = seen.log.steps(), facts
-    if seen.updates:
-        seen.schedulers.search()
+    if seen.attached:
+        seen.look_around()
     return Evidence(
         model=_completed(seen, model), optimizer=optimizer, steps=steps,
         probes=(*seen.probes, owed.probe) if owed.probe else tuple(seen.probes),
-        units=seen.prober.units(), inputs=seen.prober.features.inputs(), labels=tuple(seen.labels),
+        units=seen.prober.units(), inputs=seen.prober.features.inputs(),
+        labels=tuple(seen.labels.batches),
         validations=tuple(seen.losses.validations), nonfinite=seen.trouble.end(steps),
         schedulers=tuple(seen.schedulers.facts(seen.updates)),
-        averages=tuple(seen.averages.facts()), curvature=owed.curvature, noise=owed.noise,
+        averages=tuple(seen.averages.facts(seen.inner)), others=tuple(seen.others),
+        curvature=owed.curvature, noise=owed.noise,
         gradient_check=owed.gradient_check, neighbours=owed.neighbours,
         unavailable=_unavailable(seen) | owed.unavailable,
         failed=(*seen.failed.values(), *owed.failed),
@@ -53,9 +56,18 @@ def gather(
 
 
 def _completed(seen: Observer, model: ModelFacts) -> ModelFacts:
-    """Return the facts of the model with the activations that it calls as functions."""
+    """Return the facts of the model with the activations that it calls as functions.
+
+    Its parameters are in the groups of the optimizer that they are in now.
+    """
     functions, order = seen.prober.functions, seen.prober.order
-    return replace(model, modules={**model.modules, **functions}, order=order or model.order)
+    now = survey_model(seen.model, seen.optimizer).parameters
+    parameters = {
+        name: replace(each, groups=now[name].groups if name in now else each.groups)
+        for name, each in model.parameters.items()
+    }
+    modules = {**model.modules, **functions}
+    return replace(model, parameters=parameters, modules=modules, order=order or model.order)
 
 
 def _unavailable(seen: Observer) -> dict[Kind, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
@@ -11,6 +11,16 @@ from thalweg.doctor.watching.targets import right
 
 Number = float | Tensor
 """A number, or a tensor of one number that is fetched later, to wait for no device."""
+
+
+class Held(NamedTuple):
+    """One call of a loss on held-out data, and how the model was called for it."""
+
+    loss: Number
+    examples: int
+    correct: Number | None = None
+    training: bool = False
+    graded: bool = False
 
 
 def number_of(tensor: Tensor) -> Number:
@@ -31,40 +41,50 @@ class Losses:
         self.closing = False
         self._of_module, self._passed = False, 0
         self.validations: list[Validation] = []
-        self._calls: list[Number] = []
+        self._calls: list[tuple[Number, int]] = []
         self._offered: Number = 0.0
-        self._passing: list[tuple[Number, int, Number | None]] = []
+        self._passing: list[Held] = []
 
     def pass_begins(self) -> None:
         """The model is called: the loss calls to come are about this pass."""
         self._passed = len(self._calls)
 
-    def called(self, kind: str, args: tuple[Any, ...], output: Any) -> None:
-        """Take in what a loss module returned: with a gradient to train by, else to validate."""
+    def called(self, kind: str, args: tuple[Any, ...], output: Any, training: bool) -> None:
+        """Take in what a loss module returned: with a gradient to train by, else to validate.
+
+        *training* is the mode of the model. In evaluation mode it may be to validate all the same.
+        """
         if not isinstance(output, Tensor) or output.numel() != 1:
             return
         if output.requires_grad:
-            self._calls.append(number_of(output))
+            self._calls.append((number_of(output), 0 if training else _length(args)))
         elif len(args) > 1:
             count, correct = right(args[0], args[1], kind)
             known = None if correct is None else number_of(correct)
-            self._passing.append((number_of(output), count, known))
+            self._passing.append(Held(number_of(output), count, known, training))
 
     def offered(self, loss: Tensor) -> None:
         """Take in a loss whose gradient is about to be computed, for whom is not yet known."""
         self._of_module = bool(self._calls)
         self._offered = self._called(loss) if self._calls else number_of(loss)
-        self._calls.clear()
 
     def _called(self, loss: Tensor) -> Number:
         """Return the calls that *loss* is made of: all if they add up to it, or the last pass's."""
         if len(self._calls) == 1:
-            return self._calls[0]
-        whole, newest = sum(self._calls), self._calls[self._passed :]
-        value = number_of(loss)
+            return self._calls.pop()[0]
+        value, newest = number_of(loss), self._calls[self._passed :]
+        whole = sum(number for number, _ in self._calls)
         if newest and (isinstance(value, Tensor) or abs(value - float(whole)) > 1e-5 * abs(value)):
-            return sum(newest)
+            del self._calls[self._passed :]
+            self._let_go()
+            return sum(number for number, _ in newest)
+        self._calls.clear()
         return whole
+
+    def _let_go(self) -> None:
+        """Nothing was trained by the calls so far: those in evaluation mode were to validate."""
+        self._passing += [Held(loss, size, graded=True) for loss, size in self._calls if size]
+        self._calls.clear()
 
     def accepted(self) -> Number:
         """Return the loss that was offered: it is one of this model."""
@@ -82,12 +102,28 @@ class Losses:
 
     def end_pass(self, updates: int) -> None:
         """Sum up the pass over held-out data, if there was one, after so many updates."""
-        self._calls.clear()
+        if self._calls:
+            self._let_go()
         if self._passing:
-            losses, examples, correct = zip(*self._passing, strict=True)
+            self.validations.append(_summed(updates, self._passing))
             self._passing.clear()
-            weights = [max(each, 1) for each in examples]
-            mean = sum(float(a) * b for a, b in zip(losses, weights, strict=True)) / sum(weights)
-            known = sum(examples) and all(each is not None for each in correct)
-            accuracy = sum(map(float, correct)) / sum(examples) if known else None
-            self.validations.append(Validation(updates, mean, sum(examples) or None, accuracy))
+
+
+def _length(args: tuple[Any, ...]) -> int:
+    """Return how many examples a loss was called on, 1 where they cannot be counted."""
+    first = args[0] if args else None
+    return len(first) if isinstance(first, Tensor) and first.ndim else 1
+
+
+def _summed(updates: int, passing: list[Held]) -> Validation:
+    """Return the means over the examples of some calls."""
+    examples = sum(each.examples for each in passing)
+    weights = [max(each.examples, 1) for each in passing]
+    whole = sum(float(a.loss) * b for a, b in zip(passing, weights, strict=True))
+    correct = [each.correct for each in passing if each.correct is not None]
+    known = examples and len(correct) == len(passing)
+    return Validation(
+        updates, whole / sum(weights), examples or None,
+        sum(map(float, correct)) / examples if known else None,
+        any(each.training for each in passing), any(each.graded for each in passing),
+    )  # fmt: skip

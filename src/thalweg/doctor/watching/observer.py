@@ -10,11 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from thalweg.doctor.evidence import FailedProbe, LabelBatch, Probe
+from thalweg.doctor.evidence import FailedProbe, OtherFacts, Probe
 from thalweg.doctor.watching import taps, targets
 from thalweg.doctor.watching.awaited import Awaited
 from thalweg.doctor.watching.budget import Budget
 from thalweg.doctor.watching.bystanders import Averages, Schedulers
+from thalweg.doctor.watching.labels import Labels
 from thalweg.doctor.watching.log import Log
 from thalweg.doctor.watching.losses import Losses
 from thalweg.doctor.watching.passes import Passes
@@ -24,9 +25,6 @@ from thalweg.doctor.watching.trouble import Trouble
 
 KEPT = 256
 """How many probes are kept; when there are more, every second is let go, but not the first."""
-
-LABELLED = 64
-"""The labels of so many first batches are kept, and those of every batch that is probed."""
 
 AWAITED = 16
 """So many first losses are awaited where the loss is a plain function, then those of probes."""
@@ -50,8 +48,9 @@ class Observer:
         self.prober = Prober(self.inner, optimizer, blind=self.host == "compiled")
         self.trouble = Trouble(self.inner)
         self.schedulers, self.averages = Schedulers(optimizer), Averages()
+        self.others: list[OtherFacts] = []
         self.probes: list[Probe] = []
-        self.labels: list[LabelBatch] = []
+        self.labels = Labels()
         self.failed: dict[str, FailedProbe] = {}
         self.updates, self.watching = 0, 0.0
         self.paused = False
@@ -85,6 +84,8 @@ class Observer:
 
     def detach(self) -> None:
         """See nothing from now on."""
+        if self.attached:
+            self.look_around()
         taps.leave(self)
         if self._awaited:
             self._awaited.end()
@@ -92,6 +93,13 @@ class Observer:
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
+
+    def look_around(self) -> None:
+        """Look for schedulers and for other optimizers, as long as they are there."""
+        if self.updates:
+            self.schedulers.search()
+            names = {id(p): name for name, p in self.inner.named_parameters()}
+            self.others = self.schedulers.beside(names, self.prober.written)
 
     @property
     def attached(self) -> bool:
@@ -122,7 +130,8 @@ class Observer:
 
     def _after_loss(self, module: nn.Module, args: Any, keywords: Any, output: Any) -> None:
         values = (*args, *keywords.values())
-        self.losses.called(type(module).__name__, values, output)
+        kind, training = type(module).__name__, self.passes.current.training
+        self.losses.called(kind, values, output, training)
         if torch.is_grad_enabled():
             self._scored(values)
 
@@ -137,10 +146,10 @@ class Observer:
             self._awaited.end()
         self.losses.offered(loss)
         self._marks = self._gradients()
-        if self.prober.armed and not self.losses.backwards:
-            self.prober.before_backward(scale)
+        if self.prober.armed:
+            self.prober.before_backward(scale, not self.losses.backwards)
         self._kept_by_graph = (None, None, "")
-        if (self.prober.armed or self.updates < LABELLED) and not self.passes.current.complete:
+        if self._look_at_labels() and not self.passes.current.complete:
             self._kept_by_graph = self.prober.timed(targets.saved, loss) or (None, None, "")
 
     def backward_ended(self) -> None:
@@ -154,7 +163,7 @@ class Observer:
             self._examples += current.examples
         self.passes.trained(step)
         self.trouble.loss(step, loss, current)
-        if first and (self.prober.armed or self.updates < LABELLED):
+        if first and self._look_at_labels():
             self._look_at_targets(step)
         self.prober.layers.settle()
 
@@ -164,6 +173,9 @@ class Observer:
         slopes = [p.grad for group in groups for p in group["params"]]
         return [(id(each), 0 if each is None else each._version) for each in slopes]
 
+    def _look_at_labels(self) -> bool:
+        return self.prober.armed or self.labels.due(self.updates)
+
     def _look_at_targets(self, step: int) -> None:
         scores, found, kind = self._kept_by_graph
         self._kept_by_graph = (None, None, "")
@@ -171,10 +183,7 @@ class Observer:
             self.prober.look_at_accuracy(scores, found, kind)
         if self.passes.current.complete:
             found, kind = self.passes.current.rest[0], type(self.loss_fn).__name__
-        batch = self.prober.timed(targets.label_batch, step, found, kind)
-        if batch is not None:
-            self.labels.append(batch)
-        self._thin(self.labels)
+        self.labels.add(self.prober.timed(targets.label_batch, step, found, kind))
 
     def update_skipped(self, optimizer: Any) -> None:
         """See `taps.Listener`."""

@@ -14,8 +14,14 @@ from torch import Tensor
 from thalweg.doctor.watching.features import tensors_in
 from thalweg.doctor.watching.views import View, find_view
 
-KEPT = 8
-"""So many of the newest batches are kept for what is measured at the end, if they are small."""
+KEPT, MOST = 8, 64
+"""So many of the newest batches are measured at the end, at least and at most."""
+
+EXAMPLES = 128
+"""Of batches of a few examples more than the least are measured, until they have so many."""
+
+COMPARED = 256
+"""Batches are kept until they have so many examples, for what compares examples."""
 
 BYTES = 2**28
 """The batches that are kept take at most so much memory, but one is always kept."""
@@ -119,12 +125,13 @@ class Passes:
         tensors = current.tensors
         current.versions = _versions(tensors)
         if not self._measured:
-            self._bound(tensors)
+            self._bound(tensors, current.examples)
         self.kept.append(current)
 
-    def _bound(self, tensors: list[Tensor]) -> None:
+    def _bound(self, tensors: list[Tensor], examples: int) -> None:
         size = sum(each.numel() * each.element_size() for each in tensors)
-        self.kept = deque(maxlen=max(1, min(KEPT, BYTES // max(size, 1))))
+        wanted = max(KEPT, COMPARED // max(examples, 1))
+        self.kept = deque(maxlen=max(1, min(wanted, BYTES // max(size, 1))))
         self._measured = True
 
     def usable(self) -> list[Pass]:
@@ -132,6 +139,11 @@ class Passes:
         if self.view is None:
             return []
         return [each for each in self.kept if each.complete and each.untouched]
+
+
+def most_measured(examples: int) -> int:
+    """Return how many of the newest batches of so many examples are measured at the end."""
+    return max(KEPT, min(MOST, EXAMPLES // max(examples, 1)))
 
 
 def _versions(tensors: list[Tensor]) -> tuple[int, ...]:

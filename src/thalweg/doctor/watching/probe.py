@@ -24,7 +24,8 @@ class Prober:
 
     ``order`` has the layers in the order of the first forward pass that was looked at. What is
     seen is kept as numbers alone: no tensor of a pass outlives its update. ``timed`` has what the
-    update that is looked at cost, and what went wrong in it.
+    update that is looked at cost, and what went wrong in it. ``written`` has the parameters that
+    something else wrote to between two updates that were looked at.
     """
 
     def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer, blind: bool) -> None:
@@ -35,6 +36,8 @@ class Prober:
         self.functions: dict[str, ModuleFacts] = {}
         self.order: tuple[str, ...] = ()
         self.armed = False
+        self.written: set[str] = set()
+        self._versions: dict[str, int] = {}
         self._parameters: Found = {}
         self._before: dict[str, Tensor] = {}
         self._once: dict[str, Any] = {}
@@ -58,6 +61,7 @@ class Prober:
     def rest(self) -> None:
         """The next update is not looked at: let the gradient go that was kept for it."""
         self._earlier = -1, {}
+        self._versions.clear()
 
     def begin_pass(self, arguments: Any) -> None:
         """A pass of the model that can be trained by begins."""
@@ -71,10 +75,15 @@ class Prober:
         if correct is not None:
             self._once.setdefault("accuracy", correct / max(count, 1))
 
-    def before_backward(self, scale: Any) -> None:
-        """Look at the gradients that are there already; that of the loss is scaled by *scale*."""
-        self._once["leftover"] = self.timed(_norm, self._model)
-        self._once["scale"] = scale
+    def before_backward(self, scale: Any, first: bool) -> None:
+        """Look at the gradients that are there already; that of the loss is scaled by *scale*.
+
+        It is the *first* while none since the last update was one of this model.
+        """
+        left, before = self.timed(_norm, self._optimizer), self._once.get("leftover")
+        self._once["leftover"] = left if before is None else _smaller(left, before)
+        if first:
+            self._once["scale"] = scale
 
     def again(self) -> None:
         """The update that was looked at was not taken; look at the next."""
@@ -83,9 +92,16 @@ class Prober:
 
     def before_step(self, closing: bool) -> None:
         """Look at weights and, unless a closure is to compute them, at gradients."""
+        self.timed(self._look_for_writers)
         self.timed(self._look_at_weights)
         if not closing:
             self.timed(self._look_at_gradients)
+
+    def _look_for_writers(self) -> None:
+        """Take in which parameters changed since the update before, if that was looked at."""
+        for name, tensor in self._model.named_parameters():
+            if self._versions.get(name, tensor._version) != tensor._version:
+                self.written.add(name)
 
     def _look_at_weights(self) -> None:
         for name, tensor in self._model.named_parameters():
@@ -127,6 +143,7 @@ class Prober:
         if earlier == step - 1 and now.keys() == before.keys() and now:
             self._once["agreement"] = measure.cosine(now, before)
         self._earlier = step, now
+        self._versions = {name: p._version for name, p in self._model.named_parameters()}
 
     def _underflow(self, tensor: Tensor) -> dict[str, Any]:
         """Return the share of √v̂ at or below eps, where the optimizer keeps Adam's state."""
@@ -159,6 +176,15 @@ class Prober:
         return {name: each.units() for name, each in self._activity.items()}
 
 
-def _norm(model: nn.Module) -> Tensor | float:
-    found = [measure.norm(p.grad) for p in model.parameters() if p.grad is not None]
+def _norm(optimizer: torch.optim.Optimizer) -> Tensor | float:
+    """Return the norm of the gradients that are there of an optimizer's own parameters."""
+    held = [p for group in optimizer.param_groups for p in group["params"]]
+    found = [measure.norm(p.grad) for p in held if p.grad is not None]
     return torch.stack([each.double() for each in found]).norm() if found else 0.0
+
+
+def _smaller(left: Tensor | float, before: Tensor | float) -> Tensor | float:
+    """Return the smaller of two norms; one that is no tensor is zero."""
+    if isinstance(left, Tensor) and isinstance(before, Tensor):
+        return torch.minimum(left, before)
+    return 0.0

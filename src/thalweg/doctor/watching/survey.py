@@ -19,7 +19,6 @@ from thalweg.doctor.evidence import (
 )
 from thalweg.doctor.evidence.facts import Family
 from thalweg.optim.driver import Driver
-from thalweg.schedules import Schedule
 
 FAMILIES: tuple[tuple[type | tuple[type, ...], Family], ...] = (
     ((conv._ConvNd,), "convolution"),
@@ -142,15 +141,28 @@ def _parameters(
 def survey_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer) -> OptimizerFacts:
     """Return the facts of an optimizer, its parameters by their names in a model."""
     names = {id(tensor): name for name, tensor in unwrapped(model)[0].named_parameters()}
-    groups = [_group(group, names) for group in optimizer.param_groups]
+    groups = [
+        _group(group, names, dict(_horizons(optimizer, number)))
+        for number, group in enumerate(optimizer.param_groups)
+    ]
     kind, adaptive = type(optimizer).__name__, is_adaptive(optimizer)
     return OptimizerFacts(kind, groups, adaptive, decay_of(optimizer), rule_names(optimizer)[0])
 
 
-def _group(group: Mapping[str, Any], names: Mapping[int, str]) -> GroupFacts:
+def _group(
+    group: Mapping[str, Any], names: Mapping[int, str], scheduled: Mapping[str, int | None]
+) -> GroupFacts:
     known = tuple(names[id(each)] for each in group["params"] if id(each) in names)
-    scheduled = {key: each.horizon for key, each in group.items() if isinstance(each, Schedule)}
     return GroupFacts(dict(_numbers(group)), known, len(group["params"]) - len(known), scheduled)
+
+
+def _horizons(optimizer: torch.optim.Optimizer, group: int) -> Iterator[tuple[str, int | None]]:
+    """Yield the hyperparameters of a group that are thalweg schedules, with their horizons."""
+    if not isinstance(optimizer, Driver):
+        return
+    for key in optimizer.param_groups[group]:
+        if (schedule := optimizer.schedule_of(key, group)) is not None:
+            yield key, schedule.horizon
 
 
 def _numbers(group: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -10,7 +10,7 @@ from torch import Tensor
 from thalweg.doctor.evidence import LabelBatch
 
 MOST = 4096
-"""So many targets of a batch are kept at most."""
+"""So many targets of a batch are kept at most, evenly spread over it."""
 
 DEEP = 50
 """So many nodes of a graph are looked at for saved targets."""
@@ -25,8 +25,12 @@ def label_batch(step: int, targets: Any, kind: str = "") -> LabelBatch | None:
         return None
     flat = _classes(targets, kind)
     if flat is None:
-        return LabelBatch(step, values=tuple(targets.detach().reshape(-1)[:MOST].tolist()))
-    return LabelBatch(step, classes=tuple(flat[flat >= 0][:MOST].tolist()))
+        return LabelBatch(step, values=_kept(targets.detach().reshape(-1)))
+    return LabelBatch(step, classes=_kept(flat[flat >= 0]))
+
+
+def _kept(flat: Tensor) -> tuple[Any, ...]:
+    return tuple(flat[:: max(1, -(-len(flat) // MOST))].tolist())
 
 
 def _classes(targets: Tensor, kind: str) -> Tensor | None:
