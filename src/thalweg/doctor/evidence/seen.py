@@ -55,7 +55,7 @@ class ParameterProbe:
     the accumulation), None where there is none; *zeros* the share of exactly zero entries in it.
     *weight* and *update* are the norms of the value before the update and of the change by it.
     *moved* is the share of the elements with a gradient that the update changed at all.
-    *below_eps* is the share whose √v̂ is not above eps, None for other rules than Adam's family.
+    *below_eps* is the share whose √v̂ is not above eps, None for rules without such a state.
     *rows* and *distinct* count the units (first dimension) and those with weights of their own.
     """
 
