@@ -50,3 +50,13 @@ def initialized(seen: Evidence, names: Sequence[str]) -> str:
     else:
         call = "nn.init.xavier_normal_({})"
     return call.format(names[0]) + (f", and so {len(names) - 1} more" if len(names) > 1 else "")
+
+
+def batch_norms(seen: Evidence) -> list[ModuleFacts]:
+    """Return the batch norms that keep running statistics, each over one process's batches."""
+    norms = seen.model.of_family("normalization")
+    return [each for each in norms if each.kind.startswith("BatchNorm") and _keeps(each)]
+
+
+def _keeps(norm: ModuleFacts) -> bool:
+    return bool(norm.settings.get("track_running_stats", True))

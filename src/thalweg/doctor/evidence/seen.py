@@ -81,7 +81,8 @@ class LayerProbe:
 
     *mean* and *std* are over all elements, *zeros* is the share exactly zero. *saturated* is the
     share at the flat ends: of tanh beyond ±0.99, of sigmoid beyond 0.01 and 0.99, of a hard
-    function beyond its ends, of softmax above 0.99; None for other modules. *silent* is the
+    function beyond its ends, of softmax above 0.99, of the gates of a recurrent module's first
+    layer as those of tanh and sigmoid; None for other modules. *silent* is the
     share of units that were zero for the whole batch, None unless it is an activation that can be
     zero. A unit is a channel of an image and an element of the last dimension otherwise.
     *gradient* is the norm of the loss's gradient with respect to this output, None where it was
