@@ -17,12 +17,16 @@ def remaining(seen: Evidence, parts: int = 10) -> float:
     return max(stretches[-1], 0.0) / stretches[0]
 
 
+def updates(seen: Evidence) -> list[Probe]:
+    """Return the probes of updates: that at the end of a run is none."""
+    return [each for each in seen.probes if any(p.update for p in each.parameters.values())]
+
+
 def at_work(seen: Evidence, share: float = 0.3) -> list[Probe]:
     """Return the probes of updates taken with at least this *share* of the largest rate."""
     rates = {each.number: max(each.lrs, default=0.0) for each in seen.steps}
     largest = max(rates.values(), default=0.0)
-    updates = [each for each in seen.probes if any(p.update for p in each.parameters.values())]
-    return [each for each in updates if rates.get(each.step, 0.0) >= share * largest]
+    return [each for each in updates(seen) if rates.get(each.step, 0.0) >= share * largest]
 
 
 def median_over(probes: list[Probe], number: Callable[[Probe], float | None]) -> float | None:

@@ -1,4 +1,4 @@
-"""Where a unit is at the flat end of its function, its slope is near zero and nothing is learned."""
+"""At the flat end of its function a unit has hardly a slope, and nothing before it is trained."""
 
 from collections.abc import Iterator, Sequence
 

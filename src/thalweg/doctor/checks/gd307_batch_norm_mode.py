@@ -6,6 +6,7 @@ from thalweg.doctor.check import check
 from thalweg.doctor.evidence import Evidence, ModuleFacts
 from thalweg.doctor.finding import Finding, Severity, short
 from thalweg.doctor.places import batch_norms
+from thalweg.doctor.signs import updates
 
 
 @check(
@@ -53,7 +54,7 @@ def wrong_mode(
 def _frozen(seen: Evidence, norm: ModuleFacts) -> bool:
     """Whether it was in evaluation mode at every update that was looked at, the model not."""
     modes = {each.number: each.training for each in seen.steps}
-    found = [each for each in seen.probes if norm.name in each.layers and modes.get(each.step)]
+    found = [each for each in updates(seen) if norm.name in each.layers and modes.get(each.step)]
     return bool(found) and not any(each.layers[norm.name].training for each in found)
 
 
