@@ -30,7 +30,7 @@ from thalweg.doctor.signs import remaining
     ),
 )  # fmt: skip
 def saturated(
-    seen: Evidence, *, some: float = 0.5, severe: float = 0.7, few: float = 0.25,
+    seen: Evidence, *, some: float = 0.4, severe: float = 0.7, few: float = 0.25,
     learned: float = 0.1,
 ) -> Iterator[Finding]:  # fmt: skip
     """Yield a finding for each layer with a share of saturated values of at least *some* at last.

@@ -1,10 +1,10 @@
 """A gradient that shrinks from layer to layer leaves the first layers untrained."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 
 from thalweg.doctor.check import check
-from thalweg.doctor.evidence import Evidence
+from thalweg.doctor.evidence import Evidence, Probe
 from thalweg.doctor.finding import Finding, Severity, short
 from thalweg.doctor.places import initialized, matrices, weighted
 from thalweg.doctor.signs import median_over, output_ratio, remaining, weight_ratio
@@ -31,8 +31,8 @@ FLAT = ("Sigmoid", "Tanh", "Softsign", "Hardsigmoid", "Hardtanh")
     needs=("gradients", "losses"),
     glances=("activations",),
     explains=(
-        "GD103", "GD104", "GD201", "GD205", "GD206", "GD207", "GD208", "GD209", "GD401", "GD506",
-        "GD507",
+        "GD103", "GD104", "GD201", "GD205", "GD206", "GD207", "GD208", "GD209", "GD301", "GD401",
+        "GD506", "GD507",
     ),
 )  # fmt: skip
 def vanishing(
@@ -41,18 +41,29 @@ def vanishing(
 ) -> Iterator[Finding]:  # fmt: skip
     """Yield a finding where the first layer's gradient is below *ratio* of the last one's.
 
-    That is, unless the loss came down to the share *learned*. It is an error, and *still* is enough
-    in place of *ratio*, where the loss kept the share *stuck*.
+    That is at the first probe and in the median, with no layer dead at first, unless the loss came
+    down to the share *learned*. It is an error, and *still* is enough in place of *ratio*, where
+    the loss kept the share *stuck*.
     """
-    weights = median_over([*seen.probes], partial(weight_ratio, seen))
-    outputs = median_over([*seen.probes], partial(output_ratio, seen))
+    weights, outputs = _lasting(seen, weight_ratio), _lasting(seen, output_ratio)
     left = remaining(seen)
-    if left <= learned or weights is None or len(weighted(seen)) < 2:
+    if left <= learned or weights is None or len(weighted(seen)) < 2 or _silent(seen.probes[0]):
         return
     smaller = min(weights, weights if outputs is None else outputs)
     if smaller < (still if left >= stuck else ratio):
         severity: Severity = "error" if left >= stuck else "warning"
         yield _finding(seen, (weights, outputs), left, severity)
+
+
+def _lasting(seen: Evidence, ratio: Callable[[Evidence, Probe], float | None]) -> float | None:
+    """Return a ratio at the first probe or in the median, whichever is larger; None if unseen."""
+    first, typical = ratio(seen, seen.probes[0]), median_over([*seen.probes], partial(ratio, seen))
+    return None if first is None or typical is None else max(first, typical)
+
+
+def _silent(probe: Probe) -> bool:
+    """Whether a layer put out nothing but zeros, which is another disease."""
+    return any(each.silent is not None and each.silent > 0.95 for each in probe.layers.values())
 
 
 def _finding(

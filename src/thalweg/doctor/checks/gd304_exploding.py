@@ -13,8 +13,9 @@ from thalweg.doctor.signs import output_ratio, remaining, weight_ratio
     code="GD304",
     name="exploding gradients",
     finds="""A gradient that is far larger in the first layer than in the last one, with respect to
-        their weights or to what they put out, before the first update; or one that is somewhat
-        larger where what the layers put out grows with depth as well.""",
+        their weights or to what they put out, before the first update. Less is enough where what
+        the layers put out grows with depth as well, and in recurrent layers, which are deep in
+        time; more is needed where layers are normalized.""",
     why="""The gradient of a layer is a product over all layers behind it. Where each factor is
         above one (weights too large, recurrence over many steps), it grows exponentially with
         depth: a rate that suits the last layers throws the first ones away, and one that suits
@@ -32,25 +33,41 @@ from thalweg.doctor.signs import output_ratio, remaining, weight_ratio
     ),
 )  # fmt: skip
 def exploding(
-    seen: Evidence, *, ratio: float = 50.0, some: float = 15.0, growth: float = 10.0,
-    severe: float = 1000.0, learned: float = 0.1,
+    seen: Evidence, *, ratio: float = 50.0, normalized: float = 200.0, some: float = 15.0,
+    growth: float = 10.0, recurrent: float = 10.0, severe: float = 1000.0, learned: float = 0.1,
 ) -> Iterator[Finding]:  # fmt: skip
     """Yield a finding where the first layer's gradient is *ratio* times the last one's.
 
-    *some* is enough where the spread of what they put out grows more than *growth*-fold. Without
-    such growth a loss that came down to the share *learned* speaks for the run. It is an error
-    from *severe* on, and where a number became infinite or NaN.
+    In a network with normalizations it takes *normalized*, in a recurrent layer *recurrent*, and
+    *some* where the spread of what layers put out grows more than *growth*-fold. Without such
+    growth a loss that came down to the share *learned* speaks for the run. It is an error from
+    *severe* on, and where a number became infinite or NaN.
     """
     if not seen.probes or len(weighted(seen)) < 2:
         return
     probe = seen.probes[0]
-    weights, outputs = weight_ratio(seen, probe), output_ratio(seen, probe)
-    larger, spread = max(weights or 0.0, outputs or 0.0), _growth(seen, probe)
-    if larger < (some if spread >= growth else ratio):
+    spread, larger = _growth(seen, probe), _larger(seen, probe)
+    limit = normalized if seen.model.of_family("normalization") else ratio
+    through_time = _through_time(seen, probe)
+    if larger < (some if spread >= growth else limit) and through_time < recurrent:
         return
     if spread >= growth or seen.nonfinite or remaining(seen) > learned:
-        severity: Severity = "error" if seen.nonfinite or larger >= severe else "warning"
-        yield _finding(seen, (weights, outputs, spread), severity)
+        worst = max(larger, through_time)
+        severity: Severity = "error" if seen.nonfinite or worst >= severe else "warning"
+        yield _finding(seen, worst, spread, severity)
+
+
+def _larger(seen: Evidence, probe: Probe) -> float:
+    """Return the first layer's gradient as a multiple of the last one's, of weights or outputs."""
+    return max(weight_ratio(seen, probe) or 0.0, output_ratio(seen, probe) or 0.0)
+
+
+def _through_time(seen: Evidence, probe: Probe) -> float:
+    """Return the largest gradient of a recurrent layer's weight as a multiple of the last one's."""
+    last = probe.parameters[matrices(seen)[-1]].gradient
+    inside = {name for each in seen.model.of_family("recurrent") for name in each.parameters}
+    found = [probe.parameters[name].gradient or 0.0 for name in matrices(seen) if name in inside]
+    return max(found, default=0.0) / last if last else 0.0
 
 
 def _growth(seen: Evidence, probe: Probe) -> float:
@@ -61,19 +78,20 @@ def _growth(seen: Evidence, probe: Probe) -> float:
     return known[-1].std / known[0].std if known and known[0].std else 1.0
 
 
-def _finding(
-    seen: Evidence, found: tuple[float | None, float | None, float], severity: Severity
-) -> Finding:
-    weights, outputs, spread = found
+def _finding(seen: Evidence, larger: float, spread: float, severity: Severity) -> Finding:
     layers = weighted(seen)
-    larger = max(weights or 0.0, outputs or 0.0)
-    factor = larger ** (1 / (len(layers) - 1))
     told = (
         f"Before the first update the gradient in {layers[0].name} was {short(larger)} times that "
-        f"in {layers[-1].name}, {short(factor)} a layer, and the spread of their outputs grew "
-        f"{short(spread)}-fold on the way."
+        f"in {layers[-1].name}, {len(layers) - 1} layers on, and the spread of what they put out "
+        f"grew {short(spread)}-fold on the way."
     )
-    numbers = {"weights": weights, "outputs": outputs, "growth": spread, "a layer": factor}
-    remedy = f"{initialized(seen, matrices(seen))}; nn.utils.clip_grad_norm_(parameters, 1.0)"
+    numbers = {"ratio": larger, "growth": spread, "layers": len(layers)}
+    remedy = f"{_initialized(seen)}; nn.utils.clip_grad_norm_(model.parameters(), 1.0)"
     confidence = 0.95 if severity == "error" else 0.8
     return Finding(severity, confidence, told, remedy, numbers, layers[0].name, 1)
+
+
+def _initialized(seen: Evidence) -> str:
+    recurrent = seen.model.of_family("recurrent")
+    hidden = [name for each in recurrent for name in each.parameters if "weight_hh" in name]
+    return f"nn.init.orthogonal_({hidden[0]})" if hidden else initialized(seen, matrices(seen))
