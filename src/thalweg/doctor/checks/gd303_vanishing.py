@@ -31,7 +31,7 @@ FLAT = ("Sigmoid", "Tanh", "Softsign", "Hardsigmoid", "Hardtanh")
     needs=("gradients", "losses"),
     glances=("activations",),
     explains=(
-        "GD103", "GD104", "GD201", "GD205", "GD206", "GD207", "GD208", "GD209", "GD301", "GD401",
+        "GD103", "GD104", "GD201", "GD205", "GD206", "GD207", "GD208", "GD209", "GD301", "GD302", "GD401",
         "GD506", "GD507",
     ),
 )  # fmt: skip
@@ -41,13 +41,13 @@ def vanishing(
 ) -> Iterator[Finding]:  # fmt: skip
     """Yield a finding where the first layer's gradient is below *ratio* of the last one's.
 
-    That is at the first probe and in the median, with no layer dead at first, unless the loss came
-    down to the share *learned*. It is an error, and *still* is enough in place of *ratio*, where
+    That is at the first probe and in the median, with no layer dead or saturated at first,
+    unless the loss came down to the share *learned*. It is an error, and *still* is enough in place of *ratio*, where
     the loss kept the share *stuck*.
     """
     weights, outputs = _lasting(seen, weight_ratio), _lasting(seen, output_ratio)
     left = remaining(seen)
-    if left <= learned or weights is None or len(weighted(seen)) < 2 or _silent(seen.probes[0]):
+    if left <= learned or weights is None or len(weighted(seen)) < 2 or _blocked(seen.probes[0]):
         return
     smaller = min(weights, weights if outputs is None else outputs)
     if smaller < (still if left >= stuck else ratio):
@@ -61,9 +61,10 @@ def _lasting(seen: Evidence, ratio: Callable[[Evidence, Probe], float | None]) -
     return None if first is None or typical is None else max(first, typical)
 
 
-def _silent(probe: Probe) -> bool:
-    """Whether a layer put out nothing but zeros, which is another disease."""
-    return any(each.silent is not None and each.silent > 0.95 for each in probe.layers.values())
+def _blocked(probe: Probe) -> bool:
+    """Whether a layer was dead or saturated, which are other diseases."""
+    found = ((each.silent or 0.0, each.saturated or 0.0) for each in probe.layers.values())
+    return any(silent > 0.95 or saturated > 0.4 for silent, saturated in found)
 
 
 def _finding(
