@@ -31,8 +31,8 @@ FLAT = ("Sigmoid", "Tanh", "Softsign", "Hardsigmoid", "Hardtanh")
     needs=("gradients", "losses"),
     glances=("activations",),
     explains=(
-        "GD103", "GD104", "GD201", "GD205", "GD206", "GD207", "GD208", "GD209", "GD301", "GD302", "GD401",
-        "GD506", "GD507",
+        "GD103", "GD104", "GD201", "GD205", "GD206", "GD207", "GD208", "GD209", "GD301", "GD302",
+        "GD401", "GD506", "GD507",
     ),
 )  # fmt: skip
 def vanishing(
@@ -41,9 +41,9 @@ def vanishing(
 ) -> Iterator[Finding]:  # fmt: skip
     """Yield a finding where the first layer's gradient is below *ratio* of the last one's.
 
-    That is at the first probe and in the median, with no layer dead or saturated at first,
-    unless the loss came down to the share *learned*. It is an error, and *still* is enough in place of *ratio*, where
-    the loss kept the share *stuck*.
+    That is at the first probe and in the median, with no layer dead or saturated at first, unless
+    the loss came down to the share *learned*. It is an error, and *still* is enough in place of
+    *ratio*, where the loss kept the share *stuck*.
     """
     weights, outputs = _lasting(seen, weight_ratio), _lasting(seen, output_ratio)
     left = remaining(seen)
