@@ -15,14 +15,13 @@ def deep(activation: type[nn.Module], depth: int, scale: float = 1.0) -> nn.Sequ
         layers += [nn.Linear(16, 16), activation()]
     model = nn.Sequential(*layers, nn.Linear(16, 2))
     with torch.no_grad():
-        for each in model:
-            if isinstance(each, nn.Linear):
-                each.weight.mul_(scale)
+        for each in model.parameters():
+            each.mul_(scale)
     return model
 
 
 def trained(model: nn.Module, steps: int = 40) -> Evidence:
-    return train(lambda p: torch.optim.Adam(p, lr=3e-3), model, steps, at_exit=5.0).evidence
+    return train(lambda p: torch.optim.Adam(p, lr=3e-3), model, steps, overhead=1e9).evidence
 
 
 def test_a_deep_chain_of_sigmoids_loses_its_gradient_and_rectifiers_are_advised() -> None:
@@ -33,7 +32,7 @@ def test_a_deep_chain_of_sigmoids_loses_its_gradient_and_rectifiers_are_advised(
 
 
 def test_weights_too_small_lose_it_though_the_gradients_of_weights_are_alike() -> None:
-    (found,) = CHECK(trained(deep(nn.ReLU, 6, 0.05)))
+    (found,) = CHECK(train(sgd, deep(nn.ReLU, 6, 0.2), 6, overhead=1e9).evidence)
     assert found.numbers["outputs"] < 1e-4
     assert found.numbers["weights"] > 0.01
     assert found.change.startswith("nn.init.kaiming_normal_(0.weight), and so 7 more")
@@ -60,5 +59,5 @@ def test_a_layer_that_is_dead_from_the_beginning_is_another_disease() -> None:
 
 
 def test_units_that_die_where_nothing_arrives_follow_from_it() -> None:
-    evidence = train(sgd, deep(nn.ReLU, 6, 0.05), 60, at_exit=5.0, overhead=1e9).evidence
+    evidence = train(sgd, deep(nn.ReLU, 6, 0.2), 60, overhead=1e9).evidence
     assert diagnose(evidence).findings[0].code == "GD303"
