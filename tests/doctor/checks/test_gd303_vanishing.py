@@ -16,7 +16,7 @@ def deep(activation: type[nn.Module], depth: int, scale: float = 1.0) -> nn.Sequ
     model = nn.Sequential(*layers, nn.Linear(16, 2))
     with torch.no_grad():
         for each in model.parameters():
-            each.mul_(scale)
+            each.mul_(scale if each.ndim > 1 else 0.0)
     return model
 
 
