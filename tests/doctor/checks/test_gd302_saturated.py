@@ -1,3 +1,5 @@
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -12,7 +14,7 @@ CHECK = find_check("GD302")
 class Sequence(nn.Module):
     """A recurrent layer over points taken as sequences of numbers, and a layer on its end."""
 
-    def __init__(self, kind: type[nn.RNNBase], scale: float = 1.0) -> None:
+    def __init__(self, kind: Callable[..., nn.RNNBase], scale: float = 1.0) -> None:
         super().__init__()
         torch.manual_seed(0)
         self.core, self.head = kind(1, 16, batch_first=True), nn.Linear(16, 2)

@@ -27,7 +27,7 @@ class Sequence(nn.Module):
         torch.manual_seed(0)
         self.core, self.head = nn.RNN(4, 32, batch_first=True), nn.Linear(32, 2)
         with torch.no_grad():
-            self.core.weight_hh_l0.mul_(scale)
+            dict(self.core.named_parameters())["weight_hh_l0"].mul_(scale)
 
     def forward(self, inputs: Tensor) -> Tensor:
         return self.head(self.core(inputs[:, None].expand(-1, 40, -1) * 0.1)[0][:, -1])

@@ -29,10 +29,10 @@ def test_a_constant_initialization_is_one_unit_a_layer() -> None:
 
 def test_a_layer_that_was_widened_by_copies_is_found() -> None:
     model = layered()
+    first, second = dict(model[0].named_parameters()), dict(model[2].named_parameters())
     with torch.no_grad():
-        for each in (model[0].weight, model[0].bias):
-            each[8:] = each[:8]  # type: ignore[index]
-        model[2].weight[:, 8:] = model[2].weight[:, :8]  # type: ignore[index]
+        for each in (*first.values(), second["weight"].T):
+            each[8:] = each[:8]
     (found,) = CHECK(train(sgd, model).evidence)
     assert (found.severity, found.where, found.numbers["distinct"]) == ("warning", "0", 8)
 
