@@ -64,6 +64,12 @@ def _first_over_last(norms: list[float | None]) -> float | None:
     return known[0] / known[-1] if len(known) > 1 and known[-1] > 0 else None
 
 
+def blocked(probe: Probe, dead: float = 0.95, flat: float = 0.4) -> bool:
+    """Whether a layer was *dead* or saturated (*flat*), so that no gradient came through it."""
+    found = ((each.silent or 0.0, each.saturated or 0.0) for each in probe.layers.values())
+    return any(silent > dead or saturated > flat for silent, saturated in found)
+
+
 def sloped(probe: ParameterProbe, elements: int) -> float:
     """Return how many elements of a parameter had a gradient other than zero."""
     return 0.0 if probe.gradient is None else elements * (1 - probe.zeros)

@@ -61,7 +61,7 @@ def test_a_rule_without_eps_is_left_alone() -> None:
 
 
 def evidence(below: float, end: float = 1.0, **facts: Any) -> Evidence:
-    group = GroupFacts({"eps": 1e-4, "foreach": None} | facts.pop("settings", {}), ("w",))
+    group = GroupFacts({"eps": 1e-4, "differentiable": False} | facts.pop("settings", {}), ("w",))
     dtype = facts.pop("dtype", "float32")
     probe = ParameterProbe(gradient=1e-4, zeros=0.5, update=1.0, below_eps=below)
     return Evidence(
@@ -89,6 +89,20 @@ def test_an_eps_that_is_zero_in_float16_is_found_and_explains_what_is_not_finite
     spoilt = evidence(0.5, dtype="float16", settings=settings, nonfinite=NonFinite(1, "weight"))
     assert CHECK(spoilt)[0].severity == "error"
     assert [each.code for each in diagnose(spoilt).findings][:2] == ["GD103", "GD101"]
+
+
+def test_adam_on_parameters_in_float16_is_found_first() -> None:
+    class Half(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = net().half()
+
+        def forward(self, inputs: Tensor) -> Tensor:
+            return self.net(inputs.half()).float()
+
+    found = train(rule(torch.optim.Adam), Half()).findings
+    assert (found[0].code, found[0].severity) == ("GD103", "error")
+    assert {each.code for each in found} == {"GD103", "GD101"}
 
 
 def test_an_eps_that_float16_can_hold_and_rules_in_single_precision_are_left_alone() -> None:

@@ -39,20 +39,19 @@ def eps_underflow(
     The latter needs this *share* of the gradients, and is an error where eps is *severe* times
     their size. Where the loss came down to the share *learned*, the steps are large enough.
     """
-    for number, group in enumerate(seen.optimizer.groups):
-        if _vanishes(seen, group):
-            yield _zero(seen, number, group)
+    zero = [k for k, each in enumerate(seen.optimizer.groups) if _vanishes(seen, each)]
+    yield from (_zero(seen, number, seen.optimizer.groups[number]) for number in zero)
     below = median_over([*seen.probes], partial(_below, seen))
     size = median_over([*seen.probes], partial(_size, seen))
     eps = max((float(each.settings.get("eps", 0.0)) for each in seen.optimizer.groups), default=0)
-    if below is not None and size and below >= share and remaining(seen) > learned:
+    if below is not None and size and below >= share and remaining(seen) > learned and not zero:
         yield _small(below, size, eps, "error" if eps >= severe * size else "warning")
 
 
 def _vanishes(seen: Evidence, group: GroupFacts) -> bool:
     """Whether eps is zero in float16, in torch's rules that compute as their parameters are."""
     settings = group.settings
-    plain = "foreach" in settings and not settings.get("fused")
+    plain = "differentiable" in settings and not settings.get("fused")
     half = any(seen.model.parameters[each].dtype == "float16" for each in group.parameters)
     return plain and half and settings.get("eps", 1.0) <= HALF
 

@@ -25,7 +25,7 @@ from thalweg.doctor.signs import remaining
     needs=("activations",),
     glances=("losses",),
     explains=(
-        "GD201", "GD205", "GD206", "GD207", "GD208", "GD209", "GD304", "GD401", "GD506",
+        "GD201", "GD205", "GD206", "GD207", "GD208", "GD209", "GD401", "GD506",
         "GD507",
     ),
 )  # fmt: skip

@@ -7,7 +7,7 @@ from thalweg.doctor.check import check
 from thalweg.doctor.evidence import Evidence, Probe
 from thalweg.doctor.finding import Finding, Severity, short
 from thalweg.doctor.places import initialized, matrices, weighted
-from thalweg.doctor.signs import median_over, output_ratio, remaining, weight_ratio
+from thalweg.doctor.signs import blocked, median_over, output_ratio, remaining, weight_ratio
 
 FLAT = ("Sigmoid", "Tanh", "Softsign", "Hardsigmoid", "Hardtanh")
 """Activations whose slope is below one, but for a point."""
@@ -47,7 +47,7 @@ def vanishing(
     """
     weights, outputs = _lasting(seen, weight_ratio), _lasting(seen, output_ratio)
     left = remaining(seen)
-    if left <= learned or weights is None or len(weighted(seen)) < 2 or _blocked(seen.probes[0]):
+    if left <= learned or weights is None or len(weighted(seen)) < 2 or blocked(seen.probes[0]):
         return
     smaller = min(weights, weights if outputs is None else outputs)
     if smaller < (still if left >= stuck else ratio):
@@ -59,12 +59,6 @@ def _lasting(seen: Evidence, ratio: Callable[[Evidence, Probe], float | None]) -
     """Return a ratio at the first probe or in the median, whichever is larger; None if unseen."""
     first, typical = ratio(seen, seen.probes[0]), median_over([*seen.probes], partial(ratio, seen))
     return None if first is None or typical is None else max(first, typical)
-
-
-def _blocked(probe: Probe) -> bool:
-    """Whether a layer was dead or saturated, which are other diseases."""
-    found = ((each.silent or 0.0, each.saturated or 0.0) for each in probe.layers.values())
-    return any(silent > 0.95 or saturated > 0.4 for silent, saturated in found)
 
 
 def _finding(

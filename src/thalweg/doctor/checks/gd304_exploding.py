@@ -6,7 +6,7 @@ from thalweg.doctor.check import check
 from thalweg.doctor.evidence import Evidence, LayerProbe, Probe
 from thalweg.doctor.finding import Finding, Severity, short
 from thalweg.doctor.places import initialized, matrices, weighted
-from thalweg.doctor.signs import output_ratio, remaining, weight_ratio
+from thalweg.doctor.signs import blocked, output_ratio, remaining, weight_ratio
 
 
 @check(
@@ -29,7 +29,8 @@ from thalweg.doctor.signs import output_ratio, remaining, weight_ratio
     needs=("gradients",),
     glances=("activations", "losses"),
     explains=(
-        "GD101", "GD201", "GD202", "GD203", "GD204", "GD205", "GD208", "GD209", "GD506", "GD507",
+        "GD101", "GD201", "GD202", "GD203", "GD204", "GD205", "GD208", "GD209", "GD302",
+        "GD506", "GD507",
     ),
 )  # fmt: skip
 def exploding(
@@ -40,10 +41,11 @@ def exploding(
 
     In a network with normalizations it takes *normalized*, in a recurrent layer *recurrent*, and
     *some* where the spread of what layers put out grows more than *growth*-fold. Without such
-    growth a loss that came down to the share *learned* speaks for the run. It is an error from
-    *severe* on, and where a number became infinite or NaN.
+    growth a loss that came down to the share *learned* speaks for the run. Units that were dead or
+    saturated are another disease. It is an error from *severe* on, and where a number became
+    infinite or NaN.
     """
-    if not seen.probes or len(weighted(seen)) < 2:
+    if not seen.probes or len(weighted(seen)) < 2 or blocked(seen.probes[0]):
         return
     probe = seen.probes[0]
     spread, larger = _growth(seen, probe), _larger(seen, probe)

@@ -1,5 +1,6 @@
 """Units with the same weights get the same gradient, and stay one unit however many they are."""
 
+import math
 from collections.abc import Iterator, Sequence
 
 from thalweg.doctor.check import check
@@ -42,7 +43,8 @@ def duplicates(
 def _distinct(probes: Sequence[Probe], name: str) -> tuple[int, int] | None:
     """Return how many units of a weight are distinct, and how many there are; None if unseen."""
     found = [each.parameters.get(name, ParameterProbe()) for each in probes]
-    return max(((p.distinct, p.rows) for p in found if p.distinct and p.rows), default=None)
+    finite = [each for each in found if math.isfinite(each.update or 0.0)]
+    return max(((p.distinct, p.rows) for p in finite if p.distinct and p.rows), default=None)
 
 
 def _finding(seen: Evidence, alike: dict[str, tuple[int, int]], severe: float) -> Finding:
