@@ -92,12 +92,16 @@ def uncertainty(seen: Evidence, parts: int = 8) -> float:
     return float(1.25 * scatter / np.sqrt(len(values) / parts) / np.median(values))
 
 
+def updates(seen: Evidence) -> list[Probe]:
+    """Return the probes of updates: that at the end of a run is none."""
+    return [each for each in seen.probes if any(p.update for p in each.parameters.values())]
+
+
 def at_work(seen: Evidence, share: float = 0.3) -> list[Probe]:
     """Return the probes of updates taken with at least this *share* of the largest rate."""
     rates = {each.number: max(each.lrs, default=0.0) for each in seen.steps}
     largest = max(rates.values(), default=0.0)
-    updates = [each for each in seen.probes if any(p.update for p in each.parameters.values())]
-    return [each for each in updates if rates.get(each.step, 0.0) >= share * largest]
+    return [each for each in updates(seen) if rates.get(each.step, 0.0) >= share * largest]
 
 
 def update_ratios(seen: Evidence, first: int = 3) -> dict[str, float]:
@@ -156,6 +160,12 @@ def output_ratio(seen: Evidence, probe: Probe) -> float | None:
 def _first_over_last(norms: list[float | None]) -> float | None:
     known = [each for each in norms if each is not None]
     return known[0] / known[-1] if len(known) > 1 and known[-1] > 0 else None
+
+
+def blocked(probe: Probe, dead: float = 0.95, flat: float = 0.4) -> bool:
+    """Whether a layer was *dead* or saturated (*flat*), so that no gradient came through it."""
+    found = ((each.silent or 0.0, each.saturated or 0.0) for each in probe.layers.values())
+    return any(silent > dead or saturated > flat for silent, saturated in found)
 
 
 def sloped(probe: ParameterProbe, elements: int) -> float:

@@ -10,8 +10,8 @@ CHECK = find_check("GD301")
 LAYER = LayerProbe((32, 16), 0.0, 0.0)
 
 
-def evidence(units: Units) -> Evidence:
-    steps = [Step(1, 1.0, (0.5,))]
+def evidence(units: Units, end: float = 1.0) -> Evidence:
+    steps = [Step(1, 1.0, (0.5,)), Step(2, end, (0.5,))]
     probes = [Probe(1, layers={"relu": LAYER})]
     return Evidence(
         model=ModelFacts(order=("relu",)), steps=steps, probes=probes, units={"relu": units}
@@ -34,13 +34,19 @@ def test_a_healthy_layer_is_left_alone() -> None:
 def test_units_that_died_ask_for_a_lower_rate_and_born_dead_for_another_beginning() -> None:
     (died,) = CHECK(evidence(Units(10, 2, 500, begun=9)))
     assert (died.change, died.severity) == ("lr=0.5 → 0.05", "error")
-    (born,) = CHECK(evidence(Units(10, 6, 500, begun=6)))
+    (born,) = CHECK(evidence(Units(10, 5, 500, begun=5)))
     assert "kaiming" in born.change
     assert born.severity == "warning"
 
 
 def test_few_examples_are_too_few_to_tell() -> None:
     assert not CHECK(evidence(Units(10, 2, 10)))
+
+
+def test_units_that_are_rarely_active_in_a_run_that_trains_well_are_left_alone() -> None:
+    assert not CHECK(evidence(Units(10, 6, 500)))
+    assert not CHECK(evidence(Units(10, 2, 500), end=0.01))
+    assert CHECK(evidence(Units(10, 1, 500), end=0.01))
 
 
 def test_a_leaking_layer_cannot_die() -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from thalweg.doctor.check import check
 from thalweg.doctor.evidence import Evidence, Units
 from thalweg.doctor.finding import Finding, Severity, change
+from thalweg.doctor.signs import remaining
 
 
 @check(
@@ -22,21 +23,24 @@ from thalweg.doctor.finding import Finding, Severity, change
         one of Zhang et al. 2021, AutoTrainer, ICSE""",
     needs=("activations",),
     glances=("losses",),
-    explains=("GD201", "GD206", "GD207", "GD303", "GD401"),
+    explains=("GD201", "GD206", "GD207", "GD401"),
 )
 def dead_relu(
-    seen: Evidence, *, dead: float = 0.7, some: float = 0.3, least: int = 64
-) -> Iterator[Finding]:
+    seen: Evidence, *, dead: float = 0.7, some: float = 0.5, most: float = 0.9,
+    learned: float = 0.1, least: int = 64,
+) -> Iterator[Finding]:  # fmt: skip
     """Yield a finding for each layer with a share of dead units above *some*.
 
-    From *dead* on it is an error; fewer examples than *least* are too few to tell.
+    From *dead* on it is an error; fewer examples than *least* are too few to tell. Where the loss
+    came down to the share *learned*, units that are rarely active are no harm, up to *most*.
     """
+    limit = most if remaining(seen) <= learned else some
     for name in seen.model.order:
         units = seen.units.get(name)
         if units is None or units.examples < least:
             continue
         share = 1 - units.active / units.units
-        if share >= some:
+        if share >= limit:
             severity: Severity = "error" if share >= dead else "warning"
             yield _finding(seen, name, units, severity)
 

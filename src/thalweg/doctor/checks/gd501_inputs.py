@@ -27,7 +27,7 @@ SHOWN = 3
     reference="""LeCun, Bottou, Orr & Müller 1998, Efficient backprop, section 4.3 (normalizing the
         inputs)""",
     needs=("inputs",),
-    explains=("GD201", "GD202", "GD204", "GD206", "GD208", "GD209"),
+    explains=("GD201", "GD202", "GD203", "GD204", "GD206", "GD208", "GD209", "GD302", "GD304"),
 )
 def badly_scaled(
     seen: Evidence, *, ratio: float = 30.0, offset: float = 5.0, scale: float = 20.0,

@@ -43,7 +43,8 @@ class ModuleFacts:
     """A module without children: its class, family, and settings that are numbers or truths.
 
     *settings* are its attributes as torch names them (``momentum``, ``eps``, ``p``,
-    ``negative_slope``, ``track_running_stats``, ``in_features``); *parameters* are full names.
+    ``negative_slope``, ``track_running_stats``, ``in_features``), and of a batch norm with running
+    statistics ``num_batches_tracked`` as at the beginning; *parameters* are full names.
     """
 
     name: str

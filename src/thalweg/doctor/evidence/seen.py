@@ -55,7 +55,7 @@ class ParameterProbe:
     the accumulation), None where there is none; *zeros* the share of exactly zero entries in it.
     *weight* and *update* are the norms of the value before the update and of the change by it.
     *moved* is the share of the elements with a gradient that the update changed at all.
-    *below_eps* is the share whose √v̂ is not above eps, None for other rules than Adam's family.
+    *below_eps* is the share whose √v̂ is not above eps, None for rules without such a state.
     *rows* and *distinct* count the units (first dimension) and those with weights of their own.
     """
 
@@ -81,7 +81,8 @@ class LayerProbe:
 
     *mean* and *std* are over all elements, *zeros* is the share exactly zero. *saturated* is the
     share at the flat ends: of tanh beyond ±0.99, of sigmoid beyond 0.01 and 0.99, of a hard
-    function beyond its ends, of softmax above 0.99; None for other modules. *silent* is the
+    function beyond its ends, of softmax above 0.99, of the gates of a recurrent module's first
+    layer as those of tanh and sigmoid; None for other modules. *silent* is the
     share of units that were zero for the whole batch, None unless it is an activation that can be
     zero. A unit is a channel of an image and an element of the last dimension otherwise.
     *gradient* is the norm of the loss's gradient with respect to this output, None where it was

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from thalweg.doctor.evidence import ModuleFacts
 from thalweg.doctor.watching import measure
 from thalweg.doctor.watching.functions import Functions, can_be_seen
+from thalweg.doctor.watching.gates import flat_gates
 from thalweg.doctor.watching.survey import leaves
 from thalweg.doctor.watching.timed import Timed
 
@@ -90,7 +91,9 @@ class Layers:
             return
         if first is self._result:
             self._drop(self._latest)
-        self._look(name, type(module), module.training, args, first)
+        looked = self._look(name, type(module), module.training, args, first)
+        if looked and isinstance(module, nn.RNNBase):
+            self.seen[name]["saturated"] = self._timed(flat_gates, module, args, first)
 
     def _function_called(self, kind: type[nn.Module], result: Tensor) -> None:
         name = f"{kind.__name__.lower()}({self._latest})"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -146,15 +147,14 @@ class Prober:
         self._versions = {name: p._version for name, p in self._model.named_parameters()}
 
     def _underflow(self, tensor: Tensor) -> dict[str, Any]:
-        """Return the share of √v̂ at or below eps, where the optimizer keeps Adam's state."""
+        """Return the share of √v̂ at or below eps, where the optimizer keeps such a state."""
         state = self._optimizer.state.get(tensor, {})
         groups = self._optimizer.param_groups
         group = next((g for g in groups if any(p is tensor for p in g["params"])), {})
-        if "exp_avg_sq" not in state or "step" not in state or "eps" not in group:
+        square = _mean_square(state, group)
+        if square is None or "eps" not in group:
             return {}
-        beta = group["betas"][1] if "betas" in group else group.get("beta2", 0.999)
-        hat = state["exp_avg_sq"] / (1 - beta ** float(state["step"]))
-        return {"below_eps": (hat.sqrt() <= group["eps"]).float().mean()}
+        return {"below_eps": (square.sqrt() <= group["eps"]).float().mean()}
 
     def _finished(self, step: int) -> Probe:
         self.functions |= self.layers.functions
@@ -174,6 +174,17 @@ class Prober:
     def units(self) -> dict[str, Units]:
         """Return the units of rectifiers over the second half of the probes so far."""
         return {name: each.units() for name, each in self._activity.items()}
+
+
+def _mean_square(state: Mapping[str, Any], group: Mapping[str, Any]) -> Tensor | None:
+    """Return the mean square of the gradient that a step is divided by the root of, or None.
+
+    Adam's family corrects its bias; RMSprop does not, and Adagrad has a sum.
+    """
+    if "exp_avg_sq" in state and "step" in state:
+        beta = group["betas"][1] if "betas" in group else group.get("beta2", 0.999)
+        return state["exp_avg_sq"] / (1 - beta ** float(state["step"]))
+    return state.get("square_avg", state.get("sum"))
 
 
 def _norm(optimizer: torch.optim.Optimizer) -> Tensor | float:

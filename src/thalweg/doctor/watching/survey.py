@@ -107,6 +107,8 @@ def survey_model(model: nn.Module, optimizer: torch.optim.Optimizer) -> ModelFac
 
 def _module(name: str, module: nn.Module) -> ModuleFacts:
     settings = {key: value for key, value in vars(module).items() if _is_setting(key, value)}
+    if isinstance(tracked := getattr(module, "num_batches_tracked", None), Tensor):
+        settings["num_batches_tracked"] = int(tracked)
     own = tuple(f"{name}.{each}" if name else each for each, _ in module.named_parameters())
     return ModuleFacts(name, type(module).__name__, family_of(module), settings, own)
 
