@@ -59,7 +59,8 @@ class Observer:
         self._budget = Budget(share)
         self._examples = 0
         self._handles: list[Any] = []
-        self._marks: list[tuple[int, int]] = []
+        self._outgoing: Any = None
+        self._marks: list[tuple[int, int] | None] = []
         self._kept_by_graph: tuple[Any, Any, str] = (None, None, "")
         plain = loss_fn is not None and not isinstance(loss_fn, nn.Module)
         self._awaited = Awaited(loss_fn, self._scored) if plain and loss_fn else None
@@ -71,11 +72,8 @@ class Observer:
             self.optimizer.register_step_post_hook(_weakly(self._after_step)),
         ]
         if self.model._compiled_call_impl is None:
-            begins, ends = _weakly(self._before_pass), _weakly(self._after_pass)
-            self._handles += [
-                self.model.register_forward_pre_hook(begins, with_kwargs=True),
-                self.model.register_forward_hook(ends, always_call=True),
-            ]
+            begins = _weakly(self._before_pass)
+            self._handles.append(self.model.register_forward_pre_hook(begins, with_kwargs=True))
         if isinstance(self.loss_fn, nn.Module):
             hook = _weakly(self._after_loss)
             self._handles.append(self.loss_fn.register_forward_hook(hook, with_kwargs=True))
@@ -92,6 +90,7 @@ class Observer:
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
+        self._look_at_outputs(False)
 
     @property
     def attached(self) -> bool:
@@ -114,11 +113,24 @@ class Observer:
         if self.prober.armed and torch.is_grad_enabled():
             self.prober.begin_pass((args, keywords))
 
+    def _look_at_outputs(self, wanted: bool) -> None:
+        """Have a hook on what the model returns while that is wanted: it costs a microsecond."""
+        if wanted and self._outgoing is None and self.model._compiled_call_impl is None:
+            ends = _weakly(self._after_pass)
+            self._outgoing = self.model.register_forward_hook(ends, always_call=True)
+        elif not wanted and self._outgoing is not None:
+            self._outgoing.remove()
+            self._outgoing = None
+
     def _after_pass(self, module: nn.Module, args: Any, output: Any) -> None:
         self.prober.layers.end()
         self.passes.returned(output)
-        if self._awaited and (self.prober.armed or self.updates < AWAITED):
+        if self._awaited and self._awaits:
             self._awaited.begin()
+
+    @property
+    def _awaits(self) -> bool:
+        return self.prober.armed or self.updates < AWAITED
 
     def _after_loss(self, module: nn.Module, args: Any, keywords: Any, output: Any) -> None:
         values = (*args, *keywords.values())
@@ -145,7 +157,7 @@ class Observer:
 
     def backward_ended(self) -> None:
         """See `taps.Listener`: the loss is one of this model if one of its gradients changed."""
-        if self._gradients() == self._marks:
+        if not self._changed():
             return
         first, step = not self.losses.backwards, self.updates + 1
         loss = self.losses.accepted()
@@ -158,11 +170,16 @@ class Observer:
             self._look_at_targets(step)
         self.prober.layers.settle()
 
-    def _gradients(self) -> list[tuple[int, int]]:
+    def _gradients(self) -> list[tuple[int, int] | None]:
         """Return what changes when a gradient of the optimizer's parameters is added to."""
         groups = self.optimizer.param_groups
-        slopes = [p.grad for group in groups for p in group["params"]]
-        return [(id(each), 0 if each is None else each._version) for each in slopes]
+        return [_mark(p.grad) for group in groups for p in group["params"]]
+
+    def _changed(self) -> bool:
+        """Whether a gradient changed since the marks were taken; mostly the first one tells."""
+        marks = iter(self._marks)
+        groups = self.optimizer.param_groups
+        return any(_mark(p.grad) != next(marks) for group in groups for p in group["params"])
 
     def _look_at_targets(self, step: int) -> None:
         scores, found, kind = self._kept_by_graph
@@ -238,21 +255,27 @@ class Observer:
             self.prober.arm()
         else:
             self.prober.rest()
+        awaited = self._awaited is not None and self._awaits
+        self._look_at_outputs(self.prober.armed or awaited or self.passes.wants_output)
 
 
 def _device(model: nn.Module) -> torch.device:
     return next((p.device for p in model.parameters()), torch.device("cpu"))
 
 
+def _mark(slope: Tensor | None) -> tuple[int, int] | None:
+    return None if slope is None else (id(slope), slope._version)
+
+
 def _weakly(method: Any) -> Callable[..., None]:
     """Return a hook that neither keeps its observer alive nor ever raises."""
-    observer, name = weakref.ref(method.__self__), method.__name__
+    observer, function = weakref.ref(method.__self__), method.__func__
 
     def hook(*args: Any) -> None:
         alive = observer()
         if alive is not None and not alive.paused:
             try:
-                getattr(alive, name)(*args)
+                function(alive, *args)
             except Exception as error:
                 alive.fail("watching", error)
 

@@ -21,7 +21,7 @@ BYTES = 2**28
 """The batches that are kept take at most so much memory, but one is always kept."""
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Pass:
     """One call of the model, and the call of the loss on what it returned.
 
@@ -57,6 +57,9 @@ class Pass:
     @property
     def tensors(self) -> list[Tensor]:
         """All tensors that it was called with."""
+        flat = [*self.args, *self.keywords.values(), *self.rest]
+        if all(type(each) is Tensor for each in flat):
+            return flat
         return tensors_in(self.args, self.keywords, self.rest)
 
     @property
@@ -84,7 +87,7 @@ class Passes:
     @property
     def wants_output(self) -> bool:
         """Whether the way from output to scores is still to be found."""
-        return self.view is None and not self.strange
+        return self._expects_loss and self.view is None and not self.strange
 
     def called(self, args: tuple[Any, ...], keywords: Mapping[str, Any], training: bool) -> None:
         """The model is called."""
@@ -102,7 +105,7 @@ class Passes:
         """The loss was called on *args*."""
         if len(args) < 2 or not isinstance(args[0], Tensor):
             return
-        self.current.scores, self.current.rest = tuple(args[0].shape), args[1:]
+        self.current.scores, self.current.rest = args[0].shape, args[1:]
         if self._output is not None:
             self.view = find_view(self._output, args[0])
             self.strange, self._output = self.view is None, None
