@@ -60,6 +60,7 @@ class Observer:
         self._examples = 0
         self._handles: list[Any] = []
         self._outgoing: Any = None
+        self._held: list[Tensor] = []
         self._marks: list[tuple[int, int] | None] = []
         self._kept_by_graph: tuple[Any, Any, str] = (None, None, "")
         plain = loss_fn is not None and not isinstance(loss_fn, nn.Module)
@@ -79,7 +80,7 @@ class Observer:
             self._handles.append(self.loss_fn.register_forward_hook(hook, with_kwargs=True))
         taps.listen(self)
         weakref.finalize(self, self.prober.layers.disarm).atexit = False
-        self._plan()
+        self._plan(perf_counter())
 
     def detach(self) -> None:
         """See nothing from now on."""
@@ -90,7 +91,9 @@ class Observer:
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
-        self._look_at_outputs(False)
+        if self._outgoing is not None:
+            self._outgoing.remove()
+            self._outgoing = None
 
     @property
     def attached(self) -> bool:
@@ -113,12 +116,13 @@ class Observer:
         if self.prober.armed and torch.is_grad_enabled():
             self.prober.begin_pass((args, keywords))
 
-    def _look_at_outputs(self, wanted: bool) -> None:
-        """Have a hook on what the model returns while that is wanted: it costs a microsecond."""
+    def _look_at_outputs(self) -> None:
+        """Have a hook on what the model returns while that is wanted, for no hook is free."""
+        wanted = self.prober.armed or self.passes.wants_output or self._awaits
         if wanted and self._outgoing is None and self.model._compiled_call_impl is None:
             ends = _weakly(self._after_pass)
             self._outgoing = self.model.register_forward_hook(ends, always_call=True)
-        elif not wanted and self._outgoing is not None:
+        elif self._outgoing is not None and not wanted:
             self._outgoing.remove()
             self._outgoing = None
 
@@ -130,7 +134,8 @@ class Observer:
 
     @property
     def _awaits(self) -> bool:
-        return self.prober.armed or self.updates < AWAITED
+        """Whether the call of a loss that is a plain function is to be seen."""
+        return self._awaited is not None and (self.prober.armed or self.updates < AWAITED)
 
     def _after_loss(self, module: nn.Module, args: Any, keywords: Any, output: Any) -> None:
         values = (*args, *keywords.values())
@@ -148,7 +153,7 @@ class Observer:
         if self._awaited:
             self._awaited.end()
         self.losses.offered(loss)
-        self._marks = self._gradients()
+        self._mark_gradients()
         if self.prober.armed and not self.losses.backwards:
             self.prober.before_backward(scale)
         self._kept_by_graph = (None, None, "")
@@ -164,22 +169,24 @@ class Observer:
         current = self.passes.current
         if not current.step:
             self._examples += current.examples
-        self.passes.trained(step)
+            self.passes.trained(step)
         self.trouble.loss(step, loss, current)
-        if first and (self.prober.armed or self.updates < LABELLED):
-            self._look_at_targets(step)
-        self.prober.layers.settle()
+        if self.prober.armed or self.updates < LABELLED:
+            if first:
+                self._look_at_targets(step)
+            self.prober.layers.settle()
 
-    def _gradients(self) -> list[tuple[int, int] | None]:
-        """Return what changes when a gradient of the optimizer's parameters is added to."""
-        groups = self.optimizer.param_groups
-        return [_mark(p.grad) for group in groups for p in group["params"]]
+    def _mark_gradients(self) -> None:
+        """Note what changes when a gradient of the optimizer's parameters is added to."""
+        held = self._held = [p for group in self.optimizer.param_groups for p in group["params"]]
+        self._marks = [None if (slope := p.grad) is None else _mark(slope) for p in held]
 
     def _changed(self) -> bool:
         """Whether a gradient changed since the marks were taken; mostly the first one tells."""
-        marks = iter(self._marks)
-        groups = self.optimizer.param_groups
-        return any(_mark(p.grad) != next(marks) for group in groups for p in group["params"])
+        for p, mark in zip(self._held, self._marks, strict=True):
+            if (slope := p.grad) is not None and mark != _mark(slope):
+                return True
+        return False
 
     def _look_at_targets(self, step: int) -> None:
         scores, found, kind = self._kept_by_graph
@@ -221,7 +228,7 @@ class Observer:
         self.watching += perf_counter() - begun
         if self.prober.armed:
             self._finish_probe()
-        self._plan()
+        self._plan(begun)
 
     def _record(self, now: float, skipped: bool) -> None:
         loss, backwards = self.losses.taken()
@@ -249,22 +256,21 @@ class Observer:
         if len(kept) > KEPT:
             kept[1:-1] = kept[1:-1:2]
 
-    def _plan(self) -> None:
+    def _plan(self, now: float) -> None:
         """Let the next update be probed if it can be afforded."""
-        if self._budget.affords(perf_counter() - self.begun, self.watching):
+        if self._budget.affords(now - self.begun, self.watching):
             self.prober.arm()
         else:
             self.prober.rest()
-        awaited = self._awaited is not None and self._awaits
-        self._look_at_outputs(self.prober.armed or awaited or self.passes.wants_output)
+        self._look_at_outputs()
 
 
 def _device(model: nn.Module) -> torch.device:
     return next((p.device for p in model.parameters()), torch.device("cpu"))
 
 
-def _mark(slope: Tensor | None) -> tuple[int, int] | None:
-    return None if slope is None else (id(slope), slope._version)
+def _mark(slope: Tensor) -> tuple[int, int]:
+    return id(slope), slope._version
 
 
 def _weakly(method: Any) -> Callable[..., None]:

@@ -46,7 +46,7 @@ class Pass:
     def examples(self) -> int:
         """The length of the first tensor that it was called with."""
         if self.args and isinstance(self.args[0], Tensor) and self.args[0].ndim:
-            return len(self.args[0])
+            return self.args[0].shape[0]
         return next((len(each) for each in tensors_in(self.args, self.keywords) if each.ndim), 0)
 
     @property
@@ -57,15 +57,19 @@ class Pass:
     @property
     def tensors(self) -> list[Tensor]:
         """All tensors that it was called with."""
-        flat = [*self.args, *self.keywords.values(), *self.rest]
-        if all(type(each) is Tensor for each in flat):
-            return flat
         return tensors_in(self.args, self.keywords, self.rest)
 
     @property
     def untouched(self) -> bool:
         """Whether none of its tensors was written to since it was kept."""
-        return self.versions == _versions(self.tensors)
+        return self.versions == self.versions_now()
+
+    def versions_now(self) -> tuple[int, ...]:
+        """Return how often each of its tensors has been written to."""
+        (inputs, *more), (targets, *others) = self.args or [None], self.rest or [None]
+        if type(inputs) is type(targets) is Tensor and not (more or others or self.keywords):
+            return _version(inputs), _version(targets)
+        return tuple(map(_version, self.tensors))
 
 
 class Passes:
@@ -111,18 +115,17 @@ class Passes:
             self.strange, self._output = self.view is None, None
 
     def trained(self, step: int) -> None:
-        """The gradient of the pass on its way was computed, for update number *step*."""
+        """The first gradient of the pass on its way was computed, for update number *step*."""
         self._output = None
-        if self.current.step or not (self.current.args or self.current.keywords):
-            return
         current = self.current
+        if not current.args and not current.keywords:
+            return
         current.step = step
         if self._expects_loss and not current.rest:
             return
-        tensors = current.tensors
-        current.versions = _versions(tensors)
+        current.versions = current.versions_now()
         if not self._measured:
-            self._bound(tensors)
+            self._bound(current.tensors)
         self.kept.append(current)
 
     def _bound(self, tensors: list[Tensor]) -> None:
@@ -137,8 +140,5 @@ class Passes:
         return [each for each in self.kept if each.complete and each.untouched]
 
 
-def _versions(tensors: list[Tensor]) -> tuple[int, ...]:
-    try:
-        return tuple([each._version for each in tensors])
-    except RuntimeError:  # tensors of inference mode have none
-        return ()
+def _version(tensor: Tensor) -> int:
+    return 0 if tensor.is_inference() else tensor._version
