@@ -29,7 +29,7 @@ LABELLED = 64
 """The labels of so many first batches are kept, and those of every batch that is probed."""
 
 AWAITED = 16
-"""So many first losses are awaited where the loss is a plain function, then those of probes."""
+"""So many first updates are seen whole: outputs, closures, losses that are plain functions."""
 
 
 class Observer:
@@ -59,7 +59,8 @@ class Observer:
         self._budget = Budget(share)
         self._examples = 0
         self._handles: list[Any] = []
-        self._outgoing: Any = None
+        self._rare: list[Any] = []
+        self._closes = False
         self._held: list[Tensor] = []
         self._marks: list[tuple[int, int] | None] = []
         self._kept_by_graph: tuple[Any, Any, str] = (None, None, "")
@@ -68,10 +69,7 @@ class Observer:
 
     def attach(self) -> None:
         """Begin to see."""
-        self._handles += [
-            self.optimizer.register_step_pre_hook(_weakly(self._before_step)),
-            self.optimizer.register_step_post_hook(_weakly(self._after_step)),
-        ]
+        self._handles.append(self.optimizer.register_step_post_hook(_weakly(self._after_step)))
         if self.model._compiled_call_impl is None:
             begins = _weakly(self._before_pass)
             self._handles.append(self.model.register_forward_pre_hook(begins, with_kwargs=True))
@@ -80,7 +78,7 @@ class Observer:
             self._handles.append(self.loss_fn.register_forward_hook(hook, with_kwargs=True))
         taps.listen(self)
         weakref.finalize(self, self.prober.layers.disarm).atexit = False
-        self._plan(perf_counter())
+        self._plan()
 
     def detach(self) -> None:
         """See nothing from now on."""
@@ -88,12 +86,10 @@ class Observer:
         if self._awaited:
             self._awaited.end()
         self.prober.disarm()
-        for handle in self._handles:
+        for handle in (*self._handles, *self._rare):
             handle.remove()
         self._handles.clear()
-        if self._outgoing is not None:
-            self._outgoing.remove()
-            self._outgoing = None
+        self._rare.clear()
 
     @property
     def attached(self) -> bool:
@@ -116,26 +112,11 @@ class Observer:
         if self.prober.armed and torch.is_grad_enabled():
             self.prober.begin_pass((args, keywords))
 
-    def _look_at_outputs(self) -> None:
-        """Have a hook on what the model returns while that is wanted, for no hook is free."""
-        wanted = self.prober.armed or self.passes.wants_output or self._awaits
-        if wanted and self._outgoing is None and self.model._compiled_call_impl is None:
-            ends = _weakly(self._after_pass)
-            self._outgoing = self.model.register_forward_hook(ends, always_call=True)
-        elif self._outgoing is not None and not wanted:
-            self._outgoing.remove()
-            self._outgoing = None
-
     def _after_pass(self, module: nn.Module, args: Any, output: Any) -> None:
         self.prober.layers.end()
         self.passes.returned(output)
-        if self._awaited and self._awaits:
+        if self._awaited and (self.prober.armed or self.updates < AWAITED):
             self._awaited.begin()
-
-    @property
-    def _awaits(self) -> bool:
-        """Whether the call of a loss that is a plain function is to be seen."""
-        return self._awaited is not None and (self.prober.armed or self.updates < AWAITED)
 
     def _after_loss(self, module: nn.Module, args: Any, keywords: Any, output: Any) -> None:
         values = (*args, *keywords.values())
@@ -215,20 +196,21 @@ class Observer:
     def _before_step(self, optimizer: Any, args: Any, keywords: Any) -> None:
         if len(args) > 1 or keywords:
             self.losses.closing = any(map(callable, (*args[1:], *keywords.values())))
+            self._closes = self._closes or self.losses.closing
         if self.prober.armed:
             self.prober.before_step(self.losses.closing)
-        if not self.losses.closing and not hasattr(optimizer, "found_inf"):
-            self.trouble.gradient(self.updates + 1)
 
-    def _after_step(self, *_: Any) -> None:
+    def _after_step(self, optimizer: Any, *_: Any) -> None:
         begun = perf_counter()
         self.losses.end_pass(self.updates)
         self.updates += 1
+        if not self.losses.closing and not hasattr(optimizer, "found_inf"):
+            self.trouble.gradient(self.updates)
         self._record(begun, skipped=False)
         self.watching += perf_counter() - begun
         if self.prober.armed:
             self._finish_probe()
-        self._plan(begun)
+        self._plan()
 
     def _record(self, now: float, skipped: bool) -> None:
         loss, backwards = self.losses.taken()
@@ -256,13 +238,31 @@ class Observer:
         if len(kept) > KEPT:
             kept[1:-1] = kept[1:-1:2]
 
-    def _plan(self, now: float) -> None:
-        """Let the next update be probed if it can be afforded."""
-        if self._budget.affords(now - self.begun, self.watching):
+    def _plan(self) -> None:
+        """Let the next update be probed if it can be afforded, and seen whole if it is to be."""
+        if self._budget.affords(perf_counter() - self.begun, self.watching):
             self.prober.arm()
         else:
             self.prober.rest()
-        self._look_at_outputs()
+        early = self.updates < AWAITED or self._closes
+        if early or self.prober.armed or self.passes.wants_output:
+            self._see_more()
+        elif self._rare:
+            self._see_less()
+
+    def _see_more(self) -> None:
+        """Hook what is not looked at for most updates: no hook is free."""
+        if self._rare:
+            return
+        self._rare.append(self.optimizer.register_step_pre_hook(_weakly(self._before_step)))
+        if self.model._compiled_call_impl is None:
+            ends = _weakly(self._after_pass)
+            self._rare.append(self.model.register_forward_hook(ends, always_call=True))
+
+    def _see_less(self) -> None:
+        for handle in self._rare:
+            handle.remove()
+        self._rare.clear()
 
 
 def _device(model: nn.Module) -> torch.device:

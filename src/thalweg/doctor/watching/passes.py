@@ -66,10 +66,11 @@ class Pass:
 
     def versions_now(self) -> tuple[int, ...]:
         """Return how often each of its tensors has been written to."""
-        (inputs, *more), (targets, *others) = self.args or [None], self.rest or [None]
-        if type(inputs) is type(targets) is Tensor and not (more or others or self.keywords):
-            return _version(inputs), _version(targets)
-        return tuple(map(_version, self.tensors))
+        values = (*self.args, *self.keywords.values(), *self.rest)
+        try:
+            return tuple([each._version for each in values])
+        except (AttributeError, RuntimeError):  # some are no tensors, or of inference mode
+            return tuple(map(_version, self.tensors))
 
 
 class Passes:

@@ -98,7 +98,7 @@ def _backward(original: Callable[..., None]) -> Callable[..., None]:
     def backward(tensors: Any, grad_tensors: Any = None, *args: Any, **keywords: Any) -> None:
         told = isinstance(tensors, Tensor) and grad_tensors is None and tensors.numel() == 1
         if told:
-            _tell("backward_begins", *_unscaled(tensors))
+            _tell("backward_begins", *(_unscaled(tensors) if _scaled else (tensors, None)))
         original(tensors, grad_tensors, *args, **keywords)
         if told:
             _tell("backward_ended")
@@ -108,8 +108,6 @@ def _backward(original: Callable[..., None]) -> Callable[..., None]:
 
 def _unscaled(loss: Tensor) -> tuple[Tensor, Any]:
     """Return the loss that a scaler scaled to *loss*, or *loss* itself, and the scale."""
-    if not _scaled:
-        return loss, None
     found = next(((before, by) for after, before, by in _scaled if after is loss), (loss, None))
     _scaled.clear()
     return found
