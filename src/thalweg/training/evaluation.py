@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, NamedTuple
 
 import torch
@@ -12,6 +14,20 @@ from thalweg.arguments import check_count
 from thalweg.errors import BadValue
 from thalweg.problems.modes import in_mode
 from thalweg.training.data.forms import Batch, Data, Stream, as_data, moved, size_of
+
+
+of_training_set: ContextVar[bool] = ContextVar("of_training_set", default=False)
+"""Set while a model is evaluated on what it is trained on: that is no validation."""
+
+
+@contextmanager
+def on_training_set() -> Iterator[None]:
+    """Say that what is evaluated is what the model is trained on."""
+    token = of_training_set.set(True)
+    try:
+        yield
+    finally:
+        of_training_set.reset(token)
 
 
 class Evaluation(NamedTuple):

@@ -10,6 +10,7 @@ from torch import Tensor, multiprocessing, nn
 from torch.nn import functional as F
 
 from thalweg.doctor import Evidence, Watch, watch
+from thalweg.training import fit
 from watched import net, points, sgd
 
 INPUTS, LABELS = points()
@@ -242,3 +243,14 @@ def test_a_model_fed_by_name_is_measured_at_the_end_as_well() -> None:
     assert watching.evidence.gradient_check is not None
     assert watching.evidence.inputs is not None
     assert [each.examples for each in watching.evidence.steps] == [32, 32]
+
+
+def test_of_fit_the_validation_set_alone_is_a_validation() -> None:
+    model, loss_fn = net(), nn.CrossEntropyLoss()
+    optimizer = sgd(model.parameters())
+    train, valid = (INPUTS[:128], LABELS[:128]), (INPUTS[128:], LABELS[128:])
+    with watch(model, optimizer, loss_fn, at_exit=0) as watching:
+        result = fit(model, optimizer, loss_fn, train, valid, batch=32, epochs=2)
+    seen = watching.evidence.validations
+    assert [each.loss for each in seen] == pytest.approx([e.valid_loss for e in result.history])
+    assert [each.examples for each in seen] == [128, 128]
