@@ -15,7 +15,6 @@ from thalweg.errors import BadValue
 from thalweg.problems.modes import in_mode
 from thalweg.training.data.forms import Batch, Data, Stream, as_data, moved, size_of
 
-
 of_training_set: ContextVar[bool] = ContextVar("of_training_set", default=False)
 """Set while a model is evaluated on what it is trained on: that is no validation."""
 
