@@ -15,18 +15,18 @@ from thalweg.errors import BadValue
 from thalweg.problems.modes import in_mode
 from thalweg.training.data.forms import Batch, Data, Stream, as_data, moved, size_of
 
-of_training_set: ContextVar[bool] = ContextVar("of_training_set", default=False)
-"""Set while a model is evaluated on what it is trained on: that is no validation."""
+not_validating: ContextVar[bool] = ContextVar("not_validating", default=False)
+"""Set while a model is tried out, or evaluated on what it is trained on."""
 
 
 @contextmanager
-def on_training_set() -> Iterator[None]:
-    """Say that what is evaluated is what the model is trained on."""
-    token = of_training_set.set(True)
+def no_validation() -> Iterator[None]:
+    """Tell who watches that losses without a gradient are none of a validation set."""
+    token = not_validating.set(True)
     try:
         yield
     finally:
-        of_training_set.reset(token)
+        not_validating.reset(token)
 
 
 class Evaluation(NamedTuple):

@@ -21,7 +21,7 @@ from thalweg.doctor.watching.passes import Passes
 from thalweg.doctor.watching.probe import Prober
 from thalweg.doctor.watching.survey import unwrapped
 from thalweg.doctor.watching.trouble import Trouble
-from thalweg.training.evaluation import of_training_set
+from thalweg.training.evaluation import not_validating
 
 KEPT = 256
 """How many probes are kept; when there are more, every second is let go, but not the first."""
@@ -120,7 +120,7 @@ class Observer:
             self._awaited.begin()
 
     def _after_loss(self, module: nn.Module, args: Any, keywords: Any, output: Any) -> None:
-        if of_training_set.get():
+        if not_validating.get():
             return
         values = (*args, *keywords.values())
         self.losses.called(type(module).__name__, values, output)
