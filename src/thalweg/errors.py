@@ -26,6 +26,10 @@ class BadValue(ThalwegError, ValueError):
     """A value of the right type outside what is legal."""
 
 
+class NoRate(ThalwegError, ValueError):
+    """No learning rate lowers the loss: what is wrong is something else."""
+
+
 class BadType(ThalwegError, TypeError):
     """A value of a type that cannot be used here."""
 

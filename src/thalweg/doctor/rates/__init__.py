@@ -1,1 +1,1 @@
-"""Which learning rate: a range test, the stable rates of the curvature, and short runs to confirm."""
+"""Which learning rate: a range test, the curvature's stable rates, and short runs to confirm."""

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 from thalweg.errors import BadType, BadValue
 from thalweg.landscape.objective import check_loss
-from thalweg.optim import Optimizer
 from thalweg.optim.driver import Driver
 from thalweg.problems import own_gradient
 from thalweg.training import evaluate, randomness
@@ -138,8 +137,3 @@ def undisturbed(*sets: Data | None) -> Iterator[None]:
         yield
     finally:
         randomness.restore(before, own)
-
-
-def made(model: nn.Module, rule: str, hyper: Mapping[str, float]) -> Optimizer:
-    """Return an optimizer of the catalogue's *rule*, at its own rate."""
-    return Optimizer(model.parameters(), rule, **hyper)

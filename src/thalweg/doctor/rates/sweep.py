@@ -1,4 +1,4 @@
-"""The range test: the rate grows with every update, and the loss tells where it begins to matter."""
+"""The range test: the rate grows with every update, and the loss tells where that matters."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import final
 import numpy as np
 
 from thalweg.doctor.rates.subject import Subject
-from thalweg.errors import BadValue
+from thalweg.errors import NoRate
 
 DECADES = 4
 """The test goes so far below and above the rate that the optimizer has now."""
@@ -39,14 +39,14 @@ class Sweep:
 def sweep(subject: Subject, updates: int) -> Sweep:
     """Return the range test over so many updates.
 
-    Raises BadValue where the loss is not finite at the smallest rate, or falls at none.
+    Raises NoRate where the loss is not finite at the smallest rate, or falls at none.
     """
     ends = subject.rate * 10.0**-DECADES, subject.rate * 10.0**DECADES
     rates = np.geomspace(*ends, updates)
     curves = [_smoothed(_losses(subject, rates, run)) for run in range(SEEDS)]
     length = min(map(len, curves))
     if length < 2:
-        raise BadValue(
+        raise NoRate(
             f"the loss is not finite at the smallest learning rate, {ends[0]:.2g}. What is wrong "
             "is something else: `thalweg doctor` or thalweg.watch finds the first module or step."
         )
@@ -54,7 +54,7 @@ def sweep(subject: Subject, updates: int) -> Sweep:
     slope = np.gradient(losses, np.log(rates[:length]))
     steepest, lowest = int(slope.argmin()), int(losses.argmin())
     if lowest == 0 or slope[steepest] >= 0:
-        raise BadValue(
+        raise NoRate(
             f"the loss fell at no learning rate from {ends[0]:.2g} to {rates[length - 1]:.2g}. "
             "Look for another cause with `thalweg doctor` or thalweg.watch, or allow more updates."
         )

@@ -1,4 +1,4 @@
-"""Short runs at constant rates from the same start, on the same batches, around the best of them."""
+"""Short runs at constant rates, from the same start and on the same batches, around the best."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import final
 import numpy as np
 
 from thalweg.doctor.rates.subject import Subject
+from thalweg.errors import NoRate
 from thalweg.training.data.forms import Batch
 
 STEP, FINE = 0.5, 0.25
@@ -16,7 +17,10 @@ STEP, FINE = 0.5, 0.25
 MOST = 14
 """So many short runs at most."""
 
-CLOSE = 0.05
+ORDERS = 2
+"""Orders of the data that each rate is tried in."""
+
+CLOSE = 0.01
 """A rate is as good as the best if its loss lacks at most this share of what the best gained."""
 
 
@@ -26,7 +30,7 @@ class Trials:
 
     def __init__(self, subject: Subject, updates: int) -> None:
         self._subject = subject
-        self._batches: list[Batch] = subject.drawn(updates, run=1)
+        self._orders = [subject.drawn(updates, run) for run in range(1, ORDERS + 1)]
         self.updates = updates
         self.losses: dict[float, float] = {}
         learner = subject.learner()
@@ -42,8 +46,14 @@ class Trials:
             best = math.log10(self.best / begin)
             ends = {min(places): -STEP, max(places): STEP}
             exponents = [place + step for place, step in ends.items() if abs(place - best) < 0.01]
+        best = self.best
         for each in (FINE, -FINE):
-            self._try(self.best * 10**each)
+            self._try(best * 10**each)
+        if not math.isfinite(self.losses[self.best]):
+            raise NoRate(
+                f"every short run diverged, down to a learning rate of {min(self.losses):.2g}. "
+                "Look for another cause with `thalweg doctor` or thalweg.watch."
+            )
 
     @property
     def best(self) -> float:
@@ -65,12 +75,13 @@ class Trials:
 
     def _try(self, rate: float) -> None:
         if rate not in self.losses:
-            self.losses[rate] = self._loss(rate)
+            runs = enumerate(self._orders, start=1)
+            self.losses[rate] = float(np.mean([self._loss(rate, *each) for each in runs]))
 
-    def _loss(self, rate: float) -> float:
-        """Return the loss after a run, on the validation set or of its last quarter, or infinity."""
-        learner, found = self._subject.learner(), []
-        for batch in self._batches:
+    def _loss(self, rate: float, run: int, batches: list[Batch]) -> float:
+        """Return the loss after a run: on the validation set, or over its own last quarter."""
+        learner, found = self._subject.learner(run), []
+        for batch in batches:
             found.append(float(learner.update(batch, rate)))
             if not math.isfinite(found[-1]):
                 return math.inf
