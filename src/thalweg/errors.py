@@ -3,6 +3,7 @@
 ThalwegError
 ├── UnknownName     (also ValueError)
 ├── BadValue        (also ValueError)
+├── NoRate          (also ValueError)
 ├── BadType         (also TypeError)
 ├── BadFile         (also OSError)
 ├── MissingPackage  (also ImportError)
