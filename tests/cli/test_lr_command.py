@@ -8,13 +8,15 @@ from thalweg import cli
 
 FLAT = """
 import torch
-from thalweg import problems
 
 inputs = torch.randn(64, 4, generator=torch.Generator().manual_seed(0))
-problem = problems.define(
-    lambda: torch.nn.Linear(4, 1), (inputs, inputs[:, :1]),
-    loss=lambda output, targets: 0 * output.mean(),
-)
+train = inputs, inputs[:, :1]
+
+def model():
+    return torch.nn.Linear(4, 1)
+
+def loss(output, targets):
+    return 0 * output.mean()
 """
 
 

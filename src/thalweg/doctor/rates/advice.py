@@ -47,7 +47,7 @@ class Advice:
 
 def advised(problem: str, rule: str, swept: Sweep, edge: Edge, trials: Trials) -> Advice:
     """Return the advice that follows from the three measurements."""
-    low, high = trials.good
+    low, high = trials.span
     lr = float(f"{math.sqrt(low * high):.2g}")
     reasons = (_of_sweep(swept), _of_edge(edge, rule, lr), *_of_trials(trials))
     stable = (edge.low, edge.high) if edge.known else None
@@ -79,7 +79,8 @@ def _of_trials(trials: Trials) -> list[str]:
     found = [
         f"Short runs of {trials.updates} updates at {len(trials.losses)} rates, each in {ORDERS} "
         f"orders of the data: the loss went from {trials.start:.3g} to {least:.3g} at best, at "
-        f"{trials.best:.2g}. From {low:.2g} to {high:.2g} at most {CLOSE:.0%} of that is missing."
+        f"{trials.best:.2g}. {_those(low, high)} {CLOSE:.0%} of that gain, and the answer "
+        "reaches halfway to the next ones."
     ]
     above = [rate for rate in trials.losses if rate > high]
     if above:
@@ -87,3 +88,11 @@ def _of_trials(trials: Trials) -> list[str]:
         ended = f"ended at {after:.3g}" if math.isfinite(after) else "diverged"
         found.append(f"The next larger rate, {min(above):.2g}, {ended}.")
     return found
+
+
+def _those(low: float, high: float) -> str:
+    return (
+        f"From {low:.2g} to {high:.2g} they lack at most"
+        if low < high
+        else "All others lack more than"
+    )

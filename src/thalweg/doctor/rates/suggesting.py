@@ -28,6 +28,9 @@ from thalweg.training.threads import threads
 UPDATES, FEWEST = 400, 20
 """Updates of a short run unless given, and at least."""
 
+SWEPT = 100
+"""Updates of the range test at least; it has half as many as a short run where that is more."""
+
 
 def suggest_lr(
     subject: str | Problem | nn.Module,
@@ -113,7 +116,7 @@ def _case(
 
 
 def _advice(name: str, case: Subject, updates: int) -> Advice:
-    swept = sweep(case, max(updates // 2, FEWEST))
+    swept = sweep(case, max(updates // 2, SWEPT))
     stable = edge(case, float(swept.rates[0]))
     trials = Trials(case, updates)
     trials.search(swept.steepest)

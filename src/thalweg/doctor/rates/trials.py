@@ -73,6 +73,14 @@ class Trials:
             high += 1
         return rates[low], rates[high]
 
+    @property
+    def span(self) -> tuple[float, float]:
+        """The good rates, and halfway to those beside them that are not."""
+        rates, (low, high) = sorted(self.losses), self.good
+        below = rates[max(rates.index(low) - 1, 0)]
+        above = rates[min(rates.index(high) + 1, len(rates) - 1)]
+        return math.sqrt(below * low), math.sqrt(high * above)
+
     def _try(self, rate: float) -> None:
         if rate not in self.losses:
             runs = enumerate(self._orders, start=1)
