@@ -83,7 +83,7 @@ def everything(model: nn.Module, optimizer: Any, loader: DataLoader) -> dict[str
         "modes": [each.training for each in model.modules()],
         "optimizer": copy.deepcopy(optimizer.state_dict()),
         "torch": torch.get_rng_state(),
-        "numpy": np.random.get_state()[1],
+        "numpy": np.random.get_state(),
         "python": random.getstate(),
         "loader": loader.generator.get_state(),
     }

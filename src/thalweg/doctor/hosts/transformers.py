@@ -26,11 +26,12 @@ class WatchCallback(Ended, TrainerCallback):
     def __init__(
         self, *, overhead: float = 0.03, at_exit: float = 2.0, say: Say | None = print
     ) -> None:
-        self._costs, self._say = {"overhead": overhead, "at_exit": at_exit}, say
+        self._overhead, self._at_exit, self._say = overhead, at_exit, say
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
         """Begin to watch."""
-        self.watch = Watch(given["model"], given["optimizer"], **self._costs)
+        model, optimizer = given["model"], given["optimizer"]
+        self.watch = Watch(model, optimizer, overhead=self._overhead, at_exit=self._at_exit)
 
     def on_train_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
         """Measure what is owed, and report."""

@@ -17,6 +17,7 @@ from thalweg.doctor.rates.sweep import sweep
 from thalweg.doctor.rates.trials import Trials
 from thalweg.errors import BadType, BadValue
 from thalweg.optim import Optimizer
+from thalweg.optim.driver import Driver
 from thalweg.problems import Problem
 from thalweg.training import Settings
 from thalweg.training.data.batches import as_batches
@@ -99,7 +100,8 @@ def _optimizer(
         raise BadValue("lr was given among the hyperparameters, and it is what is to be found.")
     if not any(p.requires_grad for p in model.parameters()):
         raise BadValue("no parameter of the model requires a gradient; there is nothing to train.")
-    return Optimizer(model.parameters(), rules.find(rule or "adamw"), **(hyper or {}))
+    settings: dict[str, Any] = dict(hyper or {})
+    return Optimizer(model.parameters(), rules.find(rule or "adamw"), **settings)
 
 
 def _case(
@@ -120,10 +122,10 @@ def _advice(name: str, case: Subject, updates: int) -> Advice:
     stable = edge(case, float(swept.rates[0]))
     trials = Trials(case, updates)
     trials.search(swept.steepest)
-    optimizer = case.optimizer
-    rule = optimizer.rule_of(optimizer.param_groups[0]).key if _is_ours(optimizer) else ""
-    return advised(name, rule or type(optimizer).__name__, swept, stable, trials)
+    return advised(name, _named(case.optimizer), swept, stable, trials)
 
 
-def _is_ours(optimizer: Any) -> bool:
-    return hasattr(optimizer, "rule_of")
+def _named(optimizer: torch.optim.Optimizer) -> str:
+    if isinstance(optimizer, Driver):
+        return optimizer.rule_of(optimizer.param_groups[0]).key
+    return type(optimizer).__name__
