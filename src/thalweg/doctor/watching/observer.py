@@ -120,11 +120,12 @@ class Observer:
             self._awaited.begin()
 
     def _after_loss(self, module: nn.Module, args: Any, keywords: Any, output: Any) -> None:
-        if not_validating.get():
+        graded = torch.is_grad_enabled()
+        if not graded and not_validating.get():
             return
         values = (*args, *keywords.values())
         self.losses.called(type(module).__name__, values, output)
-        if torch.is_grad_enabled():
+        if graded:
             self._scored(values)
 
     def _scored(self, values: tuple[Any, ...]) -> None:
@@ -162,13 +163,20 @@ class Observer:
 
     def _mark_gradients(self) -> None:
         """Note what changes when a gradient of the optimizer's parameters is added to."""
-        held = self._held = [p for group in self.optimizer.param_groups for p in group["params"]]
-        self._marks = [None if (slope := p.grad) is None else _mark(slope) for p in held]
+        groups = self.optimizer.param_groups
+        alone = len(groups) == 1
+        self._held = (
+            groups[0]["params"] if alone else [p for each in groups for p in each["params"]]
+        )
+        self._marks = [
+            None if (slope := p.grad) is None else (id(slope), slope._version) for p in self._held
+        ]
 
     def _changed(self) -> bool:
         """Whether a gradient changed since the marks were taken; mostly the first one tells."""
-        for p, mark in zip(self._held, self._marks, strict=True):
-            if (slope := p.grad) is not None and mark != _mark(slope):
+        for p, mark in zip(self._held, self._marks, strict=False):
+            slope = p.grad
+            if slope is not None and (mark is None or mark != (id(slope), slope._version)):
                 return True
         return False
 
@@ -270,10 +278,6 @@ class Observer:
 
 def _device(model: nn.Module) -> torch.device:
     return next((p.device for p in model.parameters()), torch.device("cpu"))
-
-
-def _mark(slope: Tensor) -> tuple[int, int]:
-    return id(slope), slope._version
 
 
 def _weakly(method: Any) -> Callable[..., None]:
