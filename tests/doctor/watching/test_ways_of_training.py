@@ -254,3 +254,23 @@ def test_of_fit_the_validation_set_alone_is_a_validation() -> None:
     seen = watching.evidence.validations
     assert [each.loss for each in seen] == pytest.approx([e.valid_loss for e in result.history])
     assert [each.examples for each in seen] == [128, 128]
+
+
+def test_of_closures_the_first_loss_counts_in_long_trainings_as_well() -> None:
+    model, loss_fn = net(), nn.CrossEntropyLoss()
+    optimizer = torch.optim.LBFGS(model.parameters(), lr=0.01, max_iter=3)
+    seen: list[list[float]] = []
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        loss: Tensor = loss_fn(model(INPUTS), LABELS)
+        loss.backward()
+        seen[-1].append(loss.item())
+        return loss
+
+    with watch(model, optimizer, loss_fn, overhead=0, at_exit=0) as watching:
+        for _ in range(20):
+            seen.append([])
+            optimizer.step(closure)
+    assert all(len(each) > 1 for each in seen)
+    assert losses(watching.evidence) == pytest.approx([each[0] for each in seen])

@@ -15,7 +15,6 @@ from thalweg.doctor.watching.features import tensors_in
 from thalweg.doctor.watching.losses import Number
 from thalweg.doctor.watching.passes import Pass
 
-
 FEW = 32
 """So many numbers are added up sooner by Python than by torch."""
 
