@@ -34,6 +34,7 @@ bench: $(VENV)/.installed-test
 	$(BIN)/python benchmarks/hogwild.py
 	$(BIN)/python benchmarks/limit.py
 	$(BIN)/python benchmarks/fit.py
+	$(BIN)/python benchmarks/watch.py
 	$(BIN)/python benchmarks/lanes.py
 	$(BIN)/python benchmarks/lanes.py --problems
 	$(BIN)/python benchmarks/lanes.py --memory

@@ -4,6 +4,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from thalweg.doctor import suggest_lr as suggest_lr
     from thalweg.doctor import watch as watch
     from thalweg.optim import Optimizer as Optimizer
     from thalweg.racing import race as race
@@ -22,6 +23,7 @@ _HOMES = {
     "transform": "thalweg.rules",
     "chain": "thalweg.rules",
     "watch": "thalweg.doctor",
+    "suggest_lr": "thalweg.doctor",
 }
 _ROOMS = (
     "algebra", "doctor", "kernels", "landscape", "optim", "parallel", "problems", "racing",

@@ -3,6 +3,7 @@
 ThalwegError
 ├── UnknownName     (also ValueError)
 ├── BadValue        (also ValueError)
+├── NoRate          (also ValueError)
 ├── BadType         (also TypeError)
 ├── BadFile         (also OSError)
 ├── MissingPackage  (also ImportError)
@@ -24,6 +25,10 @@ class UnknownName(ThalwegError, ValueError):
 
 class BadValue(ThalwegError, ValueError):
     """A value of the right type outside what is legal."""
+
+
+class NoRate(ThalwegError, ValueError):
+    """No learning rate lowers the loss: what is wrong is something else."""
 
 
 class BadType(ThalwegError, TypeError):

@@ -13,6 +13,7 @@ NEEDS = {
     "A plain loop": (),
     "Lightning": ("lightning",),
     "The Trainer of transformers": ("transformers", "accelerate"),
+    "Under watch": ("lightning",),
 }
 
 
@@ -48,3 +49,10 @@ def test_the_trainer_example_trains_and_leaves_its_folder_empty() -> None:
     assert names["trainer"].state.global_step == 16
     assert names["optimizer"].param_groups[0]["lr"] == pytest.approx(0.0, abs=1e-9)
     Path("runs").rmdir()
+
+
+def test_the_watched_example_reports_at_its_end(capsys: pytest.CaptureFixture[str]) -> None:
+    trainer = run("Under watch")["trainer"]
+    (callback,) = [each for each in trainer.callbacks if hasattr(each, "findings")]
+    assert callback.watch.evidence.updates == 16
+    assert callback.report() in capsys.readouterr().out

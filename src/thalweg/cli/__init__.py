@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from thalweg import __version__, report, rules
-from thalweg.cli import costs, doctor, new, race, races, runs, show, simulate, train
+from thalweg.cli import costs, doctor, lr, new, race, races, runs, show, simulate, train
 from thalweg.cli.app import REFUSED, app, note, notices, screen
 from thalweg.errors import ThalwegError
 
@@ -17,6 +17,7 @@ _ORDER = (
     "race",
     "show_races",
     "doctor",
+    "lr",
     "simulate",
     "costs",
     "show_runs",
@@ -28,7 +29,8 @@ _ORDER = (
 app.registered_commands.sort(key=lambda each: _ORDER.index(getattr(each.callback, "__name__", "")))
 
 __all__ = [
-    "app", "costs", "doctor", "main", "new", "race", "races", "runs", "show", "simulate", "train",
+    "app", "costs", "doctor", "lr", "main", "new", "race", "races", "runs", "show", "simulate",
+    "train",
 ]  # fmt: skip
 
 

@@ -14,14 +14,15 @@ def as_data(diagnosis: Diagnosis) -> dict[str, Any]:
     """Return a diagnosis as what JSON has: numbers that are not finite become words."""
     whole = asdict(diagnosis) | {"healthy": diagnosis.healthy}
     whole["costs"] |= {"overhead": diagnosis.costs.overhead}
-    return _plain(whole)
+    return plain(whole)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Return a value as what JSON has."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(each) for key, each in value.items()}
+        return {str(key): plain(each) for key, each in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(each) for each in value]
+        return [plain(each) for each in value]
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     return value if isinstance(value, (int, float, str, bool, type(None))) else str(value)

@@ -58,8 +58,16 @@ class PinnedModel:
             stack.enter_context(in_mode(self.model, self.training))
             stack.enter_context(torch.random.fork_rng(devices=generators(self.device)))
             stack.enter_context(twice_differentiable(self.model))
-            torch.manual_seed(self.seed)
+            self._seed()
             yield
+
+    def _seed(self) -> None:
+        """Seed the generators that the model may draw from; `torch.manual_seed` looks for more."""
+        torch.default_generator.manual_seed(self.seed)
+        if _generators(self.device):
+            torch.cuda.manual_seed_all(self.seed)
+        if self.device.type == "mps":
+            torch.mps.manual_seed(self.seed)
 
 
 def unwrapped(model: nn.Module) -> nn.Module:

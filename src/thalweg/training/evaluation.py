@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, NamedTuple
 
 import torch
@@ -13,6 +15,19 @@ from thalweg.errors import BadValue
 from thalweg.problems.answers import right_answers
 from thalweg.problems.modes import in_mode
 from thalweg.training.data.forms import Batch, Data, Stream, as_data, moved, size_of
+
+not_validating: ContextVar[bool] = ContextVar("not_validating", default=False)
+"""Set while a model is tried out, or evaluated on what it is trained on."""
+
+
+@contextmanager
+def no_validation() -> Iterator[None]:
+    """Tell who watches that losses without a gradient are none of a validation set."""
+    token = not_validating.set(True)
+    try:
+        yield
+    finally:
+        not_validating.reset(token)
 
 
 class Evaluation(NamedTuple):

@@ -19,6 +19,7 @@ from thalweg.training.checkpoints import Checkpoints
 from thalweg.training.data.batches import Size, as_batches
 from thalweg.training.data.forms import Data, Examples, Rows, Stream, as_data
 from thalweg.training.data.order import Order, generator_of
+from thalweg.training.evaluation import no_validation
 from thalweg.training.history import Result
 from thalweg.training.loop import Loop
 from thalweg.training.parts import check_extras, check_model_and_optimizer
@@ -75,7 +76,8 @@ def fit(
     batches.prepare(epochs)
     check_model_and_optimizer(model, optimizer)
     check_single(model, batches, epochs)
-    check_model_and_data(model, loss, train, valid)
+    with no_validation():
+        check_model_and_data(model, loss, train, valid)
     check_accumulation(loss, accumulate)
     settings = {
         "optimizer": type(optimizer).__name__,

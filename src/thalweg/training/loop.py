@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from thalweg.training.checkpoints import Checkpoints
 from thalweg.training.data.forms import Batch, Data, moved, size_of
-from thalweg.training.evaluation import Evaluation, device_of, evaluate
+from thalweg.training.evaluation import Evaluation, device_of, evaluate, no_validation
 from thalweg.training.history import Epoch, Result
 from thalweg.training.interrupts import Interrupted, Request, requests
 from thalweg.training.training import Place, Training
@@ -137,7 +137,8 @@ class Loop:
     def _judged(self) -> Epoch:
         self._count_time()
         place = self.training.place
-        watched = self._evaluate(self.watched)
+        with no_validation():
+            watched = self._evaluate(self.watched)
         valid = self._evaluate(self.training.valid)
         return Epoch(
             number=place.epoch + 1,

@@ -1,11 +1,13 @@
 """Schedulers and averages stand beside the optimizer; both are found without being shown."""
 
+import pytest
 import torch
 from torch import nn
 from torch.optim import lr_scheduler, swa_utils
 
 from thalweg.doctor import Watch
 from thalweg.doctor.evidence import AverageFacts
+from thalweg.doctor.watching.bystanders import Schedulers
 from watched import points, sgd
 
 
@@ -58,3 +60,18 @@ def averaged(reestimate: bool) -> AverageFacts:
 def test_an_average_is_found_and_whether_its_batch_norms_were_measured_anew() -> None:
     assert averaged(reestimate=False) == AverageFacts(4, ("1",), reestimated=False)
     assert averaged(reestimate=True) == AverageFacts(4, ("1",), reestimated=True)
+
+
+def test_schedulers_are_searched_for_once_after_the_newest_update(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = nn.Linear(4, 2)
+    optimizer = sgd(model.parameters())
+    searches: list[int] = []
+    monkeypatch.setattr(Schedulers, "search", lambda self: searches.append(1))
+    with Watch(model, optimizer, at_exit=0) as watch:
+        for count in (1, 2):
+            model(torch.ones(1, 4)).sum().backward()
+            optimizer.step()
+            assert [watch.evidence.updates for _ in range(3)] == [count] * 3
+            assert len(searches) == count

@@ -10,6 +10,7 @@ from torch import Tensor, multiprocessing, nn
 from torch.nn import functional as F
 
 from thalweg.doctor import Evidence, Watch, watch
+from thalweg.training import fit
 from watched import net, points, sgd
 
 INPUTS, LABELS = points()
@@ -242,3 +243,34 @@ def test_a_model_fed_by_name_is_measured_at_the_end_as_well() -> None:
     assert watching.evidence.gradient_check is not None
     assert watching.evidence.inputs is not None
     assert [each.examples for each in watching.evidence.steps] == [32, 32]
+
+
+def test_of_fit_the_validation_set_alone_is_a_validation() -> None:
+    model, loss_fn = net(), nn.CrossEntropyLoss()
+    optimizer = sgd(model.parameters())
+    train, valid = (INPUTS[:128], LABELS[:128]), (INPUTS[128:], LABELS[128:])
+    with watch(model, optimizer, loss_fn, at_exit=0) as watching:
+        result = fit(model, optimizer, loss_fn, train, valid, batch=32, epochs=2)
+    seen = watching.evidence.validations
+    assert [each.loss for each in seen] == pytest.approx([e.valid_loss for e in result.history])
+    assert [each.examples for each in seen] == [128, 128]
+
+
+def test_of_closures_the_first_loss_counts_in_long_trainings_as_well() -> None:
+    model, loss_fn = net(), nn.CrossEntropyLoss()
+    optimizer = torch.optim.LBFGS(model.parameters(), lr=0.01, max_iter=3)
+    seen: list[list[float]] = []
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        loss: Tensor = loss_fn(model(INPUTS), LABELS)
+        loss.backward()
+        seen[-1].append(loss.item())
+        return loss
+
+    with watch(model, optimizer, loss_fn, overhead=0, at_exit=0) as watching:
+        for _ in range(20):
+            seen.append([])
+            optimizer.step(closure)
+    assert all(len(each) > 1 for each in seen)
+    assert losses(watching.evidence) == pytest.approx([each[0] for each in seen])

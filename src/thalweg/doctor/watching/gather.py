@@ -37,8 +37,6 @@ def gather(
     """Return the evidence so far; *ending* seconds went into all that was measured at the end."""
     seen.losses.end_pass(seen.updates)
     steps, (model, optimizer) = seen.log.steps(), facts
-    if seen.attached:
-        seen.look_around()
     return Evidence(
         model=_completed(seen, model), optimizer=optimizer, steps=steps,
         probes=(*seen.probes, owed.probe) if owed.probe else tuple(seen.probes),

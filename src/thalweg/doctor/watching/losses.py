@@ -25,7 +25,7 @@ class Held(NamedTuple):
 
 def number_of(tensor: Tensor) -> Number:
     """Return a tensor's one number where that costs no waiting, the tensor cut loose elsewhere."""
-    return tensor.item() if tensor.device.type == "cpu" else tensor.detach()
+    return tensor.item() if tensor.is_cpu else tensor.detach()
 
 
 class Losses:

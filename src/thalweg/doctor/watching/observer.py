@@ -22,12 +22,13 @@ from thalweg.doctor.watching.passes import Passes
 from thalweg.doctor.watching.probe import Prober
 from thalweg.doctor.watching.survey import unwrapped
 from thalweg.doctor.watching.trouble import Trouble
+from thalweg.training.evaluation import not_validating
 
 KEPT = 256
 """How many probes are kept; when there are more, every second is let go, but not the first."""
 
 AWAITED = 16
-"""So many first losses are awaited where the loss is a plain function, then those of probes."""
+"""So many first updates are seen whole: outputs, closures, losses that are plain functions."""
 
 
 class Observer:
@@ -56,25 +57,22 @@ class Observer:
         self.paused = False
         self.begun = self.last = perf_counter()
         self._budget = Budget(share)
-        self._examples = 0
+        self._examples = self._looked_at = 0
         self._handles: list[Any] = []
-        self._marks: list[tuple[int, int]] = []
+        self._rare: list[Any] = []
+        self._closes = False
+        self._held: list[Tensor] = []
+        self._marks: list[tuple[int, int] | None] = []
         self._kept_by_graph: tuple[Any, Any, str] = (None, None, "")
         plain = loss_fn is not None and not isinstance(loss_fn, nn.Module)
         self._awaited = Awaited(loss_fn, self._scored) if plain and loss_fn else None
 
     def attach(self) -> None:
         """Begin to see."""
-        self._handles += [
-            self.optimizer.register_step_pre_hook(_weakly(self._before_step)),
-            self.optimizer.register_step_post_hook(_weakly(self._after_step)),
-        ]
+        self._handles.append(self.optimizer.register_step_post_hook(_weakly(self._after_step)))
         if self.model._compiled_call_impl is None:
-            begins, ends = _weakly(self._before_pass), _weakly(self._after_pass)
-            self._handles += [
-                self.model.register_forward_pre_hook(begins, with_kwargs=True),
-                self.model.register_forward_hook(ends, always_call=True),
-            ]
+            begins = _weakly(self._before_pass)
+            self._handles.append(self.model.register_forward_pre_hook(begins, with_kwargs=True))
         if isinstance(self.loss_fn, nn.Module):
             hook = _weakly(self._after_loss)
             self._handles.append(self.loss_fn.register_forward_hook(hook, with_kwargs=True))
@@ -84,19 +82,20 @@ class Observer:
 
     def detach(self) -> None:
         """See nothing from now on."""
-        if self.attached:
-            self.look_around()
+        self.look_around()
         taps.leave(self)
         if self._awaited:
             self._awaited.end()
         self.prober.disarm()
-        for handle in self._handles:
+        for handle in (*self._handles, *self._rare):
             handle.remove()
         self._handles.clear()
+        self._rare.clear()
 
     def look_around(self) -> None:
-        """Look for schedulers and for other optimizers, as long as they are there."""
-        if self.updates:
+        """Look for schedulers and for other optimizers, once after the newest update."""
+        if self._looked_at < self.updates:
+            self._looked_at = self.updates
             self.schedulers.search()
             names = {id(p): name for name, p in self.inner.named_parameters()}
             self.others = self.schedulers.beside(names, self.prober.written)
@@ -129,10 +128,13 @@ class Observer:
             self._awaited.begin()
 
     def _after_loss(self, module: nn.Module, args: Any, keywords: Any, output: Any) -> None:
+        graded = torch.is_grad_enabled()
+        if not graded and not_validating.get():
+            return
         values = (*args, *keywords.values())
         kind, training = type(module).__name__, self.passes.current.training
         self.losses.called(kind, values, output, training)
-        if torch.is_grad_enabled():
+        if graded:
             self._scored(values)
 
     def _scored(self, values: tuple[Any, ...]) -> None:
@@ -145,7 +147,7 @@ class Observer:
         if self._awaited:
             self._awaited.end()
         self.losses.offered(loss)
-        self._marks = self._gradients()
+        self._mark_gradients()
         if self.prober.armed:
             self.prober.before_backward(scale, not self.losses.backwards)
         self._kept_by_graph = (None, None, "")
@@ -154,24 +156,38 @@ class Observer:
 
     def backward_ended(self) -> None:
         """See `taps.Listener`: the loss is one of this model if one of its gradients changed."""
-        if self._gradients() == self._marks:
+        if not self._changed():
             return
         first, step = not self.losses.backwards, self.updates + 1
         loss = self.losses.accepted()
         current = self.passes.current
         if not current.step:
             self._examples += current.examples
-        self.passes.trained(step)
+            self.passes.trained(step)
         self.trouble.loss(step, loss, current)
-        if first and self._look_at_labels():
-            self._look_at_targets(step)
-        self.prober.layers.settle()
+        if self._look_at_labels():
+            if first:
+                self._look_at_targets(step)
+            self.prober.layers.settle()
 
-    def _gradients(self) -> list[tuple[int, int]]:
-        """Return what changes when a gradient of the optimizer's parameters is added to."""
+    def _mark_gradients(self) -> None:
+        """Note what changes when a gradient of the optimizer's parameters is added to."""
         groups = self.optimizer.param_groups
-        slopes = [p.grad for group in groups for p in group["params"]]
-        return [(id(each), 0 if each is None else each._version) for each in slopes]
+        alone = len(groups) == 1
+        self._held = (
+            groups[0]["params"] if alone else [p for each in groups for p in each["params"]]
+        )
+        self._marks = [
+            None if (slope := p.grad) is None else (id(slope), slope._version) for p in self._held
+        ]
+
+    def _changed(self) -> bool:
+        """Whether a gradient changed since the marks were taken; mostly the first one tells."""
+        for p, mark in zip(self._held, self._marks, strict=False):
+            slope = p.grad
+            if slope is not None and (mark is None or mark != (id(slope), slope._version)):
+                return True
+        return False
 
     def _look_at_labels(self) -> bool:
         return self.prober.armed or self.labels.due(self.updates)
@@ -200,15 +216,16 @@ class Observer:
     def _before_step(self, optimizer: Any, args: Any, keywords: Any) -> None:
         if len(args) > 1 or keywords:
             self.losses.closing = any(map(callable, (*args[1:], *keywords.values())))
+            self._closes = self._closes or self.losses.closing
         if self.prober.armed:
             self.prober.before_step(self.losses.closing)
-        if not self.losses.closing and not hasattr(optimizer, "found_inf"):
-            self.trouble.gradient(self.updates + 1)
 
-    def _after_step(self, *_: Any) -> None:
+    def _after_step(self, optimizer: Any, *_: Any) -> None:
         begun = perf_counter()
         self.losses.end_pass(self.updates)
         self.updates += 1
+        if not self.losses.closing and not hasattr(optimizer, "found_inf"):
+            self.trouble.gradient(self.updates)
         self._record(begun, skipped=False)
         self.watching += perf_counter() - begun
         if self.prober.armed:
@@ -242,11 +259,30 @@ class Observer:
             kept[1:-1] = kept[1:-1:2]
 
     def _plan(self) -> None:
-        """Let the next update be probed if it can be afforded."""
+        """Let the next update be probed if it can be afforded, and seen whole if it is to be."""
         if self._budget.affords(perf_counter() - self.begun, self.watching):
             self.prober.arm()
         else:
             self.prober.rest()
+        early = self.updates < AWAITED or self._closes
+        if early or self.prober.armed or self.passes.wants_output:
+            self._see_more()
+        elif self._rare:
+            self._see_less()
+
+    def _see_more(self) -> None:
+        """Hook what is not looked at for most updates: no hook is free."""
+        if self._rare:
+            return
+        self._rare.append(self.optimizer.register_step_pre_hook(_weakly(self._before_step)))
+        if self.model._compiled_call_impl is None:
+            ends = _weakly(self._after_pass)
+            self._rare.append(self.model.register_forward_hook(ends, always_call=True))
+
+    def _see_less(self) -> None:
+        for handle in self._rare:
+            handle.remove()
+        self._rare.clear()
 
 
 def _device(model: nn.Module) -> torch.device:
@@ -255,13 +291,13 @@ def _device(model: nn.Module) -> torch.device:
 
 def _weakly(method: Any) -> Callable[..., None]:
     """Return a hook that neither keeps its observer alive nor ever raises."""
-    observer, name = weakref.ref(method.__self__), method.__name__
+    observer, function = weakref.ref(method.__self__), method.__func__
 
     def hook(*args: Any) -> None:
         alive = observer()
         if alive is not None and not alive.paused:
             try:
-                getattr(alive, name)(*args)
+                function(alive, *args)
             except Exception as error:
                 alive.fail("watching", error)
 

@@ -27,7 +27,7 @@ BYTES = 2**28
 """The batches that are kept take at most so much memory, but one is always kept."""
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Pass:
     """One call of the model, and the call of the loss on what it returned.
 
@@ -52,7 +52,7 @@ class Pass:
     def examples(self) -> int:
         """The length of the first tensor that it was called with."""
         if self.args and isinstance(self.args[0], Tensor) and self.args[0].ndim:
-            return len(self.args[0])
+            return self.args[0].shape[0]
         return next((len(each) for each in tensors_in(self.args, self.keywords) if each.ndim), 0)
 
     @property
@@ -68,7 +68,15 @@ class Pass:
     @property
     def untouched(self) -> bool:
         """Whether none of its tensors was written to since it was kept."""
-        return self.versions == _versions(self.tensors)
+        return self.versions == self.versions_now()
+
+    def versions_now(self) -> tuple[int, ...]:
+        """Return how often each of its tensors has been written to."""
+        values = (*self.args, *self.keywords.values(), *self.rest)
+        try:
+            return tuple([each._version for each in values])
+        except (AttributeError, RuntimeError):  # some are no tensors, or of inference mode
+            return tuple(map(_version, self.tensors))
 
 
 class Passes:
@@ -90,7 +98,7 @@ class Passes:
     @property
     def wants_output(self) -> bool:
         """Whether the way from output to scores is still to be found."""
-        return self.view is None and not self.strange
+        return self._expects_loss and self.view is None and not self.strange
 
     def called(self, args: tuple[Any, ...], keywords: Mapping[str, Any], training: bool) -> None:
         """The model is called."""
@@ -108,24 +116,23 @@ class Passes:
         """The loss was called on *args*."""
         if len(args) < 2 or not isinstance(args[0], Tensor):
             return
-        self.current.scores, self.current.rest = tuple(args[0].shape), args[1:]
+        self.current.scores, self.current.rest = args[0].shape, args[1:]
         if self._output is not None:
             self.view = find_view(self._output, args[0])
             self.strange, self._output = self.view is None, None
 
     def trained(self, step: int) -> None:
-        """The gradient of the pass on its way was computed, for update number *step*."""
+        """The first gradient of the pass on its way was computed, for update number *step*."""
         self._output = None
-        if self.current.step or not (self.current.args or self.current.keywords):
-            return
         current = self.current
+        if not current.args and not current.keywords:
+            return
         current.step = step
         if self._expects_loss and not current.rest:
             return
-        tensors = current.tensors
-        current.versions = _versions(tensors)
+        current.versions = current.versions_now()
         if not self._measured:
-            self._bound(tensors, current.examples)
+            self._bound(current.tensors, current.examples)
         self.kept.append(current)
 
     def _bound(self, tensors: list[Tensor], examples: int) -> None:
@@ -146,8 +153,5 @@ def most_measured(examples: int) -> int:
     return max(KEPT, min(MOST, EXAMPLES // max(examples, 1)))
 
 
-def _versions(tensors: list[Tensor]) -> tuple[int, ...]:
-    try:
-        return tuple([each._version for each in tensors])
-    except RuntimeError:  # tensors of inference mode have none
-        return ()
+def _version(tensor: Tensor) -> int:
+    return 0 if tensor.is_inference() else tensor._version

@@ -61,8 +61,9 @@ class Prober:
 
     def rest(self) -> None:
         """The next update is not looked at: let the gradient go that was kept for it."""
-        self._earlier = -1, {}
         self._versions.clear()
+        if self._earlier[1]:
+            self._earlier = -1, {}
 
     def begin_pass(self, arguments: Any) -> None:
         """A pass of the model that can be trained by begins."""

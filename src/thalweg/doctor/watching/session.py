@@ -57,9 +57,10 @@ class Watch:
         return gather(self._seen, self._facts, self._owed, self._ending)
 
     def _settle(self) -> None:
-        """Measure what is owed, once after the newest update."""
+        """Measure what is owed and look for schedulers, once after the newest update."""
         if self._settled_at < self._seen.updates:
             self._settled_at = self._seen.updates
+            self._seen.look_around()
             self._owed = settled(self._seen, 0.0 if self._seen.rank else self.at_exit)
             self._ending += self._owed.seconds
 

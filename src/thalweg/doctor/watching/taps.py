@@ -36,7 +36,7 @@ class Listener(Protocol):
         """A model was averaged into another."""
 
 
-_listeners: list[weakref.ref[Listener]] = []
+_listeners: tuple[weakref.ref[Listener], ...] = ()
 _originals: dict[str, Callable[..., Any]] = {}
 _scaled: list[tuple[Tensor, Tensor, Any]] = []
 """Scaled losses, what they were before, and by what, from ``scale`` until ``backward``."""
@@ -44,9 +44,10 @@ _scaled: list[tuple[Tensor, Tensor, Any]] = []
 
 def listen(listener: Listener) -> None:
     """Tell *listener* of every loss from now on, as long as it lives."""
+    global _listeners
     if not _listeners:
         _replace()
-    _listeners.append(weakref.ref(listener, _drop))
+    _listeners = (*_listeners, weakref.ref(listener, _drop))
 
 
 def leave(listener: Listener) -> None:
@@ -56,16 +57,17 @@ def leave(listener: Listener) -> None:
 
 
 def _drop(reference: weakref.ref[Listener]) -> None:
+    global _listeners
     if reference in _listeners:
-        _listeners.remove(reference)
+        _listeners = tuple(each for each in _listeners if each is not reference)
         if not _listeners:
             _put_back()
 
 
 def _tell(method: str, *values: Any) -> None:
     """Call a method of every listener; what goes wrong there does not reach the training."""
-    for each in [reference() for reference in _listeners]:
-        if each is not None:
+    for reference in _listeners:
+        if (each := reference()) is not None:
             try:
                 getattr(each, method)(*values)
             except Exception as error:
@@ -96,7 +98,7 @@ def _backward(original: Callable[..., None]) -> Callable[..., None]:
     def backward(tensors: Any, grad_tensors: Any = None, *args: Any, **keywords: Any) -> None:
         told = isinstance(tensors, Tensor) and grad_tensors is None and tensors.numel() == 1
         if told:
-            _tell("backward_begins", *_unscaled(tensors))
+            _tell("backward_begins", *(_unscaled(tensors) if _scaled else (tensors, None)))
         original(tensors, grad_tensors, *args, **keywords)
         if told:
             _tell("backward_ended")
@@ -106,8 +108,6 @@ def _backward(original: Callable[..., None]) -> Callable[..., None]:
 
 def _unscaled(loss: Tensor) -> tuple[Tensor, Any]:
     """Return the loss that a scaler scaled to *loss*, or *loss* itself, and the scale."""
-    if not _scaled:
-        return loss, None
     found = next(((before, by) for after, before, by in _scaled if after is loss), (loss, None))
     _scaled.clear()
     return found

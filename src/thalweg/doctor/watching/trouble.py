@@ -15,6 +15,9 @@ from thalweg.doctor.watching.features import tensors_in
 from thalweg.doctor.watching.losses import Number
 from thalweg.doctor.watching.passes import Pass
 
+FEW = 32
+"""So many numbers are added up sooner by Python than by torch."""
+
 
 class Trouble:
     """Looks at each loss, and at one small gradient before each step, until one is not finite.
@@ -41,9 +44,10 @@ class Trouble:
 
     def gradient(self, step: int) -> None:
         """Look at the gradient that update number *step* is about to follow."""
-        if self.found is not None or self._canary is None or self._canary.grad is None:
+        if self.found is not None or self._canary is None:
             return
-        if not math.isfinite(self._canary.grad.sum().item()):
+        slope = self._canary.grad
+        if slope is not None and not math.isfinite(_total(slope)):
             self.all_gradients(step)
 
     def all_gradients(self, step: int) -> None:
@@ -65,6 +69,13 @@ class Trouble:
             return _at(self._model, steps[-1].number, "weight", where, last) if where else None
         before = losses[at - 1].loss if at else None
         return NonFinite(losses[at].number, "loss", before=before)
+
+
+def _total(slope: Tensor) -> float:
+    """Return a number that is finite only if all of a gradient is, in the quickest way."""
+    if slope.ndim != 1:
+        return slope.sum().item()
+    return sum(slope.tolist()) if slope.numel() <= FEW else slope.dot(slope).item()
 
 
 def _small_and_early(model: nn.Module) -> nn.Parameter | None:
