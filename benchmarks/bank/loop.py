@@ -12,6 +12,7 @@ from thalweg.doctor import Watch
 from thalweg.problems import Split
 
 Place = Callable[[], object]
+CROSS_ENTROPY = nn.CrossEntropyLoss()
 
 
 def nothing() -> None:
@@ -20,7 +21,7 @@ def nothing() -> None:
 
 def train(
     model: nn.Module, optimizer: torch.optim.Optimizer, batches: Iterable[Split], epochs: int = 10,
-    loss_fn: Callable = nn.CrossEntropyLoss(), *, validation: Split | None = None,
+    loss_fn: Callable = CROSS_ENTROPY, *, validation: Split | None = None,
     before_update: Place = nothing, after_update: Place = nothing, after_epoch: Place = nothing,
 ) -> Watch:  # fmt: skip
     """Train a model under watch as it comes, and return the closed watch."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -106,7 +107,7 @@ def _standard(values: Tensor) -> Tensor:
 def mlp(*widths: int, activation: type[nn.Module] = nn.ReLU) -> nn.Sequential:
     """Layers of these widths, 64-64-32-10 by default, with an activation between them."""
     sizes = widths or (64, 64, 32, 10)
-    layers = [nn.Linear(*pair) for pair in zip(sizes, sizes[1:], strict=False)]
+    layers = [nn.Linear(*pair) for pair in pairwise(sizes)]
     between = [each for layer in layers for each in (layer, activation())]
     return nn.Sequential(*between[:-1])
 
