@@ -88,9 +88,7 @@ def mlp_batch_norm_one_cycle() -> Watch:
     batches, epochs = Batches(digits()[0]), 8
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
     cycle = lr_scheduler.OneCycleLR(optimizer, 0.1, total_steps=epochs * len(batches))
-    return train(
-        model, optimizer, batches, epochs, validation=digits()[1], after_update=cycle.step
-    )
+    return train(model, optimizer, batches, epochs, validation=digits()[1], after_update=cycle.step)
 
 
 @healthy
@@ -200,9 +198,7 @@ def logistic_momentum() -> Watch:
     model = nn.Linear(30, 1)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.02, momentum=0.9)
     loss_fn = nn.BCEWithLogitsLoss()
-    return train(
-        model, optimizer, Batches(tumours()[0]), 15, loss_fn, validation=tumours()[1]
-    )
+    return train(model, optimizer, Batches(tumours()[0]), 15, loss_fn, validation=tumours()[1])
 
 
 @healthy
@@ -284,9 +280,7 @@ def lstm_adam_clipped() -> Watch:
     """An LSTM learns the next letter by Adam, its gradient clipped."""
     model = lstm()
     optimizer = torch.optim.Adam(model.parameters(), lr=5e-3)
-    return train(
-        model, optimizer, Batches(text()[0]), 10, cross_entropy, before_update=clip(model)
-    )
+    return train(model, optimizer, Batches(text()[0]), 10, cross_entropy, before_update=clip(model))
 
 
 @healthy

@@ -68,7 +68,7 @@ def scanned() -> tuple[Split, Split]:
 def text() -> tuple[Split, Split]:
     """512 lines to train on and 128 to validate, of a language in which a letter rules the next.
 
-    Its entropy is 1.34 nats a letter, against 2.77 for a guess.
+    Its entropy is 1.50 nats a letter, against 2.77 for a guess.
     """
     generator = torch.Generator().manual_seed(5)
     following = (2 * torch.randn(LETTERS, LETTERS, generator=generator)).softmax(-1)
