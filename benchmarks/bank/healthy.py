@@ -41,7 +41,7 @@ def mlp_sgd_momentum() -> Watch:
     """A perceptron learns digits by SGD with momentum."""
     model = mlp()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.03, momentum=0.9)
-    return train(model, optimizer, Batches(digits()[0]), validation=digits()[1])
+    return train(model, optimizer, Batches(digits()[0]), 5, validation=digits()[1])
 
 
 @healthy
@@ -301,7 +301,7 @@ def transformer_adamw() -> Watch:
 
 @healthy
 def transformer_warm_up_and_cosine() -> Watch:
-    """A transformer learns by AdamW that decays matrices only, with warm-up, cosine and clipping."""
+    """A transformer learns by AdamW: matrices alone decay, after a warm-up comes a cosine."""
     model, batches, epochs = transformer(), Batches(text()[0]), 10
     groups = [
         {"params": [p for p in model.parameters() if p.ndim > 1]},
