@@ -13,12 +13,14 @@ from thalweg.problems.characters import cross_entropy
 from .loop import clip, train
 from .material import (
     Batches,
+    Scanner,
     cnn,
     digits,
     images,
     lstm,
     measurements,
     mlp,
+    scanned,
     text,
     transformer,
 )
@@ -71,18 +73,18 @@ def mlp_rate_of_one() -> Watch:
 
 
 @faulty("GD202", "GD203", because=SWINGS)
-def lstm_adam_of_a_half() -> Watch:
-    """An LSTM is trained by Adam at 0.5, a hundred times what suits it."""
-    model = lstm()
-    optimizer = torch.optim.Adam(model.parameters(), lr=0.5)
-    return train(model, optimizer, Batches(text()[0]), 8, cross_entropy)
+def lstm_sgd_of_ten() -> Watch:
+    """An LSTM that reads digits row by row is trained by SGD with momentum at 10."""
+    model = Scanner()
+    optimizer = torch.optim.SGD(model.parameters(), lr=10.0, momentum=0.9)
+    return train(model, optimizer, Batches(scanned()[0]), 5)
 
 
 @faulty("GD202", "GD203", because=SWINGS)
-def transformer_adamw_of_a_tenth() -> Watch:
-    """A transformer is trained by AdamW at 0.1, thirty times what suits it."""
+def transformer_adamw_of_one() -> Watch:
+    """A transformer is trained by thalweg's AdamW at 1, three hundred times what suits it."""
     model = transformer()
-    optimizer = thalweg.optim.AdamW(model.parameters(), lr=0.1)
+    optimizer = thalweg.optim.AdamW(model.parameters(), lr=1.0)
     return train(model, optimizer, Batches(text()[0]), 6, cross_entropy)
 
 
@@ -114,17 +116,17 @@ def mlp_rate_beyond_stable() -> Watch:
 
 @faulty("GD203", "GD202", because=SWINGS)
 def mlp_thalweg_momentum_beyond_stable() -> Watch:
-    """A perceptron is fitted to patients by thalweg's SGD with momentum at 0.5."""
+    """A perceptron is fitted to patients by thalweg's SGD with momentum at 0.15."""
     model = mlp(10, 32, 32, 1, activation=nn.Tanh)
-    optimizer = thalweg.optim.SGD(model.parameters(), lr=0.5, momentum=0.95)
+    optimizer = thalweg.optim.SGD(model.parameters(), lr=0.15, momentum=0.95)
     return train(model, optimizer, Batches(measurements()[0], 64), 30, nn.MSELoss())
 
 
 @faulty("GD204")
 def mlp_broken_batches() -> Watch:
     """Every 40th batch comes from a broken sensor: its inputs are 30 times as large."""
-    model, batches = mlp(), Batches(digits()[0])
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.02, momentum=0.9)
+    model, batches = mlp(activation=nn.GELU), Batches(digits()[0])
+    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
     broken = [
         Split(inputs * (30 if number % 40 == 39 else 1), targets)
         for number, (inputs, targets) in enumerate(each for _ in range(10) for each in batches)
@@ -177,7 +179,7 @@ def regression_one_by_one() -> Watch:
 def lstm_constant_noise() -> Watch:
     """An LSTM learns letters from two lines at a time at a constant rate, to the end."""
     model = lstm()
-    optimizer = torch.optim.Adam(model.parameters(), lr=0.03)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.1)
     return train(
         model, optimizer, Batches(text()[0], 2), 2, cross_entropy, before_update=clip(model)
     )

@@ -36,28 +36,34 @@ class Welsch(nn.Module):
 
 @faulty("GD206")
 def mlp_loss_flat_far_away() -> Watch:
-    """A perceptron under a loss that is flat far from the targets, which lie around 152."""
+    """A perceptron under a loss that is flat far from the targets, which lie around 6."""
     inputs, targets = measurements()[0]
     model = mlp(10, 32, 1, activation=nn.Tanh)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
-    return train(model, optimizer, Batches(Split(inputs, 5 * targets + 20)), 20, Welsch())
-
-
-@faulty("GD207")
-def surface_saddle() -> Watch:
-    """Gradient descent begins a hair beside a saddle, where both slopes are almost zero."""
-    return descend(surfaces.quadratic((2.0, -2.0), start=(1e-4, 1e-4)), 0.01)
+    return train(model, optimizer, Batches(Split(inputs, targets / 2 + 6)), 20, Welsch())
 
 
 @faulty("GD207")
 def autoencoder_begins_at_a_saddle() -> Watch:
-    """A linear autoencoder begins with weights around 1e-4, beside the saddle at zero."""
+    """A linear autoencoder begins with weights around a millionth, beside the saddle at zero."""
     model = nn.Sequential(nn.Linear(64, 16, bias=False), nn.Linear(16, 64, bias=False))
-    for layer in model:
-        nn.init.normal_(layer.weight, std=1e-4)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    optimizer = torch.optim.SGD(_tiny(model).parameters(), lr=1.0)
     pixels = digits()[0].inputs
-    return train(model, optimizer, Batches(Split(pixels, pixels), 128), 20, nn.MSELoss())
+    return train(model, optimizer, Batches(Split(pixels, pixels), 128), 5, nn.MSELoss())
+
+
+@faulty("GD207")
+def regression_begins_at_a_saddle() -> Watch:
+    """Two layers with tanh between them begin with weights around a millionth."""
+    model = mlp(10, 32, 1, activation=nn.Tanh)
+    optimizer = torch.optim.SGD(_tiny(model).parameters(), lr=0.2)
+    return train(model, optimizer, Batches(measurements()[0], 114), 12, nn.MSELoss())
+
+
+def _tiny(model: nn.Module) -> nn.Module:
+    for weights in model.parameters():
+        nn.init.normal_(weights, std=1e-6)
+    return model
 
 
 @faulty("GD208")
