@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 import thalweg
-from thalweg.doctor import Watch
+from thalweg.doctor import Diagnosis
 from thalweg.problems import Split
 from thalweg.problems.characters import cross_entropy
 
@@ -31,7 +31,7 @@ NOISE = "a step's noise is its rate times the variance of a batch: a lower rate 
 
 
 @faulty("GD501")
-def mlp_pixels_to_255() -> Watch:
+def mlp_pixels_to_255() -> Diagnosis:
     """A perceptron is trained on pixels from 0 to 255."""
     model = mlp(activation=nn.Tanh)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.03, momentum=0.9)
@@ -39,7 +39,7 @@ def mlp_pixels_to_255() -> Watch:
 
 
 @faulty("GD501")
-def logistic_one_feature_in_another_unit() -> Watch:
+def logistic_one_feature_in_another_unit() -> Diagnosis:
     """One of thirty features of tumours is in another unit, a thousand times as large."""
     inputs, targets = tumours()[0]
     inputs = inputs.clone()
@@ -50,7 +50,7 @@ def logistic_one_feature_in_another_unit() -> Watch:
 
 
 @faulty("GD501")
-def lstm_inputs_far_from_zero() -> Watch:
+def lstm_inputs_far_from_zero() -> Diagnosis:
     """Rows of a digit come with an offset of 100, as a year or a temperature would."""
     inputs, targets = scanned()[0]
     model = Scanner()
@@ -65,7 +65,7 @@ def in_order(examples: Split) -> Split:
 
 
 @faulty("GD502")
-def mlp_sorted_by_class() -> Watch:
+def mlp_sorted_by_class() -> Diagnosis:
     """Digits come one class after another and are never shuffled."""
     model = mlp()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.03, momentum=0.9)
@@ -74,7 +74,7 @@ def mlp_sorted_by_class() -> Watch:
 
 
 @faulty("GD502")
-def cnn_sorted_by_class() -> Watch:
+def cnn_sorted_by_class() -> Diagnosis:
     """Images come one class after another, in batches of eight."""
     model = cnn(lambda channels: nn.GroupNorm(2, channels))
     optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
@@ -82,7 +82,7 @@ def cnn_sorted_by_class() -> Watch:
 
 
 @faulty("GD502")
-def lstm_sorted_one_by_one() -> Watch:
+def lstm_sorted_one_by_one() -> Diagnosis:
     """An LSTM reads one digit at a time, all zeros first and all nines last."""
     model = Scanner()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.02)
@@ -96,7 +96,7 @@ def shuffled(examples: Split) -> Split:
 
 
 @faulty("GD503")
-def mlp_labels_shuffled() -> Watch:
+def mlp_labels_shuffled() -> Diagnosis:
     """The labels of digits were shuffled apart from the images."""
     model = mlp()
     optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
@@ -104,7 +104,7 @@ def mlp_labels_shuffled() -> Watch:
 
 
 @faulty("GD503")
-def cnn_labels_shuffled() -> Watch:
+def cnn_labels_shuffled() -> Diagnosis:
     """The same with a convolutional network and SGD."""
     model = cnn()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.03, momentum=0.9)
@@ -120,7 +120,7 @@ def mislabelled(examples: Split, share: float) -> Split:
 
 
 @faulty("GD504")
-def mlp_learns_wrong_labels_by_heart() -> Watch:
+def mlp_learns_wrong_labels_by_heart() -> Diagnosis:
     """150 digits, a quarter of them labelled wrongly, for 80 epochs, long after the best one."""
     few = mislabelled(part(digits()[0], slice(150)), 0.25)
     model = mlp()
@@ -129,7 +129,7 @@ def mlp_learns_wrong_labels_by_heart() -> Watch:
 
 
 @faulty("GD504")
-def cnn_learns_few_images_by_heart() -> Watch:
+def cnn_learns_few_images_by_heart() -> Diagnosis:
     """100 images, a third of them labelled wrongly, for 40 epochs."""
     few = mislabelled(part(images()[0], slice(100)), 0.33)
     model = cnn()
@@ -138,7 +138,7 @@ def cnn_learns_few_images_by_heart() -> Watch:
 
 
 @faulty("GD504")
-def transformer_learns_few_lines_by_heart() -> Watch:
+def transformer_learns_few_lines_by_heart() -> Diagnosis:
     """A transformer goes through 24 lines a hundred times."""
     model = transformer()
     optimizer = thalweg.optim.AdamW(model.parameters(), lr=3e-3)
@@ -155,7 +155,7 @@ class Letters(nn.Module):
 
 
 @faulty("GD506", "GD205", because=NOISE)
-def mlp_one_by_one_with_wrong_labels() -> Watch:
+def mlp_one_by_one_with_wrong_labels() -> Diagnosis:
     """Digits of which a third is labelled wrongly, one at a time."""
     model = mlp()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.03)
@@ -164,7 +164,7 @@ def mlp_one_by_one_with_wrong_labels() -> Watch:
 
 
 @faulty("GD506", "GD205", because=NOISE)
-def regression_pairs_of_noise() -> Watch:
+def regression_pairs_of_noise() -> Diagnosis:
     """A linear model of 40 features is fitted to targets that are mostly noise, two at a time."""
     inputs = torch.randn(1000, 40)
     targets = inputs @ torch.randn(40, 1) / 40**0.5 + 3 * torch.randn(1000, 1)
@@ -174,7 +174,7 @@ def regression_pairs_of_noise() -> Watch:
 
 
 @faulty("GD507")
-def mlp_all_data_in_a_batch() -> Watch:
+def mlp_all_data_in_a_batch() -> Diagnosis:
     """All digits, eight times over with little noise, are one batch: ten epochs are ten updates."""
     inputs, targets = digits()[0]
     many = torch.cat([inputs + 0.1 * torch.randn_like(inputs) for _ in range(8)])
@@ -185,7 +185,7 @@ def mlp_all_data_in_a_batch() -> Watch:
 
 
 @faulty("GD507")
-def cnn_all_data_in_a_batch() -> Watch:
+def cnn_all_data_in_a_batch() -> Diagnosis:
     """All images are one batch, and twelve epochs are twelve updates."""
     model = cnn()
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)

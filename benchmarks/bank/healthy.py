@@ -13,7 +13,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, update_bn
 
 import thalweg
 from thalweg import watch
-from thalweg.doctor import Watch
+from thalweg.doctor import Diagnosis
 from thalweg.problems import Split
 from thalweg.problems.characters import cross_entropy
 
@@ -37,7 +37,7 @@ from .run import healthy
 
 
 @healthy
-def mlp_sgd_momentum() -> Watch:
+def mlp_sgd_momentum() -> Diagnosis:
     """A perceptron learns digits by SGD with momentum."""
     model = mlp()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.03, momentum=0.9)
@@ -45,7 +45,7 @@ def mlp_sgd_momentum() -> Watch:
 
 
 @healthy
-def mlp_functional_loss() -> Watch:
+def mlp_functional_loss() -> Diagnosis:
     """A perceptron learns digits by Adam; its loss is a function that the watch is not given."""
     model = mlp()
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
@@ -55,11 +55,11 @@ def mlp_functional_loss() -> Watch:
                 optimizer.zero_grad()
                 functional.cross_entropy(model(inputs), targets).backward()
                 optimizer.step()
-    return watching
+    return watching.diagnosis
 
 
 @healthy
-def mlp_cosine_to_the_end() -> Watch:
+def mlp_cosine_to_the_end() -> Diagnosis:
     """A perceptron learns digits by thalweg's AdamW under a cosine that ends with the run."""
     model, batches, epochs = mlp(), Batches(digits()[0]), 10
     optimizer = thalweg.optim.AdamW(model.parameters(), lr=3e-3, weight_decay=0.01)
@@ -68,7 +68,7 @@ def mlp_cosine_to_the_end() -> Watch:
 
 
 @healthy
-def mlp_dropout_and_decay() -> Watch:
+def mlp_dropout_and_decay() -> Diagnosis:
     """A perceptron with dropout learns digits by AdamW with a strong decay."""
     model = nn.Sequential(
         nn.Linear(64, 128), nn.ReLU(), nn.Dropout(0.3),
@@ -79,7 +79,7 @@ def mlp_dropout_and_decay() -> Watch:
 
 
 @healthy
-def mlp_batch_norm_one_cycle() -> Watch:
+def mlp_batch_norm_one_cycle() -> Diagnosis:
     """A perceptron with batch normalization learns digits by SGD in one cycle."""
     model = nn.Sequential(
         nn.Linear(64, 64), nn.BatchNorm1d(64), nn.ReLU(),
@@ -92,7 +92,7 @@ def mlp_batch_norm_one_cycle() -> Watch:
 
 
 @healthy
-def mlp_last_layer_of_zeros() -> Watch:
+def mlp_last_layer_of_zeros() -> Diagnosis:
     """A perceptron whose output layer begins at zero learns digits by Adam."""
     model = mlp()
     nn.init.zeros_(model[-1].weight)
@@ -102,7 +102,7 @@ def mlp_last_layer_of_zeros() -> Watch:
 
 
 @healthy
-def mlp_gradients_accumulated() -> Watch:
+def mlp_gradients_accumulated() -> Diagnosis:
     """A perceptron learns digits by SGD, each update from four batches of eight."""
     model, loss_fn = mlp(), nn.CrossEntropyLoss()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
@@ -113,11 +113,11 @@ def mlp_gradients_accumulated() -> Watch:
                 if number % 4 == 0:
                     optimizer.step()
                     optimizer.zero_grad()
-    return watching
+    return watching.diagnosis
 
 
 @healthy
-def mlp_stopped_early() -> Watch:
+def mlp_stopped_early() -> Diagnosis:
     """A perceptron learns 300 digits by Adam until the loss on others has not fallen for long."""
     model, loss_fn = mlp(64, 64, 10), nn.CrossEntropyLoss()
     optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
@@ -134,11 +134,11 @@ def mlp_stopped_early() -> Watch:
             if loss < best:
                 best, kept = loss, copy.deepcopy(model.state_dict())
     model.load_state_dict(kept)
-    return watching
+    return watching.diagnosis
 
 
 @healthy
-def mlp_fine_tuned_head() -> Watch:
+def mlp_fine_tuned_head() -> Diagnosis:
     """A perceptron that knows five digits learns the others in its last layer, the rest frozen."""
     model, examples = mlp(), digits()[0]
     known = part(examples, examples.targets < 5)
@@ -155,7 +155,7 @@ def mlp_fine_tuned_head() -> Watch:
 
 
 @healthy
-def mlp_reduced_on_plateau() -> Watch:
+def mlp_reduced_on_plateau() -> Diagnosis:
     """A perceptron learns digits by SGD whose rate is reduced when the loss stalls."""
     model, loss_fn = mlp(), nn.CrossEntropyLoss()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
@@ -167,7 +167,7 @@ def mlp_reduced_on_plateau() -> Watch:
 
 
 @healthy
-def mlp_rmsprop() -> Watch:
+def mlp_rmsprop() -> Diagnosis:
     """A perceptron with tanh learns digits by thalweg's RMSprop."""
     model = mlp(activation=nn.Tanh)
     optimizer = thalweg.optim.RMSprop(model.parameters(), lr=1e-3)
@@ -175,7 +175,7 @@ def mlp_rmsprop() -> Watch:
 
 
 @healthy
-def autoencoder_adam() -> Watch:
+def autoencoder_adam() -> Diagnosis:
     """An autoencoder squeezes digits through eight numbers by Adam."""
     pixels = thalweg.problems.load("autoencoder")
     model = pixels.make_model(0)
@@ -185,7 +185,7 @@ def autoencoder_adam() -> Watch:
 
 
 @healthy
-def regression_full_batch() -> Watch:
+def regression_full_batch() -> Diagnosis:
     """A linear model is fitted to 342 patients by gradient descent, all of them in each step."""
     model = nn.Linear(10, 1)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
@@ -193,7 +193,7 @@ def regression_full_batch() -> Watch:
 
 
 @healthy
-def logistic_momentum() -> Watch:
+def logistic_momentum() -> Diagnosis:
     """A logistic regression tells tumours apart by SGD with momentum."""
     model = nn.Linear(30, 1)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.02, momentum=0.9)
@@ -202,7 +202,7 @@ def logistic_momentum() -> Watch:
 
 
 @healthy
-def cnn_batch_norm() -> Watch:
+def cnn_batch_norm() -> Diagnosis:
     """A convolutional network with batch normalization learns digits by SGD with momentum."""
     model = cnn()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.03, momentum=0.9, weight_decay=1e-4)
@@ -210,7 +210,7 @@ def cnn_batch_norm() -> Watch:
 
 
 @healthy
-def cnn_mixed_precision() -> Watch:
+def cnn_mixed_precision() -> Diagnosis:
     """A convolutional network learns digits by AdamW, computed in bfloat16 under autocast."""
     model, loss_fn = cnn(), nn.CrossEntropyLoss()
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
@@ -222,11 +222,11 @@ def cnn_mixed_precision() -> Watch:
                     loss = loss_fn(model(inputs), targets)
                 loss.backward()
                 optimizer.step()
-    return watching
+    return watching.diagnosis
 
 
 @healthy
-def cnn_warmed_up() -> Watch:
+def cnn_warmed_up() -> Diagnosis:
     """A convolutional network with group normalization learns digits by Adam after a warm-up."""
     model = cnn(lambda channels: nn.GroupNorm(2, channels))
     optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
@@ -235,7 +235,7 @@ def cnn_warmed_up() -> Watch:
 
 
 @healthy
-def cnn_decayed_by_epochs() -> Watch:
+def cnn_decayed_by_epochs() -> Diagnosis:
     """A convolutional network learns digits by SGD whose rate falls after two epochs of three."""
     model = cnn()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9, nesterov=True)
@@ -246,7 +246,7 @@ def cnn_decayed_by_epochs() -> Watch:
 
 
 @healthy
-def cnn_averaged_and_reestimated() -> Watch:
+def cnn_averaged_and_reestimated() -> Diagnosis:
     """A convolutional network is averaged over its last epochs, its batch norm computed anew."""
     model, batches, loss_fn = cnn(), Batches(images()[0]), nn.CrossEntropyLoss()
     average = AveragedModel(model)
@@ -260,11 +260,11 @@ def cnn_averaged_and_reestimated() -> Watch:
             if epoch >= 3:
                 average.update_parameters(model)
         update_bn(batches, average)
-    return watching
+    return watching.diagnosis
 
 
 @healthy
-def cnn_exponential_average_with_buffers() -> Watch:
+def cnn_exponential_average_with_buffers() -> Diagnosis:
     """A convolutional network is averaged at each update, with the moments of its batch norm."""
     model = cnn()
     average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(0.98), use_buffers=True)
@@ -276,7 +276,7 @@ def cnn_exponential_average_with_buffers() -> Watch:
 
 
 @healthy
-def lstm_adam_clipped() -> Watch:
+def lstm_adam_clipped() -> Diagnosis:
     """An LSTM learns the next letter by Adam, its gradient clipped."""
     model = lstm()
     optimizer = torch.optim.Adam(model.parameters(), lr=5e-3)
@@ -284,7 +284,7 @@ def lstm_adam_clipped() -> Watch:
 
 
 @healthy
-def lstm_momentum_clipped() -> Watch:
+def lstm_momentum_clipped() -> Diagnosis:
     """An LSTM reads digits row by row and learns by thalweg's SGD with momentum, clipped."""
     model = Scanner()
     optimizer = thalweg.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
@@ -292,7 +292,7 @@ def lstm_momentum_clipped() -> Watch:
 
 
 @healthy
-def transformer_adamw() -> Watch:
+def transformer_adamw() -> Diagnosis:
     """A transformer learns the next letter by thalweg's AdamW."""
     model = transformer()
     optimizer = thalweg.optim.AdamW(model.parameters(), lr=3e-3, weight_decay=0.01)
@@ -300,7 +300,7 @@ def transformer_adamw() -> Watch:
 
 
 @healthy
-def transformer_warm_up_and_cosine() -> Watch:
+def transformer_warm_up_and_cosine() -> Diagnosis:
     """A transformer learns by AdamW: matrices alone decay, after a warm-up comes a cosine."""
     model, batches, epochs = transformer(), Batches(text()[0]), 10
     groups = [
@@ -323,7 +323,7 @@ def transformer_warm_up_and_cosine() -> Watch:
 
 
 @healthy
-def transformer_thalweg_schedule() -> Watch:
+def transformer_thalweg_schedule() -> Diagnosis:
     """A transformer learns by thalweg's Adam whose rate is a schedule: warm-up, then a cosine."""
     model, batches, epochs = transformer(), Batches(text()[0]), 8
     schedules, total = thalweg.schedules, epochs * len(batches)

@@ -59,7 +59,7 @@ def judge(run: Run) -> Verdict:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            diagnosis = run.train().diagnosis
+            diagnosis = run.train()
     finally:
         torch.set_num_threads(threads)
     return Verdict(run, diagnosis, time.perf_counter() - begun)

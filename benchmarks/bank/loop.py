@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from thalweg import watch
-from thalweg.doctor import Watch
+from thalweg.doctor import Diagnosis
 from thalweg.problems import Split
 
 Place = Callable[[], object]
@@ -23,8 +23,8 @@ def train(
     model: nn.Module, optimizer: torch.optim.Optimizer, batches: Iterable[Split], epochs: int = 10,
     loss_fn: Callable = CROSS_ENTROPY, *, validation: Split | None = None,
     before_update: Place = nothing, after_update: Place = nothing, after_epoch: Place = nothing,
-) -> Watch:  # fmt: skip
-    """Train a model under watch as it comes, and return the closed watch."""
+) -> Diagnosis:  # fmt: skip
+    """Train a model under watch as it comes, and return the diagnosis."""
     with watch(model, optimizer, loss_fn) as watching:
         for _ in range(epochs):
             for inputs, targets in batches:
@@ -36,7 +36,7 @@ def train(
             if validation:
                 validate(model, loss_fn, validation)
             after_epoch()
-    return watching
+    return watching.diagnosis
 
 
 def validate(model: nn.Module, loss_fn: Callable, held_out: Split) -> float:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.autograd import Function
 
 from thalweg import watch
-from thalweg.doctor import Watch
+from thalweg.doctor import Diagnosis
 from thalweg.problems import Split
 from thalweg.problems.characters import cross_entropy
 
@@ -28,7 +28,7 @@ from .run import faulty
 
 
 @faulty("GD101")
-def mlp_targets_in_their_own_unit() -> Watch:
+def mlp_targets_in_their_own_unit() -> Diagnosis:
     """A perceptron with SGD at 0.1 is fitted to targets of up to 346 under the squared error."""
     inputs, targets = measurements()[0]
     examples = Split(inputs, 77 * targets + 152)
@@ -45,7 +45,7 @@ class Standardised(nn.Module):
 
 
 @faulty("GD101")
-def mlp_divides_by_a_spread_of_zero() -> Watch:
+def mlp_divides_by_a_spread_of_zero() -> Diagnosis:
     """The model standardises each pixel over the batch; in the corners all pixels are black."""
     model = nn.Sequential(Standardised(), *mlp())
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
@@ -53,7 +53,7 @@ def mlp_divides_by_a_spread_of_zero() -> Watch:
 
 
 @faulty("GD101")
-def cnn_missing_pixel() -> Watch:
+def cnn_missing_pixel() -> Diagnosis:
     """One image of 1,077 has a pixel that is not a number."""
     inputs, targets = images()[0]
     inputs = inputs.clone()
@@ -64,7 +64,7 @@ def cnn_missing_pixel() -> Watch:
 
 
 @faulty("GD101")
-def lstm_slope_of_a_root_at_zero() -> Watch:
+def lstm_slope_of_a_root_at_zero() -> Diagnosis:
     """A penalty on the distance of neighbouring letters takes the root of zero where they agree."""
     model = lstm()
     optimizer = torch.optim.Adam(model.parameters(), lr=5e-3)
@@ -77,7 +77,7 @@ def lstm_slope_of_a_root_at_zero() -> Watch:
                 loss = cross_entropy(model(letters), targets) + 1e-3 * distances.mean()
                 loss.backward()
                 optimizer.step()
-    return watching
+    return watching.diagnosis
 
 
 class Swish(Function):
@@ -100,7 +100,7 @@ class SwishLayer(nn.Module):
 
 
 @faulty("GD102")
-def mlp_backward_forgets_a_term() -> Watch:
+def mlp_backward_forgets_a_term() -> Diagnosis:
     """An activation of one's own has a backward without the product rule's second term."""
     model = mlp(activation=SwishLayer)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
@@ -127,7 +127,7 @@ class Energy(nn.Module):
 
 
 @faulty("GD102")
-def cnn_backward_with_a_wrong_sign() -> Watch:
+def cnn_backward_with_a_wrong_sign() -> Diagnosis:
     """A layer that squares has a backward of the wrong sign and half the size."""
     model = cnn()
     model[6] = Energy()
@@ -136,7 +136,7 @@ def cnn_backward_with_a_wrong_sign() -> Watch:
 
 
 @faulty("GD103")
-def mlp_half_precision_adam() -> Watch:
+def mlp_half_precision_adam() -> Diagnosis:
     """All parameters of a perceptron are float16 and Adam's eps stays at 1e-8, which is zero."""
     model, examples = mlp().half(), digits()[0]
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
@@ -144,7 +144,7 @@ def mlp_half_precision_adam() -> Watch:
 
 
 @faulty("GD103")
-def transformer_half_precision_adamw() -> Watch:
+def transformer_half_precision_adamw() -> Diagnosis:
     """A transformer is turned into float16 and trained by AdamW as it comes."""
     model = transformer().half()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
@@ -152,7 +152,7 @@ def transformer_half_precision_adamw() -> Watch:
 
 
 @faulty("GD104")
-def mlp_bfloat16_small_steps() -> Watch:
+def mlp_bfloat16_small_steps() -> Diagnosis:
     """All parameters of a perceptron are bfloat16; Adam's steps of 1e-4 are rounded away."""
     model, examples = mlp().bfloat16(), digits()[0]
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-4)
@@ -160,7 +160,7 @@ def mlp_bfloat16_small_steps() -> Watch:
 
 
 @faulty("GD104")
-def transformer_bfloat16_sgd() -> Watch:
+def transformer_bfloat16_sgd() -> Diagnosis:
     """A transformer in bfloat16 is trained by SGD with steps far below the spacing of numbers."""
     model = transformer().bfloat16()
     optimizer = torch.optim.SGD(model.parameters(), lr=3e-3)

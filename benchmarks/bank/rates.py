@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 import thalweg
-from thalweg.doctor import Watch
+from thalweg.doctor import Diagnosis
 from thalweg.problems import Split
 from thalweg.problems.characters import cross_entropy
 
@@ -33,7 +33,7 @@ NOISE = (
 
 
 @faulty("GD201")
-def mlp_rate_of_a_millionth() -> Watch:
+def mlp_rate_of_a_millionth() -> Diagnosis:
     """A perceptron is trained by SGD at 1e-6."""
     model = mlp()
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-6)
@@ -41,7 +41,7 @@ def mlp_rate_of_a_millionth() -> Watch:
 
 
 @faulty("GD201")
-def mlp_rate_of_a_thousandth() -> Watch:
+def mlp_rate_of_a_thousandth() -> Diagnosis:
     """A perceptron is trained by SGD without momentum at 1e-3: the loss falls in a line."""
     model = mlp()
     optimizer = thalweg.optim.SGD(model.parameters(), lr=1e-3)
@@ -49,7 +49,7 @@ def mlp_rate_of_a_thousandth() -> Watch:
 
 
 @faulty("GD201")
-def cnn_slow_momentum() -> Watch:
+def cnn_slow_momentum() -> Diagnosis:
     """A convolutional network is trained by SGD with momentum at 1e-5."""
     model = cnn()
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-5, momentum=0.9)
@@ -57,7 +57,7 @@ def cnn_slow_momentum() -> Watch:
 
 
 @faulty("GD201")
-def transformer_adam_of_a_millionth() -> Watch:
+def transformer_adam_of_a_millionth() -> Diagnosis:
     """A transformer is trained from nothing by Adam at 1e-6."""
     model = transformer()
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-6)
@@ -65,7 +65,7 @@ def transformer_adam_of_a_millionth() -> Watch:
 
 
 @faulty("GD202", "GD203", because=SWINGS)
-def mlp_rate_of_one() -> Watch:
+def mlp_rate_of_one() -> Diagnosis:
     """A perceptron with tanh is trained by SGD with momentum at 1."""
     model = mlp(activation=nn.Tanh)
     optimizer = torch.optim.SGD(model.parameters(), lr=1.0, momentum=0.9)
@@ -73,7 +73,7 @@ def mlp_rate_of_one() -> Watch:
 
 
 @faulty("GD202", "GD203", because=SWINGS)
-def lstm_sgd_of_ten() -> Watch:
+def lstm_sgd_of_ten() -> Diagnosis:
     """An LSTM that reads digits row by row is trained by SGD with momentum at 10."""
     model = Scanner()
     optimizer = torch.optim.SGD(model.parameters(), lr=10.0, momentum=0.9)
@@ -81,7 +81,7 @@ def lstm_sgd_of_ten() -> Watch:
 
 
 @faulty("GD202", "GD203", because=SWINGS)
-def transformer_adamw_of_one() -> Watch:
+def transformer_adamw_of_one() -> Diagnosis:
     """A transformer is trained by thalweg's AdamW at 1, three hundred times what suits it."""
     model = transformer()
     optimizer = thalweg.optim.AdamW(model.parameters(), lr=1.0)
@@ -89,7 +89,7 @@ def transformer_adamw_of_one() -> Watch:
 
 
 @faulty("GD202")
-def regression_swings_with_momentum() -> Watch:
+def regression_swings_with_momentum() -> Diagnosis:
     """Gradient descent with momentum 0.99 on all patients: the loss swings up and down for long."""
     model = nn.Linear(10, 1)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.3, momentum=0.99)
@@ -97,7 +97,7 @@ def regression_swings_with_momentum() -> Watch:
 
 
 @faulty("GD203")
-def regression_diverges() -> Watch:
+def regression_diverges() -> Diagnosis:
     """Gradient descent on all patients, a tenth beyond the largest stable rate."""
     inputs, targets = measurements()[0]
     steepest = float(torch.linalg.eigvalsh(2 * inputs.T @ inputs / len(inputs))[-1])
@@ -107,7 +107,7 @@ def regression_diverges() -> Watch:
 
 
 @faulty("GD203", "GD202", because=SWINGS)
-def mlp_rate_beyond_stable() -> Watch:
+def mlp_rate_beyond_stable() -> Diagnosis:
     """A perceptron with tanh is trained by SGD at 5 on large batches."""
     model = mlp(activation=nn.Tanh)
     optimizer = torch.optim.SGD(model.parameters(), lr=5.0)
@@ -115,7 +115,7 @@ def mlp_rate_beyond_stable() -> Watch:
 
 
 @faulty("GD203", "GD202", because=SWINGS)
-def mlp_thalweg_momentum_beyond_stable() -> Watch:
+def mlp_thalweg_momentum_beyond_stable() -> Diagnosis:
     """A perceptron is fitted to patients by thalweg's SGD with momentum at 0.15."""
     model = mlp(10, 32, 32, 1, activation=nn.Tanh)
     optimizer = thalweg.optim.SGD(model.parameters(), lr=0.15, momentum=0.95)
@@ -123,7 +123,7 @@ def mlp_thalweg_momentum_beyond_stable() -> Watch:
 
 
 @faulty("GD204")
-def mlp_broken_batches() -> Watch:
+def mlp_broken_batches() -> Diagnosis:
     """Every 40th batch comes from a broken sensor: its inputs are 30 times as large."""
     model, batches = mlp(activation=nn.GELU), Batches(digits()[0])
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
@@ -135,7 +135,7 @@ def mlp_broken_batches() -> Watch:
 
 
 @faulty("GD204")
-def mlp_mistyped_targets() -> Watch:
+def mlp_mistyped_targets() -> Diagnosis:
     """Three of 342 patients have a target a hundred times too large, under the squared error."""
     inputs, targets = measurements()[0]
     targets = targets.clone()
@@ -159,7 +159,7 @@ class Recurrent(nn.Module):
 
 
 @faulty("GD204")
-def rnn_cliffs() -> Watch:
+def rnn_cliffs() -> Diagnosis:
     """A recurrent network reads 64 pixels one by one; its gradient is not clipped at cliffs."""
     inputs, targets = digits()[0]
     model = Recurrent()
@@ -168,7 +168,7 @@ def rnn_cliffs() -> Watch:
 
 
 @faulty("GD205", "GD506", because=NOISE)
-def regression_one_by_one() -> Watch:
+def regression_one_by_one() -> Diagnosis:
     """A linear model is fitted by SGD at a constant 0.03 to one patient at a time."""
     model = nn.Linear(10, 1)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.03)
@@ -176,7 +176,7 @@ def regression_one_by_one() -> Watch:
 
 
 @faulty("GD205", "GD506", because=NOISE)
-def lstm_constant_noise() -> Watch:
+def lstm_constant_noise() -> Diagnosis:
     """An LSTM learns letters from two lines at a time at a constant rate, to the end."""
     model = lstm()
     optimizer = torch.optim.Adam(model.parameters(), lr=0.1)
@@ -186,7 +186,7 @@ def lstm_constant_noise() -> Watch:
 
 
 @faulty("GD209")
-def transformer_group_of_a_billionth() -> Watch:
+def transformer_group_of_a_billionth() -> Diagnosis:
     """The layers of a transformer are in a group with lr=1e-9 where 1e-3 was meant."""
     model = transformer()
     body = list(model.layers.parameters())
@@ -197,7 +197,7 @@ def transformer_group_of_a_billionth() -> Watch:
 
 
 @faulty("GD209")
-def mlp_huge_first_layer() -> Watch:
+def mlp_huge_first_layer() -> Diagnosis:
     """The first layer of a perceptron before a layer norm is 10,000 times as large as usual."""
     model = nn.Sequential(nn.Linear(64, 64), nn.LayerNorm(64), *mlp(64, 32, 10))
     with torch.no_grad():

@@ -6,14 +6,14 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from thalweg.doctor import Watch
+from thalweg.doctor import Diagnosis
 
-Training = Callable[[], Watch]
+Training = Callable[[], Diagnosis]
 
 
 @dataclass(frozen=True)
 class Run:
-    """A training under watch: its story, and the codes of which one should come first.
+    """A training under watch, its story, and the codes of which one should come first.
 
     A healthy run has no codes. Where one disease has two descriptions there are two codes, and
     *because* says why.

@@ -8,7 +8,7 @@ from torch.optim import lr_scheduler
 
 import thalweg
 from thalweg import watch
-from thalweg.doctor import Watch
+from thalweg.doctor import Diagnosis
 from thalweg.problems.characters import cross_entropy
 
 from .loop import clip, train
@@ -17,7 +17,7 @@ from .run import faulty
 
 
 @faulty("GD405")
-def mlp_cosine_far_too_short() -> Watch:
+def mlp_cosine_far_too_short() -> Diagnosis:
     """A cosine over 60 updates in a run of 340: the rate rises and falls again and again."""
     model = mlp()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
@@ -26,7 +26,7 @@ def mlp_cosine_far_too_short() -> Watch:
 
 
 @faulty("GD405")
-def transformer_linear_decay_ends_early() -> Watch:
+def transformer_linear_decay_ends_early() -> Diagnosis:
     """The rate of a transformer falls to zero in a quarter of the run and stays there."""
     model = transformer()
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
@@ -35,7 +35,7 @@ def transformer_linear_decay_ends_early() -> Watch:
 
 
 @faulty("GD405")
-def lstm_thalweg_cosine_ends_early() -> Watch:
+def lstm_thalweg_cosine_ends_early() -> Diagnosis:
     """The rate of an LSTM is thalweg's cosine over 40 updates, in a run of 128."""
     model = lstm()
     rate = thalweg.schedules.cosine(5e-3, steps=40)
@@ -44,7 +44,7 @@ def lstm_thalweg_cosine_ends_early() -> Watch:
 
 
 @faulty("GD406")
-def cnn_one_cycle_for_a_longer_run() -> Watch:
+def cnn_one_cycle_for_a_longer_run() -> Diagnosis:
     """A one-cycle schedule for 30 epochs, of which four are trained."""
     model, batches = cnn(), Batches(images()[0])
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
@@ -53,7 +53,7 @@ def cnn_one_cycle_for_a_longer_run() -> Watch:
 
 
 @faulty("GD406")
-def mlp_cosine_for_a_longer_run() -> Watch:
+def mlp_cosine_for_a_longer_run() -> Diagnosis:
     """A cosine over 100 epochs, of which ten are trained."""
     model = mlp()
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
@@ -82,7 +82,7 @@ class PostNorm(nn.Module):
 
 
 @faulty("GD407")
-def transformer_without_warm_up() -> Watch:
+def transformer_without_warm_up() -> Diagnosis:
     """A transformer of six layers, normalized behind each part, starts at Adam's full rate."""
     model = PostNorm()
     optimizer = torch.optim.Adam(model.parameters(), lr=8e-3, betas=(0.9, 0.98))
@@ -90,7 +90,7 @@ def transformer_without_warm_up() -> Watch:
 
 
 @faulty("GD407")
-def transformer_warm_up_left_out_by_a_milestone() -> Watch:
+def transformer_warm_up_left_out_by_a_milestone() -> Diagnosis:
     """Warm-up and cosine follow one another at milestone 0, so that nothing is warmed up."""
     model, batches = PostNorm(), Batches(text()[0])
     optimizer = torch.optim.AdamW(model.parameters(), lr=8e-3)
@@ -103,7 +103,7 @@ def transformer_warm_up_left_out_by_a_milestone() -> Watch:
 
 
 @faulty("GD408")
-def mlp_cosine_of_epochs_stepped_by_updates() -> Watch:
+def mlp_cosine_of_epochs_stepped_by_updates() -> Diagnosis:
     """A cosine over ten epochs is stepped after each update of ten epochs."""
     model = mlp()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
@@ -115,7 +115,7 @@ def mlp_cosine_of_epochs_stepped_by_updates() -> Watch:
 
 
 @faulty("GD408")
-def cnn_one_cycle_of_updates_stepped_by_epochs() -> Watch:
+def cnn_one_cycle_of_updates_stepped_by_epochs() -> Diagnosis:
     """A one-cycle schedule over all updates is stepped once an epoch."""
     model, batches, epochs = cnn(), Batches(images()[0]), 6
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
@@ -124,16 +124,17 @@ def cnn_one_cycle_of_updates_stepped_by_epochs() -> Watch:
 
 
 @faulty("GD408")
-def mlp_scheduler_before_optimizer() -> Watch:
-    """The scheduler takes its step before the optimizer does, so that the first rate is skipped."""
-    model, loss_fn, batches = mlp(), nn.CrossEntropyLoss(), Batches(digits()[0])
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
-    decay = lr_scheduler.ExponentialLR(optimizer, 0.99)
+def mlp_cosine_of_updates_stepped_by_batches() -> Diagnosis:
+    """Four batches make an update; a cosine over all updates is stepped after each batch."""
+    model, loss_fn, batches, epochs = mlp(), nn.CrossEntropyLoss(), Batches(digits()[0], 8), 8
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
+    cosine = lr_scheduler.CosineAnnealingLR(optimizer, epochs * len(batches) // 4)
     with watch(model, optimizer, loss_fn) as watching:
-        for _ in range(8):
-            for inputs, targets in batches:
-                decay.step()
-                optimizer.zero_grad()
-                loss_fn(model(inputs), targets).backward()
-                optimizer.step()
-    return watching
+        for _ in range(epochs):
+            for number, (inputs, targets) in enumerate(batches, 1):
+                (loss_fn(model(inputs), targets) / 4).backward()
+                if number % 4 == 0:
+                    optimizer.step()
+                    optimizer.zero_grad()
+                cosine.step()
+    return watching.diagnosis

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from thalweg.doctor import Watch
+from thalweg.doctor import Diagnosis
 from thalweg.problems import Split, surfaces
 
 from .loop import train
@@ -13,7 +13,9 @@ from .material import Batches, digits, measurements, mlp
 from .run import faulty
 
 
-def descend(surface: surfaces.Surface, lr: float, momentum: float = 0.0, steps: int = 200) -> Watch:
+def descend(
+    surface: surfaces.Surface, lr: float, momentum: float = 0.0, steps: int = 200
+) -> Diagnosis:
     """Walk down a surface by gradient descent."""
     problem = surfaces.as_problem(surface)
     model = problem.make_model(0)
@@ -22,7 +24,7 @@ def descend(surface: surfaces.Surface, lr: float, momentum: float = 0.0, steps: 
 
 
 @faulty("GD206")
-def surface_plateau() -> Watch:
+def surface_plateau() -> Diagnosis:
     """A logistic unit is fitted by least squares from far away, where its slope is gone."""
     return descend(surfaces.catalogue["plateau"], 0.1)
 
@@ -35,7 +37,7 @@ class Welsch(nn.Module):
 
 
 @faulty("GD206")
-def mlp_loss_flat_far_away() -> Watch:
+def mlp_loss_flat_far_away() -> Diagnosis:
     """A perceptron under a loss that is flat far from the targets, which lie around 6."""
     inputs, targets = measurements()[0]
     model = mlp(10, 32, 1, activation=nn.Tanh)
@@ -44,19 +46,19 @@ def mlp_loss_flat_far_away() -> Watch:
 
 
 @faulty("GD207")
-def autoencoder_begins_at_a_saddle() -> Watch:
+def autoencoder_begins_at_a_saddle() -> Diagnosis:
     """A linear autoencoder begins with weights around a millionth, beside the saddle at zero."""
     model = nn.Sequential(nn.Linear(64, 16, bias=False), nn.Linear(16, 64, bias=False))
-    optimizer = torch.optim.SGD(_tiny(model).parameters(), lr=1.0)
+    optimizer = torch.optim.SGD(_tiny(model).parameters(), lr=0.7)
     pixels = digits()[0].inputs
-    return train(model, optimizer, Batches(Split(pixels, pixels), 128), 5, nn.MSELoss())
+    return train(model, optimizer, Batches(Split(pixels, pixels), 128), 4, nn.MSELoss())
 
 
 @faulty("GD207")
-def regression_begins_at_a_saddle() -> Watch:
+def regression_begins_at_a_saddle() -> Diagnosis:
     """Two layers with tanh between them begin with weights around a millionth."""
     model = mlp(10, 32, 1, activation=nn.Tanh)
-    optimizer = torch.optim.SGD(_tiny(model).parameters(), lr=0.2)
+    optimizer = torch.optim.SGD(_tiny(model).parameters(), lr=0.1)
     return train(model, optimizer, Batches(measurements()[0], 114), 12, nn.MSELoss())
 
 
@@ -67,13 +69,13 @@ def _tiny(model: nn.Module) -> nn.Module:
 
 
 @faulty("GD208")
-def surface_ravine() -> Watch:
+def surface_ravine() -> Diagnosis:
     """Gradient descent in a ravine whose walls are 10,000 times as steep as its floor."""
     return descend(surfaces.ravine(10_000), 1.5e-4, steps=300)
 
 
 @faulty("GD208")
-def regression_on_correlated_features() -> Watch:
+def regression_on_correlated_features() -> Diagnosis:
     """Ten standardised features that are all but copies of one another, by gradient descent."""
     torch.manual_seed(1)
     inputs = torch.randn(400, 1) + 0.03 * torch.randn(400, 10)
@@ -85,7 +87,7 @@ def regression_on_correlated_features() -> Watch:
 
 
 @faulty("GD208")
-def regression_on_powers() -> Watch:
+def regression_on_powers() -> Diagnosis:
     """The standardised powers 1 to 9 of one number as features, by gradient descent."""
     number = torch.linspace(0, 1, 300)[:, None]
     powers = torch.cat([number**k for k in range(1, 10)], 1)

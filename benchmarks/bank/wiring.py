@@ -8,7 +8,7 @@ from torch.nn import functional
 
 import thalweg
 from thalweg import watch
-from thalweg.doctor import Watch
+from thalweg.doctor import Diagnosis
 from thalweg.problems.characters import cross_entropy
 
 from .loop import clip, train
@@ -39,7 +39,7 @@ class CutBody(nn.Module):
 
 
 @faulty("GD401")
-def mlp_body_cut_off() -> Watch:
+def mlp_body_cut_off() -> Diagnosis:
     """The features of a perceptron are detached before its last layer."""
     whole = mlp()
     model = CutBody(whole[:-1], whole[-1])
@@ -60,7 +60,7 @@ class Forgotten(nn.Module):
 
 
 @faulty("GD401")
-def cnn_branch_never_called() -> Watch:
+def cnn_branch_never_called() -> Diagnosis:
     """A branch of a convolutional network is in the optimizer and is never called."""
     model = Forgotten()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.03, momentum=0.9)
@@ -68,7 +68,7 @@ def cnn_branch_never_called() -> Watch:
 
 
 @faulty("GD402")
-def lstm_head_in_no_group() -> Watch:
+def lstm_head_in_no_group() -> Diagnosis:
     """The optimizer of an LSTM was given the LSTM alone: the output layer is in no group."""
     model = Scanner()
     optimizer = torch.optim.Adam(model.lstm.parameters(), lr=5e-3)
@@ -76,7 +76,7 @@ def lstm_head_in_no_group() -> Watch:
 
 
 @faulty("GD402")
-def mlp_layer_replaced_after_the_optimizer() -> Watch:
+def mlp_layer_replaced_after_the_optimizer() -> Diagnosis:
     """The last layer of a perceptron is replaced when the optimizer has been made."""
     model = mlp()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
@@ -85,7 +85,7 @@ def mlp_layer_replaced_after_the_optimizer() -> Watch:
 
 
 @faulty("GD403")
-def transformer_embedding_twice() -> Watch:
+def transformer_embedding_twice() -> Diagnosis:
     """The embedding of a transformer is given to the optimizer twice in one list."""
     model = transformer()
     params = [*model.embedding.parameters(), *model.parameters()]
@@ -94,7 +94,7 @@ def transformer_embedding_twice() -> Watch:
 
 
 @faulty("GD403")
-def mlp_two_optimizers() -> Watch:
+def mlp_two_optimizers() -> Diagnosis:
     """One optimizer has the whole perceptron, a second its last layer as well; both take steps."""
     model, loss_fn = mlp(), nn.CrossEntropyLoss()
     whole = torch.optim.Adam(model.parameters(), lr=1e-3)
@@ -106,11 +106,11 @@ def mlp_two_optimizers() -> Watch:
                 loss_fn(model(inputs), targets).backward()
                 whole.step()
                 head.step()
-    return watching
+    return watching.diagnosis
 
 
 @faulty("GD404")
-def mlp_adam_with_l2() -> Watch:
+def mlp_adam_with_l2() -> Diagnosis:
     """Adam with weight_decay=0.01, which it adds to the gradient."""
     model = mlp()
     optimizer = torch.optim.Adam(model.parameters(), lr=2e-3, weight_decay=0.01)
@@ -118,7 +118,7 @@ def mlp_adam_with_l2() -> Watch:
 
 
 @faulty("GD404")
-def transformer_nadam_with_l2() -> Watch:
+def transformer_nadam_with_l2() -> Diagnosis:
     """NAdam with weight_decay=0.05 and without decoupled_weight_decay."""
     model = transformer()
     optimizer = torch.optim.NAdam(model.parameters(), lr=3e-3, weight_decay=0.05)
@@ -126,7 +126,7 @@ def transformer_nadam_with_l2() -> Watch:
 
 
 @faulty("GD404")
-def lstm_thalweg_rmsprop_with_l2() -> Watch:
+def lstm_thalweg_rmsprop_with_l2() -> Diagnosis:
     """Thalweg's RMSprop with weight_decay=0.01, which it adds to the gradient as torch's does."""
     model = Scanner()
     optimizer = thalweg.optim.RMSprop(model.parameters(), lr=2e-3, weight_decay=0.01)
@@ -134,7 +134,7 @@ def lstm_thalweg_rmsprop_with_l2() -> Watch:
 
 
 @faulty("GD409")
-def cnn_left_in_eval_after_validation() -> Watch:
+def cnn_left_in_eval_after_validation() -> Diagnosis:
     """The loop validates in eval mode after the first epoch and never goes back to train mode."""
     model, loss_fn = cnn(), nn.CrossEntropyLoss()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.03, momentum=0.9)
@@ -147,11 +147,11 @@ def cnn_left_in_eval_after_validation() -> Watch:
             model.eval()
             with torch.no_grad():
                 loss_fn(model(images()[1].inputs), images()[1].targets)
-    return watching
+    return watching.diagnosis
 
 
 @faulty("GD409")
-def mlp_dropout_in_eval() -> Watch:
+def mlp_dropout_in_eval() -> Diagnosis:
     """A perceptron with dropout was loaded in eval mode and is trained so."""
     model = nn.Sequential(nn.Linear(64, 128), nn.ReLU(), nn.Dropout(0.4), nn.Linear(128, 10))
     model.eval()
@@ -160,7 +160,7 @@ def mlp_dropout_in_eval() -> Watch:
 
 
 @faulty("GD410")
-def mlp_gradients_never_cleared() -> Watch:
+def mlp_gradients_never_cleared() -> Diagnosis:
     """The loop of a perceptron under SGD has no zero_grad."""
     model, loss_fn = mlp(), nn.CrossEntropyLoss()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.03)
@@ -169,11 +169,11 @@ def mlp_gradients_never_cleared() -> Watch:
             for inputs, targets in Batches(digits()[0]):
                 loss_fn(model(inputs), targets).backward()
                 optimizer.step()
-    return watching
+    return watching.diagnosis
 
 
 @faulty("GD410")
-def cnn_gradients_never_cleared() -> Watch:
+def cnn_gradients_never_cleared() -> Diagnosis:
     """The loop of a convolutional network under Adam has no zero_grad, and a functional loss."""
     model = cnn()
     optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
@@ -182,11 +182,11 @@ def cnn_gradients_never_cleared() -> Watch:
             for inputs, targets in Batches(images()[0]):
                 functional.cross_entropy(model(inputs), targets).backward()
                 optimizer.step()
-    return watching
+    return watching.diagnosis
 
 
 @faulty("GD410")
-def lstm_gradients_cleared_once_an_epoch() -> Watch:
+def lstm_gradients_cleared_once_an_epoch() -> Diagnosis:
     """The loop clears the gradients of an LSTM at the beginning of an epoch only."""
     model = lstm()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
@@ -196,4 +196,4 @@ def lstm_gradients_cleared_once_an_epoch() -> Watch:
             for letters, targets in Batches(text()[0]):
                 cross_entropy(model(letters), targets).backward()
                 optimizer.step()
-    return watching
+    return watching.diagnosis
