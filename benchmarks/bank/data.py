@@ -158,7 +158,7 @@ class Letters(nn.Module):
 def mlp_one_by_one_with_wrong_labels() -> Diagnosis:
     """Digits of which a third is labelled wrongly, one at a time."""
     model = mlp()
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.03)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.06)
     examples = mislabelled(digits()[0], 0.33)
     return train(model, optimizer, Batches(examples, 1), 2)
 
@@ -169,7 +169,7 @@ def regression_pairs_of_noise() -> Diagnosis:
     inputs = torch.randn(1000, 40)
     targets = inputs @ torch.randn(40, 1) / 40**0.5 + 3 * torch.randn(1000, 1)
     model = nn.Linear(40, 1)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.02)
     return train(model, optimizer, Batches(Split(inputs, targets), 2), 2, nn.MSELoss())
 
 

@@ -21,6 +21,7 @@ from .material import (
     lstm,
     mlp,
     part,
+    raw_digits,
     text,
 )
 from .run import faulty
@@ -194,7 +195,7 @@ def lstm_all_zero() -> Diagnosis:
 
 @faulty("GD307")
 def cnn_frozen_batch_norm_from_elsewhere() -> Diagnosis:
-    """A network that was trained on dark images is trained on bright ones, its batch norm frozen."""
+    """A network trained on dark images is trained on bright ones, its batch norm frozen."""
     model, (pixels, targets) = cnn(), images()[0]
     first = torch.optim.SGD(model.parameters(), lr=0.03, momentum=0.9)
     for inputs, classes in Batches(Split(0.05 * pixels - 0.5, targets)):

@@ -116,9 +116,9 @@ def mlp_rate_beyond_stable() -> Diagnosis:
 
 @faulty("GD203", "GD202", because=SWINGS)
 def mlp_thalweg_momentum_beyond_stable() -> Diagnosis:
-    """A perceptron is fitted to patients by thalweg's SGD with momentum at 0.15."""
+    """A perceptron is fitted to patients by thalweg's SGD with momentum at 0.1."""
     model = mlp(10, 32, 32, 1, activation=nn.Tanh)
-    optimizer = thalweg.optim.SGD(model.parameters(), lr=0.15, momentum=0.95)
+    optimizer = thalweg.optim.SGD(model.parameters(), lr=0.1, momentum=0.95)
     return train(model, optimizer, Batches(measurements()[0], 64), 30, nn.MSELoss())
 
 

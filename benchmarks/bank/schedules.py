@@ -85,7 +85,7 @@ class PostNorm(nn.Module):
 def transformer_without_warm_up() -> Diagnosis:
     """A transformer of six layers, normalized behind each part, starts at Adam's full rate."""
     model = PostNorm()
-    optimizer = torch.optim.Adam(model.parameters(), lr=8e-3, betas=(0.9, 0.98))
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.02, betas=(0.9, 0.98))
     return train(model, optimizer, Batches(text()[0]), 6, cross_entropy)
 
 
@@ -93,7 +93,7 @@ def transformer_without_warm_up() -> Diagnosis:
 def transformer_warm_up_left_out_by_a_milestone() -> Diagnosis:
     """Warm-up and cosine follow one another at milestone 0, so that nothing is warmed up."""
     model, batches = PostNorm(), Batches(text()[0])
-    optimizer = torch.optim.AdamW(model.parameters(), lr=8e-3)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.02)
     parts = [
         lr_scheduler.LinearLR(optimizer, 0.01, total_iters=30),
         lr_scheduler.CosineAnnealingLR(optimizer, 6 * len(batches)),

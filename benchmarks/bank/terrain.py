@@ -19,7 +19,7 @@ def descend(
     """Walk down a surface by gradient descent."""
     problem = surfaces.as_problem(surface)
     model = problem.make_model(0)
-    optimizer = torch.optim.SGD(model.parameters(), lr=lr, momentum=momentum)
+    optimizer = torch.optim.SGD(model.parameters(), lr=lr)
     return train(model, optimizer, Batches(Split(*problem.train)), steps, problem.loss)
 
 
