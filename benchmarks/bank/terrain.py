@@ -49,7 +49,7 @@ def mlp_loss_flat_far_away() -> Diagnosis:
 def autoencoder_begins_at_a_saddle() -> Diagnosis:
     """A linear autoencoder begins with weights around a millionth, beside the saddle at zero."""
     model = nn.Sequential(nn.Linear(64, 16, bias=False), nn.Linear(16, 64, bias=False))
-    optimizer = torch.optim.SGD(_tiny(model).parameters(), lr=0.7)
+    optimizer = torch.optim.SGD(_tiny(model).parameters(), lr=0.3)
     pixels = digits()[0].inputs
     return train(model, optimizer, Batches(Split(pixels, pixels), 128), 4, nn.MSELoss())
 
