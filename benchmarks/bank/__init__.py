@@ -2,6 +2,6 @@
 
 from .judging import Verdict, judge, summary, tables
 from .registry import runs
-from .run import Run
+from .run import Run, faulty
 
-__all__ = ["Run", "Verdict", "judge", "runs", "summary", "tables"]
+__all__ = ["Run", "Verdict", "faulty", "judge", "runs", "summary", "tables"]

@@ -37,7 +37,7 @@ def begun(model: nn.Module, weight: float, bias: float = 0.0) -> nn.Module:
     return model
 
 
-@faulty("GD301")
+@faulty("GD301", "GD202", because="the units died of a step that was too large")
 def mlp_killed_by_one_step() -> Diagnosis:
     """The first update of a perceptron has a rate of 100, and the others a good one."""
     model, first = mlp(), [100.0]

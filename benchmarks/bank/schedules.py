@@ -81,7 +81,7 @@ class PostNorm(nn.Module):
         return self.output(self.layers(hidden, mask=mask, is_causal=True))
 
 
-@faulty("GD407")
+@faulty("GD407", "GD202", because="a rate that is good after a warm-up is too large before it")
 def transformer_without_warm_up() -> Diagnosis:
     """A transformer of six layers, normalized behind each part, starts at Adam's full rate."""
     model = PostNorm()
