@@ -296,13 +296,13 @@ def transformer_adamw() -> Diagnosis:
     """A transformer learns the next letter by thalweg's AdamW."""
     model = transformer()
     optimizer = thalweg.optim.AdamW(model.parameters(), lr=3e-3, weight_decay=0.01)
-    return train(model, optimizer, Batches(text()[0]), 10, cross_entropy)
+    return train(model, optimizer, Batches(text()[0]), 8, cross_entropy)
 
 
 @healthy
 def transformer_warm_up_and_cosine() -> Diagnosis:
     """A transformer learns by AdamW: matrices alone decay, after a warm-up comes a cosine."""
-    model, batches, epochs = transformer(), Batches(text()[0]), 10
+    model, batches, epochs = transformer(), Batches(text()[0]), 8
     groups = [
         {"params": [p for p in model.parameters() if p.ndim > 1]},
         {"params": [p for p in model.parameters() if p.ndim < 2], "weight_decay": 0.0},
@@ -325,7 +325,7 @@ def transformer_warm_up_and_cosine() -> Diagnosis:
 @healthy
 def transformer_thalweg_schedule() -> Diagnosis:
     """A transformer learns by thalweg's Adam whose rate is a schedule: warm-up, then a cosine."""
-    model, batches, epochs = transformer(), Batches(text()[0]), 8
+    model, batches, epochs = transformer(), Batches(text()[0]), 6
     schedules, total = thalweg.schedules, epochs * len(batches)
     rate = schedules.cosine(4e-3, steps=total - 10).after(schedules.warmup(10))
     optimizer = thalweg.optim.Adam(model.parameters(), lr=rate)

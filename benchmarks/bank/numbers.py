@@ -164,4 +164,4 @@ def transformer_bfloat16_sgd() -> Diagnosis:
     """A transformer in bfloat16 is trained by SGD with steps far below the spacing of numbers."""
     model = transformer().bfloat16()
     optimizer = torch.optim.SGD(model.parameters(), lr=3e-3)
-    return train(model, optimizer, Batches(text()[0]), 6, cross_entropy)
+    return train(model, optimizer, Batches(text()[0]), 3, cross_entropy)

@@ -60,7 +60,7 @@ def transformer_adam_of_a_millionth() -> Diagnosis:
     """A transformer is trained from nothing by Adam at 1e-6."""
     model = transformer()
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-6)
-    return train(model, optimizer, Batches(text()[0]), 6, cross_entropy)
+    return train(model, optimizer, Batches(text()[0]), 4, cross_entropy)
 
 
 @faulty("GD202", "GD203", because=SWINGS)
@@ -84,7 +84,7 @@ def transformer_adamw_of_one() -> Diagnosis:
     """A transformer is trained by thalweg's AdamW at 1, three hundred times what suits it."""
     model = transformer()
     optimizer = thalweg.optim.AdamW(model.parameters(), lr=1.0)
-    return train(model, optimizer, Batches(text()[0]), 6, cross_entropy)
+    return train(model, optimizer, Batches(text()[0]), 4, cross_entropy)
 
 
 @faulty("GD202")
@@ -118,7 +118,7 @@ def mlp_thalweg_momentum_beyond_stable() -> Diagnosis:
     """A perceptron is fitted to all patients by thalweg's SGD at 0.3, with momentum 0.95."""
     model = mlp(10, 32, 32, 1, activation=nn.Tanh)
     optimizer = thalweg.optim.SGD(model.parameters(), lr=0.3, momentum=0.95)
-    return train(model, optimizer, Batches(measurements()[0], 342), 75, nn.MSELoss())
+    return train(model, optimizer, Batches(measurements()[0], 342), 84, nn.MSELoss())
 
 
 @faulty("GD204")
@@ -190,7 +190,7 @@ def transformer_group_of_a_billionth() -> Diagnosis:
     rest = [p for name, p in model.named_parameters() if not name.startswith("layers.")]
     groups = [{"params": body, "lr": 1e-9}, {"params": rest, "lr": 1e-3}]
     optimizer = torch.optim.Adam(groups)
-    return train(model, optimizer, Batches(text()[0]), 6, cross_entropy)
+    return train(model, optimizer, Batches(text()[0]), 4, cross_entropy)
 
 
 @faulty("GD209")

@@ -86,7 +86,7 @@ def transformer_without_warm_up() -> Diagnosis:
     """A transformer of six layers, normalized behind each part, starts at Adam's full rate."""
     model = PostNorm()
     optimizer = torch.optim.Adam(model.parameters(), lr=0.02, betas=(0.9, 0.98))
-    return train(model, optimizer, Batches(text()[0]), 6, cross_entropy)
+    return train(model, optimizer, Batches(text()[0]), 5, cross_entropy)
 
 
 @faulty("GD407")
@@ -96,10 +96,10 @@ def transformer_warm_up_left_out_by_a_milestone() -> Diagnosis:
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.02)
     parts = [
         lr_scheduler.LinearLR(optimizer, 0.01, total_iters=30),
-        lr_scheduler.CosineAnnealingLR(optimizer, 6 * len(batches)),
+        lr_scheduler.CosineAnnealingLR(optimizer, 5 * len(batches)),
     ]
     schedule = lr_scheduler.SequentialLR(optimizer, parts, milestones=[0])
-    return train(model, optimizer, batches, 6, cross_entropy, after_update=schedule.step)
+    return train(model, optimizer, batches, 5, cross_entropy, after_update=schedule.step)
 
 
 @faulty("GD408")

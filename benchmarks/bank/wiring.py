@@ -90,7 +90,7 @@ def transformer_embedding_twice() -> Diagnosis:
     model = transformer()
     params = [*model.embedding.parameters(), *model.parameters()]
     optimizer = torch.optim.SGD(params, lr=0.1, momentum=0.9)
-    return train(model, optimizer, Batches(text()[0]), 6, cross_entropy)
+    return train(model, optimizer, Batches(text()[0]), 4, cross_entropy)
 
 
 @faulty("GD403")
@@ -122,7 +122,7 @@ def transformer_nadam_with_l2() -> Diagnosis:
     """NAdam with weight_decay=0.05 and without decoupled_weight_decay."""
     model = transformer()
     optimizer = torch.optim.NAdam(model.parameters(), lr=3e-3, weight_decay=0.05)
-    return train(model, optimizer, Batches(text()[0]), 5, cross_entropy)
+    return train(model, optimizer, Batches(text()[0]), 4, cross_entropy)
 
 
 @faulty("GD404")
