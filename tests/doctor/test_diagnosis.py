@@ -1,12 +1,13 @@
 """The report: worst first, consequences beneath their cause, and "healthy" in so many words."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
 from thalweg.doctor import Check, Evidence, Finding, diagnose
 from thalweg.doctor.check import check
-from thalweg.doctor.evidence import Step
+from thalweg.doctor.evidence import Costs, Step
 from thalweg.doctor.finding import Severity, change
 from thalweg.doctor.words import report
 from thalweg.errors import BadValue, UnknownName
@@ -74,6 +75,23 @@ def test_what_could_not_be_examined_is_said_with_its_reason() -> None:
     text = train(loss_fn=None).report()
     assert text.startswith("healthy")
     assert "Watching took" in text
+
+
+def test_what_a_training_can_do_without_is_not_missed() -> None:
+    needing = {
+        kind: check(code=code, name=kind, needs=(kind,), **WORDS)(failing)
+        for code, kind in (("GD908", "averages"), ("GD909", "validation"))
+    }
+    told = report(diagnose(SEEN, needing.values()))
+    assert "the loss on held-out data, called without gradient: nothing of it was seen" in told
+    assert "averages" not in told
+
+
+def test_both_costs_are_told_apart() -> None:
+    found = replace(SEEN, costs=Costs(run=2.1, watching=0.1, ending=1.5))
+    *_, during, after = report(diagnose(found)).splitlines()
+    assert "0.10 s during the training, 5.0%" in during
+    assert "1.50 s at its end" in after
 
 
 def test_a_change_reads_as_it_is_typed() -> None:
