@@ -55,6 +55,6 @@ def _training(seen: Evidence) -> Iterator[str]:
         )
     if seen.probes:
         yield (
-            f"{numerals.count(len(seen.probes), 'update')} of these were looked at more closely: "
+            f"{numerals.count(len(seen.probes), 'probe')} looked more closely: at "
             "gradients, weights, what the layers put out."
         )
