@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from thalweg.doctor.diagnosis import Diagnosis
 from thalweg.doctor.evidence import KINDS
@@ -11,6 +11,9 @@ from thalweg.doctor.evidence.evidence import NOT_SEEN
 from thalweg.doctor.finding import Finding
 
 WIDTH = 96
+
+NAMED = 8
+"""So many places are named at most where one thing was found in several."""
 
 NEEDLESS = {f"{KINDS[kind]}: {NOT_SEEN}" for kind in ("schedulers", "averages")}  # type: ignore[index]
 """A training can do without these: where there are none, nothing was left unexamined."""
@@ -23,9 +26,9 @@ def report(diagnosis: Diagnosis) -> str:
 
 def _lines(diagnosis: Diagnosis) -> Iterator[str]:
     yield headline(diagnosis)
-    for finding in worse(diagnosis):
-        yield from ("", title(finding))
-        for sentence in sentences(finding, diagnosis):
+    for group in groups(diagnosis):
+        yield from ("", title(group[0]))
+        for sentence in sentences(group, diagnosis):
             yield from _indented(sentence)
     for heading, told in (("Remarks:", remarks(diagnosis)), ("Not examined:", gaps(diagnosis))):
         if told:
@@ -48,6 +51,14 @@ def worse(diagnosis: Diagnosis) -> list[Finding]:
     return [each for each in diagnosis.findings if each.severity != "remark"]
 
 
+def groups(diagnosis: Diagnosis) -> list[list[Finding]]:
+    """Return these findings, those with one code, severity and change together."""
+    found: dict[tuple[str, str, str], list[Finding]] = {}
+    for each in worse(diagnosis):
+        found.setdefault((each.code, each.severity, each.change), []).append(each)
+    return list(found.values())
+
+
 def title(finding: Finding) -> str:
     """Name a finding, its severity, and where and when it was."""
     return f"{finding.code} {finding.severity}: {finding.name}{place(finding)}"
@@ -59,15 +70,27 @@ def place(finding: Finding) -> str:
     return where + (f" at update {finding.step:,}" if finding.step is not None else "")
 
 
-def sentences(finding: Finding, diagnosis: Diagnosis) -> list[str]:
-    """Return what was found, what to change, and how sure that is on whose word."""
+def sentences(group: Sequence[Finding], diagnosis: Diagnosis) -> list[str]:
+    """Return what was found, what to change, and how sure that is on whose word.
+
+    Of several findings it is that of the first, and where the others are.
+    """
+    finding = group[0]
     cause = diagnosis.causes.get(finding.code, "")
     follows = f"It follows from {cause}. " if cause else ""
     return [
         follows + finding.sentence,
+        *_likewise([place(each).strip() for each in group[1:]]),
         f"Change: {finding.change}",
         f"Confidence {finding.confidence:.0%}. {finding.reference}",
     ]
+
+
+def _likewise(places: Sequence[str]) -> Iterator[str]:
+    named = ", ".join(each for each in places[:NAMED] if each)
+    more = f" and {len(places) - NAMED} more" if len(places) > NAMED else ""
+    if named:
+        yield f"Likewise {named}{more}."
 
 
 def remarks(diagnosis: Diagnosis) -> list[str]:

@@ -35,7 +35,9 @@ class Bars:
         width = max(min(options.max_width - names - numbers - 2, LONGEST), 1)
         for each in self.bars:
             drawn = _drawn(each.share, width)
-            line = f"{_fitting(each.name, names):<{names}} {drawn:<{width}} {each.number:>{numbers}}"
+            line = (
+                f"{_fitting(each.name, names):<{names}} {drawn:<{width}} {each.number:>{numbers}}"
+            )
             yield Text(line, style="bold" if each.marked else "", no_wrap=True)
 
     def _texts(self) -> Iterator[tuple[str, str]]:

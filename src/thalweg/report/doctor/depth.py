@@ -38,9 +38,7 @@ def ratio(probe: ParameterProbe) -> float | None:
     return None if probe.update is None or not probe.weight else probe.update / probe.weight
 
 
-def of_layers(
-    seen: Evidence, number: Callable[[LayerProbe], float | None]
-) -> dict[int, ByName]:
+def of_layers(seen: Evidence, number: Callable[[LayerProbe], float | None]) -> dict[int, ByName]:
     """Return a number of each layer, by the update at which it was seen."""
     names = seen.model.order
     return _by_step(seen, lambda probe: _numbers(probe.layers, names, number))
@@ -61,9 +59,7 @@ def labels(seen: Evidence, names: Sequence[str]) -> list[str]:
 def medians(found: Mapping[int, ByName]) -> dict[str, float]:
     """Return the median over the updates of each name."""
     names = dict.fromkeys(name for each in found.values() for name in each)
-    return {
-        name: median(each[name] for each in found.values() if name in each) for name in names
-    }
+    return {name: median(each[name] for each in found.values() if name in each) for name in names}
 
 
 def moments(found: Mapping[int, ByName]) -> dict[int, ByName]:
@@ -79,6 +75,15 @@ def spread(names: Sequence[str], most: int) -> list[str]:
         return list(names)
     places = [round(k * (len(names) - 1) / (most - 1)) for k in range(most)]
     return [names[place] for place in places]
+
+
+def lies_in(name: str, places: Sequence[str]) -> bool:
+    """Whether a layer, a parameter or a feature is one of *places*, or part of one."""
+    return any(
+        name == each or name.startswith(f"{each}.") or name in each.split(", ")
+        for each in places
+        if each
+    )
 
 
 def _by_step(seen: Evidence, of: Callable[[Probe], ByName]) -> dict[int, ByName]:

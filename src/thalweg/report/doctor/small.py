@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import RenderableType
@@ -27,22 +27,23 @@ MOST = 12
 
 WIDTH = 48
 
-Plot = Callable[["Evidence", str], RenderableType | None]
+Places = Sequence[str]
+Plot = Callable[["Evidence", Places], RenderableType | None]
 
 
-def small(name: str, seen: Evidence, where: str = "") -> RenderableType | None:
-    """Return the small plot of a name, what is in *where* marked; None where nothing is there."""
+def small(name: str, seen: Evidence, places: Places = ()) -> RenderableType | None:
+    """Return the small plot of a name, what is at *places* marked; None where nothing is there."""
     plot = PLOTS.get(name)
-    return plot(seen, where) if plot else None
+    return plot(seen, places) if plot else None
 
 
-def losses(seen: Evidence, where: str) -> RenderableType | None:
+def losses(seen: Evidence, places: Places) -> RenderableType | None:
     """Draw the training loss, and beside it that of validation."""
     found = {"training loss": seen.losses, "validation loss": seen.validation}
     return _curves({name: each for name, each in found.items() if len(each.finite) > 1}, seen)
 
 
-def rates(seen: Evidence, where: str) -> RenderableType | None:
+def rates(seen: Evidence, places: Places) -> RenderableType | None:
     """Draw the learning rate of each group where it changes."""
     groups = max((len(each.lrs) for each in seen.steps), default=0)
     found = {f"learning rate of group {k}": seen.lrs(k) for k in range(groups)}
@@ -51,14 +52,14 @@ def rates(seen: Evidence, where: str) -> RenderableType | None:
 
 
 def _curves(curves: Mapping[str, Curve], seen: Evidence) -> RenderableType | None:
-    """Draw curves on one scale, each at places evenly spread."""
+    """Draw curves on one scale, each at updates evenly spread."""
     import numpy as np
 
     if not curves:
         return None
-    places = np.linspace(0, seen.updates, min(seen.updates + 1, 2000))
+    at = np.linspace(0, seen.updates, min(seen.updates + 1, 2000))
     drawn = {
-        name: (places, np.interp(places, each.steps, each.values, np.nan, np.nan))
+        name: (at, np.interp(at, each.steps, each.values, np.nan, np.nan))
         for name, each in curves.items()
     }
     heights = np.concatenate([each.finite.values for each in curves.values()])
@@ -67,30 +68,34 @@ def _curves(curves: Mapping[str, Curve], seen: Evidence) -> RenderableType | Non
     return Dots(drawn, axis + (", logarithmic" if far else ""), HEIGHT, bool(far))
 
 
-def activity(seen: Evidence, where: str) -> RenderableType | None:
+def activity(seen: Evidence, places: Places) -> RenderableType | None:
     """Draw which share of each activation passes no gradient: dead units, or saturated values."""
     last = {name: each for found in depth.of_layers(seen, depth.idle).values()
             for name, each in found.items()}  # fmt: skip
     last |= {name: 1 - each.active / each.units for name, each in seen.units.items() if each.units}
     title = "share that passes no gradient: units that were always zero, or saturated values"
-    return _bars(title, last, list(last.values()), numerals.share, seen, where)
+    return _bars(title, last, list(last.values()), numerals.share, seen, places)
 
 
-def gradients(seen: Evidence, where: str) -> RenderableType | None:
+def gradients(seen: Evidence, places: Places) -> RenderableType | None:
     """Draw the median norm of each weight's gradient."""
     found = depth.medians(depth.of_weights(seen, depth.gradient))
     title = "norm of the gradient by depth, from the input on; bars are logarithmic"
-    return _bars(title, found, logarithmic(list(found.values())), numerals.significant, seen, where)
+    return _bars(
+        title, found, logarithmic(list(found.values())), numerals.significant, seen, places
+    )
 
 
-def updates(seen: Evidence, where: str) -> RenderableType | None:
+def updates(seen: Evidence, places: Places) -> RenderableType | None:
     """Draw the median ratio of each weight's update to the weight."""
     found = depth.medians(depth.of_weights(seen, depth.ratio))
     title = "update as a share of the weight, from the input on; bars are logarithmic"
-    return _bars(title, found, logarithmic(list(found.values())), numerals.significant, seen, where)
+    return _bars(
+        title, found, logarithmic(list(found.values())), numerals.significant, seen, places
+    )
 
 
-def inputs(seen: Evidence, where: str) -> RenderableType | None:
+def inputs(seen: Evidence, places: Places) -> RenderableType | None:
     """Draw the largest values of the features that have the largest, and of the median one."""
     if seen.inputs is None:
         return None
@@ -100,19 +105,21 @@ def inputs(seen: Evidence, where: str) -> RenderableType | None:
     found = {name: size for size, name in ranked[:5]}
     found["median feature"] = ranked[len(ranked) // 2][0]
     title = "largest absolute value of a feature; bars are logarithmic"
-    return _bars(title, found, logarithmic(list(found.values())), numerals.significant, seen, where)
+    return _bars(
+        title, found, logarithmic(list(found.values())), numerals.significant, seen, places
+    )
 
 
 def _bars(
     title: str, found: Mapping[str, float], lengths: list[float], write: Callable[[float], str],
-    seen: Evidence, where: str,
+    seen: Evidence, places: Places,
 ) -> RenderableType | None:  # fmt: skip
     if not found:
         return None
-    kept = {*depth.spread(list(found), MOST), *(name for name in found if name == where)}
+    kept = depth.spread(list(found), MOST)
     named = zip(found.items(), lengths, depth.labels(seen, list(found)), strict=True)
     bars = [
-        Bar(label, length, write(value), name == where)
+        Bar(label, length, write(value), depth.lies_in(name, places))
         for (name, value), length, label in named
         if name in kept
     ]
@@ -120,7 +127,7 @@ def _bars(
     return Bars(title + left, bars)
 
 
-def spectrum(seen: Evidence, where: str) -> RenderableType | None:
+def spectrum(seen: Evidence, places: Places) -> RenderableType | None:
     """Draw the density of eigenvalues, and where the learning rate lies beside the stable ones."""
     if seen.curvature is None:
         return None
@@ -137,7 +144,9 @@ def _density(found: Curvature) -> Iterator[Text]:
             place = int((value - low) / (high - low) * WIDTH)
             shares[min(max(place, 0), WIDTH - 1)] += share
         curve = [(place, share) for place, share in enumerate(shares) if share > 1e-9]
-        yield Text(sparkline(curve, scale([[(0, curve[0][1]), (WIDTH - 1, curve[0][1])], curve]), WIDTH))
+        yield Text(
+            sparkline(curve, scale([[(0, curve[0][1]), (WIDTH - 1, curve[0][1])], curve]), WIDTH)
+        )
 
 
 def _stability(seen: Evidence) -> Iterator[Text]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
@@ -32,13 +32,13 @@ def _parts(of: Subject) -> Iterator[RenderableType]:
 
     found = of.diagnosis
     yield Text(words.headline(found), style="bold green" if found.healthy else "bold")
-    if found.healthy and (curve := losses(of.evidence, "")):
+    if found.healthy and (curve := losses(of.evidence, ())):
         yield from ("", _indented(curve))
     drawn: dict[str, str] = {}
-    for each in words.worse(found):
-        yield from ("", Text(words.title(each), style=STYLES[each.severity]))
-        yield from (_indented(Text(told)) for told in words.sentences(each, found))
-        yield from _plots(each, of, drawn)
+    for group in words.groups(found):
+        yield from ("", Text(words.title(group[0]), style=STYLES[group[0].severity]))
+        yield from (_indented(Text(told)) for told in words.sentences(group, found))
+        yield from _plots(group, of, drawn)
     for heading, told in (
         ("Remarks:", words.remarks(found)), ("Not examined:", words.gaps(found)),
     ):  # fmt: skip
@@ -47,16 +47,19 @@ def _parts(of: Subject) -> Iterator[RenderableType]:
     yield from ("", Text(" ".join(words.costs(found)), style="dim"))
 
 
-def _plots(finding: Finding, of: Subject, drawn: dict[str, str]) -> Iterator[RenderableType]:
-    """Yield the first plot that there is for a finding, or say where it stands already."""
-    for name in (*pictures(finding.code), "losses"):
-        plot = small(name, of.evidence, finding.where)
+def _plots(
+    group: Sequence[Finding], of: Subject, drawn: dict[str, str]
+) -> Iterator[RenderableType]:
+    """Yield the first plot that there is for findings, or say where it stands already."""
+    code, places = group[0].code, [each.where for each in group]
+    for name in (*pictures(code), "losses"):
+        plot = small(name, of.evidence, places)
         if plot is None:
             continue
         if name in drawn:
             yield _indented(Text(f"Drawn above, under {drawn[name]}.", style="dim"))
         else:
-            drawn[name] = finding.code
+            drawn[name] = code
             yield from ("", _indented(plot))
         return
 
