@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from statistics import median
 from typing import TYPE_CHECKING
@@ -57,9 +58,15 @@ def labels(seen: Evidence, names: Sequence[str]) -> list[str]:
 
 
 def medians(found: Mapping[int, ByName]) -> dict[str, float]:
-    """Return the median over the updates of each name."""
+    """Return the median over the updates of each name, of finite numbers where there are any."""
     names = dict.fromkeys(name for each in found.values() for name in each)
-    return {name: median(each[name] for each in found.values() if name in each) for name in names}
+    values = {name: [each[name] for each in found.values() if name in each] for name in names}
+    return {name: median(_finite(each)) for name, each in values.items()}
+
+
+def _finite(values: list[float]) -> list[float]:
+    """Return those that are finite, or NaN alone where none is."""
+    return [each for each in values if math.isfinite(each)] or [math.nan]
 
 
 def moments(found: Mapping[int, ByName]) -> dict[int, ByName]:

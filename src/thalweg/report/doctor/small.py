@@ -17,7 +17,7 @@ from thalweg.report.sparkline import scale, sparkline
 
 if TYPE_CHECKING:
     from thalweg.doctor import Evidence
-    from thalweg.doctor.evidence import Curve, Curvature
+    from thalweg.doctor.evidence import Curvature, Curve
 
 HEIGHT = 5
 """How many lines a curve takes."""
