@@ -82,13 +82,13 @@ def updates(seen: Evidence) -> Figure | None:
 
 def activity(seen: Evidence) -> Figure | None:
     """Draw which share of each activation passes no gradient, early and late."""
-    found = _by_depth(seen, depth.of_layers(seen, depth.idle), "share without gradient")
-    if found:
-        found["layout"]["yaxis"] |= {"type": "linear", "range": [-0.03, 1.03], "tickformat": ".0%"}
-    return found
+    axis = {"range": [-0.03, 1.03], "tickformat": ".0%"}
+    return _by_depth(seen, depth.of_layers(seen, depth.idle), "share without gradient", axis)
 
 
-def _by_depth(seen: Evidence, found: Mapping[int, depth.ByName], title: str) -> Figure | None:
+def _by_depth(
+    seen: Evidence, found: Mapping[int, depth.ByName], title: str, axis: Figure | None = None
+) -> Figure | None:
     """Draw numbers against depth, a line for the first, the middle and the last update."""
     names = list(dict.fromkeys(name for each in found.values() for name in each))
     if not names:
@@ -100,9 +100,8 @@ def _by_depth(seen: Evidence, found: Mapping[int, depth.ByName], title: str) -> 
         trace = _line(f"update {step:,}", depth.labels(seen, names), heights, line)
         traces.append(trace | {"mode": "lines+markers", "marker": {"size": 7}})
     heights = [value for each in traces for value in each["y"] if value]
-    axis = {"type": "category", "tickangle": -45} if len(names) > 4 else {"type": "category"}
-    figure = _figure(traces, "", title, fitted(heights))
-    figure["layout"]["xaxis"] |= axis
+    figure = _figure(traces, "", title, axis or fitted(heights))
+    figure["layout"]["xaxis"] = {"type": "category", "tickangle": -45 if len(names) > 4 else 0}
     return figure
 
 
@@ -118,7 +117,7 @@ def histograms(seen: Evidence) -> Figure | None:
         return None
     kept = depth.spread(names, LAYERS)[::-1]
     traces = []
-    for number, probe in enumerate(dict.fromkeys([probes[0], probes[-1]])):
+    for number, probe in enumerate([probes[0], *probes[1:][-1:]]):
         for base, name in enumerate(kept):
             layer = probe.layers.get(name)
             if layer is not None and sum(layer.counts):

@@ -92,7 +92,7 @@ def _group(group: Sequence[Finding], found: Diagnosis, figures: Mapping[str, Fig
     told = [each for each in words.sentences(group, found) if not each.startswith("Change: ")]
     *sentences, reference = told
     return (
-        f'<section class="finding {first.severity}">\n<h2><span class="badge">{first.severity}'
+        f'<section class="finding of-{first.severity}">\n<h2><span class="badge">{first.severity}'
         f"</span> {escape(first.code)} {escape(first.name)}"
         f"<small>{escape(words.place(first))}</small></h2>\n"
         f"{paragraphs(sentences, '')}\n"
