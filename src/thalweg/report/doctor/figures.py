@@ -23,6 +23,9 @@ CEILING = 100.0
 LAYERS = 24
 """How many layers a picture shows at most, evenly spread."""
 
+LEAST = 1e-7
+"""Points of a spectrum that stand for a smaller share are not drawn."""
+
 _DASHES = ("dot", "dash", "solid")
 
 
@@ -127,7 +130,7 @@ def histograms(seen: Evidence) -> Figure | None:
                 traces.append(trace)
         traces[-1]["showlegend"] = True
     shown = depth.labels(seen, kept)
-    figure = _figure(traces, "value as a share of the layer's largest", "", {})
+    figure = _figure(traces, "value / largest of its layer", "", {})
     ticks = {"tickmode": "array", "tickvals": list(range(len(kept))), "ticktext": shown}
     figure["layout"]["yaxis"] |= ticks | {"range": [-0.3, len(kept) + 0.1]}
     figure["layout"]["height"] = 180 + 44 * len(kept)
@@ -159,7 +162,7 @@ def _ridge(base: int, edges: Sequence[float], counts: Sequence[int], number: int
 def spectrum(seen: Evidence) -> Figure | None:
     """Draw eigenvalues of the Hessian, each as high as the share of all that it stands for."""
     found = seen.curvature
-    points = [each for each in found.spectrum if each[1] > 1e-12] if found else []
+    points = [each for each in found.spectrum if each[1] > LEAST] if found else []
     if not points:
         return None
     floor = min(share for _, share in points) / 3
@@ -177,13 +180,13 @@ def spectrum(seen: Evidence) -> Figure | None:
 
 
 def inputs(seen: Evidence) -> Figure | None:
-    """Draw the mean of each feature, and within how many standard deviations its values lie."""
+    """Draw the mean of each feature, its spread, the standard deviation, and its extremes."""
     if seen.inputs is None:
         return None
     at = list(range(len(seen.inputs.names)))
     span = {
         "lowest": (seen.inputs.low, 2, "dot"), "highest": (seen.inputs.high, 2, "dot"),
-        "mean": (seen.inputs.mean, 0, "solid"), "standard deviation": (seen.inputs.std, 1, "solid"),
+        "mean": (seen.inputs.mean, 0, "solid"), "spread": (seen.inputs.std, 1, "solid"),
     }  # fmt: skip
     traces = []
     for name, (values, number, dash) in span.items():

@@ -150,11 +150,11 @@ def _listed(title: str, texts: Iterable[str]) -> str:
 
 
 def _measured(of: Subject) -> str:
-    rows = [[escape(cell) for cell in line] for line in measured(of.evidence)]
-    if not rows:
-        return ""
-    drawn = table(["measured at the end", "", "note"], rows)
-    return f'<section>\n<h2>Curvature and noise</h2>\n<div class="wide">{drawn}</div>\n</section>'
+    told = "\n".join(
+        f'<p><b>{escape(name)}</b> {escape(number)}<br><span class="soft">{escape(reading)}</span></p>'
+        for name, number, reading in measured(of.evidence)
+    )
+    return f"<section>\n<h2>Measured at the end</h2>\n{told}\n</section>" if told else ""
 
 
 def _versions() -> str:

@@ -49,10 +49,10 @@ def _training(seen: Evidence) -> Iterator[str]:
     optimizer, parameters = seen.optimizer, seen.model.parameters.values()
     if optimizer.kind:
         elements = sum(each.elements for each in parameters)
-        known = optimizer.rule in ("", optimizer.kind.lower())
+        kind = "the optimizer" if optimizer.kind == "Optimizer" else optimizer.kind
         yield (
             f"{seen.model.kind or 'The model'} has {elements:,} parameters; "
-            f"{optimizer.kind if known else optimizer.rule} updated them {seen.updates:,} times."
+            f"{kind} updated them {seen.updates:,} times."
         )
     if seen.probes:
         yield (
