@@ -151,8 +151,8 @@ def _listed(title: str, texts: Iterable[str]) -> str:
 
 def _measured(of: Subject) -> str:
     told = "\n".join(
-        f'<p><b>{escape(name)}</b> {escape(number)}<br><span class="soft">{escape(reading)}</span></p>'
-        for name, number, reading in measured(of.evidence)
+        f'<p><b>{name}</b> {number}<br><span class="soft">{reading}</span></p>'
+        for name, number, reading in (map(escape, line) for line in measured(of.evidence))
     )
     return f"<section>\n<h2>Measured at the end</h2>\n{told}\n</section>" if told else ""
 
