@@ -103,7 +103,9 @@ FINDINGS = [
         "warning", 0.6, "And to another.", "a [bold] <change>", {"ratio": 2e-3}, "second", 7,
         code="GD303", name="vanishing gradients", reference="Them",
     ),
-    Finding("warning", 0.5, "Features differ.", "scale them", code="GD501", name="inputs badly scaled"),
+    Finding(
+        "warning", 0.5, "Features differ.", "scale them", code="GD501", name="inputs badly scaled"
+    ),
     Finding("remark", 0.5, "The batch could be larger.", "batch 32 → 64"),
 ]  # fmt: skip
 
