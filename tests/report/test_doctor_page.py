@@ -23,6 +23,13 @@ def html(tmp_path_factory):
     return page(ILL, tmp_path_factory.mktemp("page") / "doctor.html").read_text("utf-8")
 
 
+def drawn(name, evidence=EVIDENCE):
+    """Return a figure."""
+    figure = FIGURES[name](evidence)
+    assert figure is not None
+    return figure
+
+
 def body(html):
     """Return what a reader sees, without the scripts."""
     return html[html.index("<main>") : html.index("</main>")]
@@ -106,29 +113,29 @@ def test_a_figure_is_left_out_where_nothing_was_seen(name):
 
 @pytest.mark.parametrize("name", ["gradients", "updates", "activity"])
 def test_numbers_by_depth_are_drawn_early_in_between_and_late(name):
-    drawn = FIGURES[name](EVIDENCE)["data"]
-    assert [each["name"] for each in drawn] == ["update 1", "update 50", "update 100"]
+    names = [each["name"] for each in drawn(name)["data"]]
+    assert names == ["update 1", "update 50", "update 100"]
 
 
 def test_the_ends_of_the_stable_interval_stand_beside_the_learning_rate():
-    named = {each["name"]: each["y"] for each in FIGURES["rates"](EVIDENCE)["data"]}
+    named = {each["name"]: each["y"] for each in drawn("rates")["data"]}
     assert named["surely stable below"] == [0.024, 0.024]
     assert named["surely unstable above"] == [0.025, 0.025]
     assert named["learning rate"][-1] == 0.05
     boundless = replace(EVIDENCE, curvature=Curvature(9, 1.0, 0.0, 0.0, (0.0, math.inf)))
-    assert [each["name"] for each in FIGURES["rates"](boundless)["data"]] == ["learning rate"]
+    assert [each["name"] for each in drawn("rates", boundless)["data"]] == ["learning rate"]
 
 
 def test_a_loss_that_explodes_does_not_flatten_the_rest():
     values = [1.0] * 95 + [1e20, math.inf, math.nan, 1e30, 1e25]
     steps = [Step(k, each, (0.1,)) for k, each in enumerate(values, 1)]
-    figure = FIGURES["losses"](Evidence(steps=steps))
+    figure = drawn("losses", Evidence(steps=steps))
     assert figure["layout"]["yaxis"]["range"][1] < 200
     assert None in figure["data"][0]["y"]
 
 
 def test_a_long_curve_keeps_its_spikes():
     steps = [Step(k, 50.0 if k == 3333 else 1.0, (0.1,)) for k in range(1, 10_001)]
-    drawn = FIGURES["losses"](Evidence(steps=steps))["data"][0]
-    assert len(drawn["y"]) <= 600
-    assert drawn["x"][drawn["y"].index(50.0)] == 3333
+    curve = drawn("losses", Evidence(steps=steps))["data"][0]
+    assert len(curve["y"]) <= 600
+    assert curve["x"][curve["y"].index(50.0)] == 3333

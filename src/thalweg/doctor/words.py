@@ -15,7 +15,7 @@ WIDTH = 96
 NAMED = 8
 """So many places are named at most where one thing was found in several."""
 
-NEEDLESS = {f"{KINDS[kind]}: {NOT_SEEN}" for kind in ("schedulers", "averages")}  # type: ignore[index]
+NEEDLESS = {f"{KINDS[kind]}: {NOT_SEEN}" for kind in ("schedulers", "averages")}
 """A training can do without these: where there are none, nothing was left unexamined."""
 
 

@@ -99,8 +99,8 @@ def _by_depth(
     traces = []
     for number, (step, values) in enumerate(depth.moments(found).items()):
         line = {"color": colour(number), "dash": _DASHES[number], "width": 2}
-        heights = finite(values.get(name, math.nan) for name in names)
-        trace = _line(f"update {step:,}", depth.labels(seen, names), heights, line)
+        drawn = finite(values.get(name, math.nan) for name in names)
+        trace = _line(f"update {step:,}", depth.labels(seen, names), drawn, line)
         traces.append(trace | {"mode": "lines+markers", "marker": {"size": 7}})
     heights = [value for each in traces for value in each["y"] if value]
     figure = _figure(traces, "", title, axis or fitted(heights))
@@ -123,7 +123,7 @@ def histograms(seen: Evidence) -> Figure | None:
     for number, probe in enumerate([probes[0], *probes[1:][-1:]]):
         for base, name in enumerate(kept):
             layer = probe.layers.get(name)
-            if layer is not None and sum(layer.counts):
+            if layer is not None and any(layer.counts):
                 trace = _ridge(base, layer.edges, layer.counts, number)
                 trace["name"] = f"update {probe.step:,}"
                 trace["legendgroup"] = str(number)
