@@ -117,10 +117,22 @@ def test_numbers_by_depth_are_drawn_early_in_between_and_late(name):
     assert names == ["update 1", "update 50", "update 100"]
 
 
+def test_every_layer_has_its_histogram_early_and_late_under_its_name():
+    figure = drawn("histograms")
+    names = [(each["y"], each["text"]) for each in figure["layout"]["annotations"]]
+    assert [text for _, text in sorted(names, reverse=True)] == [
+        "&lt;first&gt; (Linear)", "relu (ReLU)", "[last] (Linear)",
+    ]  # fmt: skip
+    assert [each["name"] for each in figure["data"]] == ["update 1"] * 3 + ["update 100"] * 3
+    relu = figure["data"][1]
+    assert max(relu["y"]) - min(relu["y"]) < 0.8
+    assert (min(relu["x"]), max(relu["x"])) == (0.0, 1.0)
+
+
 def test_the_ends_of_the_stable_interval_stand_beside_the_learning_rate():
     named = {each["name"]: each["y"] for each in drawn("rates")["data"]}
-    assert named["surely stable below"] == [0.024, 0.024]
-    assert named["surely unstable above"] == [0.025, 0.025]
+    assert named["stable below"] == [0.024, 0.024]
+    assert named["unstable above"] == [0.025, 0.025]
     assert named["learning rate"][-1] == 0.05
     boundless = replace(EVIDENCE, curvature=Curvature(9, 1.0, 0.0, 0.0, (0.0, math.inf)))
     assert [each["name"] for each in drawn("rates", boundless)["data"]] == ["learning rate"]

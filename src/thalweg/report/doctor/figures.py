@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from html import escape
+from itertools import count
 from typing import TYPE_CHECKING
 
 from thalweg.report import numerals
@@ -13,6 +15,9 @@ from thalweg.report.figure import Figure, colour, finite, fitted
 if TYPE_CHECKING:
     from thalweg.doctor import Evidence
     from thalweg.doctor.evidence import Curve
+
+HEIGHT = 380
+"""How high a picture is, in pixels."""
 
 POINTS = 600
 """How many points of a curve are drawn at most."""
@@ -36,7 +41,7 @@ def losses(seen: Evidence) -> Figure | None:
         return None
     traces = [_curve("each update", curve, 0) | {"opacity": 0.45}]
     if len(curve) >= 60:
-        traces.append(_curve("median of stretches", _medians(curve, 30), 0))
+        traces.append(_curve("median", _medians(curve, 30), 0))
     if len(seen.validation):
         traces.append(_curve("validation", seen.validation, 1) | {"mode": "lines+markers"})
     heights = sorted(value for each in traces for value in each["y"] if value is not None)
@@ -62,9 +67,9 @@ def _limits(seen: Evidence) -> dict[str, float]:
     if not 0 < high < math.inf:
         return {}
     if numerals.rate(low) == numerals.rate(high):
-        return {"largest stable rate": high}
-    return {"surely stable below": low, "surely unstable above": high} if low else {
-        "surely unstable above": high
+        return {"largest stable": high}
+    return {"stable below": low, "unstable above": high} if low else {
+        "unstable above": high
     }  # fmt: skip
 
 
@@ -104,7 +109,10 @@ def _by_depth(
         traces.append(trace | {"mode": "lines+markers", "marker": {"size": 7}})
     heights = [value for each in traces for value in each["y"] if value]
     figure = _figure(traces, "", title, axis or fitted(heights))
-    figure["layout"]["xaxis"] = {"type": "category", "tickangle": -45 if len(names) > 4 else 0}
+    figure["layout"]["xaxis"] = {"type": "category"}
+    if len(names) > 4:
+        figure["layout"]["xaxis"] |= {"tickangle": -45, "tickfont": {"size": 11}}
+        figure["layout"]["height"] = HEIGHT + 3 * max(map(len, names))
     return figure
 
 
@@ -129,12 +137,20 @@ def histograms(seen: Evidence) -> Figure | None:
                 trace["legendgroup"] = str(number)
                 traces.append(trace)
         traces[-1]["showlegend"] = True
-    shown = depth.labels(seen, kept)
     figure = _figure(traces, "value / largest of its layer", "", {})
-    ticks = {"tickmode": "array", "tickvals": list(range(len(kept))), "ticktext": shown}
-    figure["layout"]["yaxis"] |= ticks | {"range": [-0.3, len(kept) + 0.1]}
-    figure["layout"]["height"] = 180 + 44 * len(kept)
+    axis = {"showticklabels": False, "showgrid": False, "range": [-0.2, len(kept) + 0.1]}
+    figure["layout"]["yaxis"] |= axis
+    figure["layout"]["annotations"] = list(map(_name_tag, depth.labels(seen, kept), count()))
+    figure["layout"]["height"] = 160 + 50 * len(kept)
     return figure
+
+
+def _name_tag(label: str, base: int) -> Figure:
+    """Return a layer's name above its histogram, where there is room for a long one."""
+    return {
+        "text": escape(label), "showarrow": False, "x": 0, "xref": "paper", "xanchor": "left",
+        "y": base + 0.82, "yanchor": "middle", "align": "left", "font": {"size": 12},
+    }  # fmt: skip
 
 
 def _ridge(base: int, edges: Sequence[float], counts: Sequence[int], number: int) -> Figure:
@@ -143,7 +159,7 @@ def _ridge(base: int, edges: Sequence[float], counts: Sequence[int], number: int
     shares = [count / sum(counts) for count in counts]
     tallest = max(shares)
     across = [edge / largest for edge in edges for _ in (0, 1)]
-    rises = [0.92 * math.sqrt(share / tallest) for share in shares for _ in (0, 1)]
+    rises = [0.64 * math.sqrt(share / tallest) for share in shares for _ in (0, 1)]
     return {
         "type": "scatter",
         "mode": "lines",
@@ -238,7 +254,7 @@ def _figure(traces: list[Figure], x: str, y: str, axis: Figure) -> Figure:
         "layout": {
             "xaxis": {"title": {"text": x}},
             "yaxis": {"title": {"text": y}} | axis,
-            "height": 380,
+            "height": HEIGHT,
         },
     }
 
