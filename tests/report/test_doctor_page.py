@@ -11,7 +11,7 @@ import pytest
 
 from examined import DIAGNOSIS, EVIDENCE, ILL, WELL
 from thalweg.doctor import Evidence
-from thalweg.doctor.evidence import Curvature, Step
+from thalweg.doctor.evidence import Curvature, ParameterProbe, Step
 from thalweg.report import page
 from thalweg.report.doctor.figures import FIGURES
 from thalweg.report.doctor.page import READINGS
@@ -115,6 +115,16 @@ def test_a_figure_is_left_out_where_nothing_was_seen(name):
 def test_numbers_by_depth_are_drawn_early_in_between_and_late(name):
     names = [each["name"] for each in drawn(name)["data"]]
     assert names == ["update 1", "update 50", "update 100"]
+
+
+def test_gradients_that_are_not_finite_are_not_drawn():
+    nothing = ParameterProbe(gradient=math.nan, finite=False)
+    broken = replace(EVIDENCE.probes[0], parameters={"<first>.weight": nothing})
+    assert FIGURES["gradients"](replace(EVIDENCE, probes=[broken])) is None
+    mixed = drawn(
+        "gradients", replace(EVIDENCE, probes=[EVIDENCE.probes[0], replace(broken, step=9)])
+    )
+    assert [each["y"] for each in mixed["data"]] == [[0.001, 1.0], [None, None]]
 
 
 def test_every_layer_has_its_histogram_early_and_late_under_its_name():

@@ -40,8 +40,9 @@ def losses(seen: Evidence) -> Figure | None:
     if not len(curve):
         return None
     traces = [_curve("each update", curve, 0) | {"opacity": 0.45}]
+    traces[0]["mode"] = "lines" if len(curve) > 40 else "lines+markers"
     if len(curve) >= 60:
-        traces.append(_curve("median", _medians(curve, 30), 0))
+        traces.append(_curve("median", _medians(curve, min(30, len(curve) // 10)), 0))
     if len(seen.validation):
         traces.append(_curve("validation", seen.validation, 1) | {"mode": "lines+markers"})
     heights = sorted(value for each in traces for value in each["y"] if value is not None)
@@ -99,16 +100,16 @@ def _by_depth(
 ) -> Figure | None:
     """Draw numbers against depth, a line for the first, the middle and the last update."""
     names = list(dict.fromkeys(name for each in found.values() for name in each))
-    if not names:
-        return None
     traces = []
     for number, (step, values) in enumerate(depth.moments(found).items()):
         line = {"color": colour(number), "dash": _DASHES[number], "width": 2}
         drawn = finite(values.get(name, math.nan) for name in names)
         trace = _line(f"update {step:,}", depth.labels(seen, names), drawn, line)
         traces.append(trace | {"mode": "lines+markers", "marker": {"size": 7}})
-    heights = [value for each in traces for value in each["y"] if value]
-    figure = _figure(traces, "", title, axis or fitted(heights))
+    heights = [value for each in traces for value in each["y"] if value is not None]
+    if not heights:
+        return None
+    figure = _figure(traces, "", title, axis or fitted([each for each in heights if each]))
     figure["layout"]["xaxis"] = {"type": "category"}
     if len(names) > 4:
         figure["layout"]["xaxis"] |= {"tickangle": -45, "tickfont": {"size": 11}}

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 READINGS = {
     "losses": (
         "Loss",
-        "Of each update, pale, and the median of a thirtieth of them at a time; validation where "
-        "there was one. What is far above the rest is out of the view.",
+        "Of each update, pale, and the median of stretches of them; validation where there was "
+        "one. What is far above the rest is out of the view.",
     ),
     "rates": (
         "Learning rate",
@@ -41,7 +41,7 @@ READINGS = {
     "gradients": (
         "Gradient by depth",
         "The norm of each weight's gradient, from the input on. Gradients that fall towards the "
-        "input vanish, those that rise explode; where a point is missing there was none.",
+        "input vanish, those that rise explode. What is zero or not finite has no point.",
     ),
     "updates": (
         "Update to weight",
