@@ -100,7 +100,7 @@ FINDINGS = [
         {"ratio": 1e-3}, "<first>", 7, code="GD303", name="vanishing gradients", reference="Them",
     ),
     Finding(
-        "warning", 0.6, "And to another.", "a [bold] <change>", {"ratio": 2e-3}, "second", 7,
+        "warning", 0.6, "And to another.", "another <change>", {"ratio": 2e-3}, "second", 7,
         code="GD303", name="vanishing gradients", reference="Them",
     ),
     Finding(

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from thalweg.doctor import Check, Evidence, Finding, diagnose
+from thalweg.doctor import Check, Diagnosis, Evidence, Finding, diagnose
 from thalweg.doctor.check import check
 from thalweg.doctor.evidence import Costs, Step
 from thalweg.doctor.finding import Severity, change
@@ -85,6 +85,18 @@ def test_what_a_training_can_do_without_is_not_missed() -> None:
     told = report(diagnose(SEEN, needing.values()))
     assert "the loss on held-out data, called without gradient: nothing of it was seen" in told
     assert "averages" not in told
+
+
+def test_one_thing_in_many_places_is_told_once_with_what_differs() -> None:
+    def finding(where: str, change: str, **numbers: float) -> Finding:
+        return Finding("warning", 0.9, f"{where} is slow.", change, numbers, where, code="GD901")
+
+    found = [finding(f"layer {k}", f"lr → {min(k, 1)}", ratio=k) for k in range(12)]
+    told = report(Diagnosis([*found, finding("elsewhere", "lr → 1", offset=3)]))
+    assert told.count("is slow") == 2
+    assert "layer 0 is slow.\n  Likewise in layer 1 (lr → 1), in layer 2 (lr → 1)" in told
+    assert "in layer 8 (lr → 1) and 3 more." in " ".join(told.split())
+    assert "elsewhere is slow." in told
 
 
 def test_both_costs_are_told_apart() -> None:

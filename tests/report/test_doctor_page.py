@@ -53,9 +53,10 @@ def test_a_finding_has_its_change_numbers_confidence_and_reference(html):
 
 
 def test_every_place_of_findings_that_are_alike_has_its_numbers(html):
-    rows = re.findall(r'<td class="left">(.*?)</td><td class="">(.*?)</td></tr>', body(html))
-    assert ("&lt;first&gt;", "0.001") in rows
-    assert ("second", "0.002") in rows
+    rows = re.findall(r'<tr><td class="left">(.*?)</tr>', body(html))
+    cells = [[each for each in re.split("<[^>]*>", row) if each] for row in rows]
+    assert ["&lt;first&gt;", "0.001", "a [bold] &lt;change&gt;"] in cells
+    assert ["second", "0.002", "another &lt;change&gt;"] in cells
 
 
 def test_names_are_text_and_not_elements(html):

@@ -48,7 +48,7 @@ def test_findings_stand_worst_first_with_change_confidence_and_reference(told):
 
 
 def test_findings_that_are_alike_are_told_once(told):
-    assert "Likewise in second at update 7." in part(told, "GD303")
+    assert "Likewise in second at update 7 (another <change>)." in part(told, "GD303")
     assert "And to another" not in told
 
 

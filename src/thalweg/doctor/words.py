@@ -52,10 +52,10 @@ def worse(diagnosis: Diagnosis) -> list[Finding]:
 
 
 def groups(diagnosis: Diagnosis) -> list[list[Finding]]:
-    """Return these findings, those with one code, severity and change together."""
-    found: dict[tuple[str, str, str], list[Finding]] = {}
+    """Return these findings, those of one code, severity and kind of numbers together."""
+    found: dict[tuple[str, ...], list[Finding]] = {}
     for each in worse(diagnosis):
-        found.setdefault((each.code, each.severity, each.change), []).append(each)
+        found.setdefault((each.code, each.severity, *each.numbers), []).append(each)
     return list(found.values())
 
 
@@ -73,24 +73,27 @@ def place(finding: Finding) -> str:
 def sentences(group: Sequence[Finding], diagnosis: Diagnosis) -> list[str]:
     """Return what was found, what to change, and how sure that is on whose word.
 
-    Of several findings it is that of the first, and where the others are.
+    Of several findings it is that of the first, and where the others are, with what to change
+    there where that is something else.
     """
     finding = group[0]
     cause = diagnosis.causes.get(finding.code, "")
     follows = f"It follows from {cause}. " if cause else ""
     return [
         follows + finding.sentence,
-        *_likewise([place(each).strip() for each in group[1:]]),
+        *_likewise(group),
         f"Change: {finding.change}",
         f"Confidence {finding.confidence:.0%}. {finding.reference}",
     ]
 
 
-def _likewise(places: Sequence[str]) -> Iterator[str]:
-    named = ", ".join(each for each in places[:NAMED] if each)
-    more = f" and {len(places) - NAMED} more" if len(places) > NAMED else ""
-    if named:
-        yield f"Likewise {named}{more}."
+def _likewise(group: Sequence[Finding]) -> Iterator[str]:
+    first, *others = group
+    changes = ["" if each.change == first.change else f" ({each.change})" for each in others]
+    told = [place(each).strip() + change for each, change in zip(others, changes, strict=True)]
+    if others:
+        more = f" and {len(told) - NAMED} more" if len(told) > NAMED else ""
+        yield f"Likewise {', '.join(told[:NAMED])}{more}."
 
 
 def remarks(diagnosis: Diagnosis) -> list[str]:

@@ -103,16 +103,22 @@ def _group(group: Sequence[Finding], found: Diagnosis, figures: Mapping[str, Fig
 
 
 def _numbers(group: Sequence[Finding]) -> str:
-    """Return the numbers of findings as a table, a row for each place."""
-    names = list(dict.fromkeys(name for each in group for name in each.numbers))
-    if not names:
+    """Return the numbers of findings as a table, a row for each place, with differing changes."""
+    names = list(group[0].numbers)
+    differ = len({each.change for each in group}) > 1
+    if not names and not differ:
         return ""
     rows = [
-        [escape(each.where or numerals.NONE), *(_number(each.numbers.get(name)) for name in names)]
+        [
+            escape(each.where or numerals.NONE),
+            *(_number(each.numbers[name]) for name in names),
+            *([f"<code>{escape(each.change)}</code>"] if differ else []),
+        ]
         for each in group
     ]
     head = ["where", *(escape(name.replace("_", " ")) for name in names)]
-    return f'<div class="wide">{table(head, rows)}</div>'
+    drawn = table([*head, *(["change"] if differ else [])], rows, texts=("change",))
+    return f'<div class="wide">{drawn}</div>'
 
 
 def _number(value: Any) -> str:
