@@ -86,7 +86,7 @@ def test_a_spectrum_is_drawn_with_the_stable_interval_and_the_rate_beyond_it():
 
 def test_a_plot_is_drawn_once():
     again = replace(ILL, diagnosis=replace(DIAGNOSIS, findings=[
-        DIAGNOSIS.findings[0], replace(DIAGNOSIS.findings[0], change="lr=0.05 → 0.01"),
+        DIAGNOSIS.findings[0], replace(DIAGNOSIS.findings[0], severity="warning"),
     ]))  # fmt: skip
     told = printed(summary(again))
     assert told.count("validation loss") == 1
