@@ -48,6 +48,7 @@ docs: $(VENV)/.installed-test
 	$(BIN)/python -m docs.chapters
 	$(BIN)/python -m docs.parity
 	$(BIN)/python -m docs.schedules
+	$(BIN)/python -m docs.doctor
 	$(BIN)/python -m docs.picture
 
 $(VENV)/bin/python:

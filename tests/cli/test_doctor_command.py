@@ -24,8 +24,20 @@ def thalweg(capsys, tmp_path, monkeypatch):
 def test_a_healthy_problem_ends_with_exit_code_0(thalweg):
     code, out, _ = thalweg("digits", "--epochs", "2")
     assert out.startswith("healthy")
+    assert "training loss" in out
     assert "error" not in out.lower()
     assert code == 0
+
+
+def test_findings_are_drawn_and_written_to_a_page(thalweg, tmp_path):
+    code, out, notices = thalweg(
+        "digits", "--rule", "sgd", "--lr", "1000", "--epochs", "1", "--html", "found.html"
+    )
+    assert code == 1
+    assert "█" in out or any("\u2801" <= letter <= "\u28ff" for letter in out)
+    assert max(map(len, out.splitlines())) <= 80
+    assert f"Page: {tmp_path / 'found.html'}" in notices
+    assert "sgd on digits" in (tmp_path / "found.html").read_text("utf-8")
 
 
 def test_findings_end_with_exit_code_1_and_are_json_for_programs(thalweg):
@@ -52,6 +64,7 @@ def test_a_code_prints_its_page(thalweg):
         (["digits", "--rule", "sdg"], "Did you mean 'sgd'?"),
         (["digits", "--lr", "fast"], "'fast' is not a finite number"),
         (["nothing.py"], "nothing.py"),
+        (["digits", "--html", "nowhere/found.html"], "there is no folder"),
     ],
 )
 def test_a_bad_request_is_answered_in_one_message_with_exit_code_2(thalweg, arguments, message):

@@ -1,12 +1,13 @@
 """The report: worst first, consequences beneath their cause, and "healthy" in so many words."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
-from thalweg.doctor import Check, Evidence, Finding, diagnose
+from thalweg.doctor import Check, Diagnosis, Evidence, Finding, diagnose
 from thalweg.doctor.check import check
-from thalweg.doctor.evidence import Step
+from thalweg.doctor.evidence import Costs, Step
 from thalweg.doctor.finding import Severity, change
 from thalweg.doctor.words import report
 from thalweg.errors import BadValue, UnknownName
@@ -74,6 +75,35 @@ def test_what_could_not_be_examined_is_said_with_its_reason() -> None:
     text = train(loss_fn=None).report()
     assert text.startswith("healthy")
     assert "Watching took" in text
+
+
+def test_what_a_training_can_do_without_is_not_missed() -> None:
+    needing = {
+        kind: check(code=code, name=kind, needs=(kind,), **WORDS)(failing)
+        for code, kind in (("GD908", "averages"), ("GD909", "validation"))
+    }
+    told = report(diagnose(SEEN, needing.values()))
+    assert "the loss on held-out data, called without gradient: nothing of it was seen" in told
+    assert "averages" not in told
+
+
+def test_one_thing_in_many_places_is_told_once_with_what_differs() -> None:
+    def finding(where: str, change: str, **numbers: float) -> Finding:
+        return Finding("warning", 0.9, f"{where} is slow.", change, numbers, where, code="GD901")
+
+    found = [finding(f"layer {k}", f"lr → {min(k, 1)}", ratio=k) for k in range(12)]
+    told = report(Diagnosis([*found, finding("elsewhere", "lr → 1", offset=3)]))
+    assert told.count("is slow") == 2
+    assert "layer 0 is slow.\n  Likewise in layer 1 (lr → 1), in layer 2 (lr → 1)" in told
+    assert "in layer 8 (lr → 1) and 3 more." in " ".join(told.split())
+    assert "elsewhere is slow." in told
+
+
+def test_both_costs_are_told_apart() -> None:
+    found = replace(SEEN, costs=Costs(run=2.1, watching=0.1, ending=1.5))
+    *_, during, after = report(diagnose(found)).splitlines()
+    assert "0.10 s during the training, 5.0%" in during
+    assert "1.50 s at its end" in after
 
 
 def test_a_change_reads_as_it_is_typed() -> None:

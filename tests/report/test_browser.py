@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from examined import ILL
 from races import raced
 from thalweg.racing import Contest
 from thalweg.report import page, plot
+from thalweg.report.doctor.figures import FIGURES
 from thalweg.rules import catalogue
 from thalweg.schedules import cosine, linear
 
@@ -287,10 +289,43 @@ def test_a_contest_draws_its_profiles_and_the_curves_of_every_race(
     assert opened.complaints == []
 
 
+@pytest.fixture(scope="module")
+def ill(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return page(ILL, tmp_path_factory.mktemp("ill") / "doctor.html")
+
+
+def test_the_doctor_draws_every_picture_and_leads_from_a_finding_to_it(
+    opened: Tabs, ill: Path
+) -> None:
+    tab = opened(ill)
+    for name in FIGURES:
+        assert tab.locator(f"#{name} .scatterlayer .trace").count() > 0
+    tab.locator('.finding a[href="#spectrum"]').first.click()
+    tab.wait_for_function("document.getElementById('spectrum').getBoundingClientRect().top < 900")
+    why = tab.locator(".finding details").first
+    why.locator("summary").click()
+    assert why.locator("p").first.is_visible()
+    assert opened.complaints == []
+
+
+def test_the_doctor_fits_a_phone_and_is_dark_where_the_scheme_is(opened: Tabs, ill: Path) -> None:
+    tab = opened(ill, color_scheme="dark", **PHONE)
+    assert tab.evaluate("document.documentElement.scrollWidth") == 375
+    change = tab.locator(".change").first
+    shades = change.evaluate(
+        "box => [getComputedStyle(box).backgroundColor, getComputedStyle(box).color]"
+    )
+    assert lightness(shades[0]) < 80 < 180 < lightness(shades[1])
+    for title in tab.locator(".plot .xtitle, .plot .legendtext").all():
+        box = title.bounding_box()
+        assert box
+        assert 0 <= box["x"] <= box["x"] + box["width"] <= 375
+
+
 def test_no_page_complains_or_asks_for_more_than_itself(opened: Tabs, small: Path) -> None:
     tab = opened(small)
     tab.locator("#near").scroll_into_view_if_needed()
-    pages = [tab.url for tab in opened.known.values()]
+    pages = [tab.url.partition("#")[0] for tab in opened.known.values()]
     asked = [url for url in opened.requests if not url.startswith(("blob:", "data:"))]
     assert opened.complaints == []
     assert asked == pages

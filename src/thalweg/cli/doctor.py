@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from thalweg import problems, rules
-from thalweg.cli.app import REFUSED, Epochs, app, note, notices, number_of, say, whole
+from thalweg import problems, report, rules
+from thalweg.cli.app import REFUSED, Epochs, app, note, notices, number_of, say, screen, whole
 from thalweg.errors import ThalwegError
 
 if TYPE_CHECKING:
@@ -41,11 +42,17 @@ def doctor(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the findings as JSON, for programs.")
     ] = False,
+    html: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Also write a page with curves, layers and the spectrum."
+        ),
+    ] = None,
 ) -> None:
-    """Train a problem briefly under watch and print the findings, worst first.
+    """Train a problem briefly under watch and print the findings, worst first, each with a plot.
 
     A code such as GD203 prints the page of that finding. Exit code 0: healthy; 1: findings; 2:
-    refused, or the training failed.
+    refused, or the training failed. See docs/doctor.md.
     """
     if CODE.fullmatch(subject):
         _show_page(subject)
@@ -53,8 +60,14 @@ def doctor(
     problems.find(subject)
     if rule:
         rules.find(rule)
+    place = report.check_path(html) if html else None
     found = _examined(subject, {"rule": rule, "lr": lr, "epochs": epochs, "seed": seed})
-    say(_as_json(found) if as_json else found.report())
+    if as_json:
+        say(_as_json(found))
+    else:
+        screen.print(report.summary(found))
+    if place:
+        note(f"Page: {report.page(found, place)}")
     raise typer.Exit(0 if found.diagnosis.healthy else FINDINGS)
 
 

@@ -20,20 +20,26 @@ _BITS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
 
 
 class Dots:
-    """Curves by name, each the places on the lower axis and the values there, for rich to print."""
+    """Curves by name, each the places on the lower axis and the values there, for rich to print.
 
-    def __init__(self, curves: Mapping[str, Curve], axis: str) -> None:
-        self.curves = curves
-        self.axis = axis
-        self.low, self.high = _range(curves)
+    It is so many lines high, without the axis. Logarithmic heights are for positive values.
+    """
+
+    def __init__(
+        self, curves: Mapping[str, Curve], axis: str, height: int = HEIGHT,
+        logarithmic: bool = False,
+    ) -> None:  # fmt: skip
+        self.curves = _logarithms(curves) if logarithmic else curves
+        self.axis, self.height, self.logarithmic = axis, height, logarithmic
+        self.low, self.high = _range(self.curves)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        labels = [f"{each:.4g}" for each in (self.high, (self.low + self.high) / 2, self.low)]
+        labels = [*map(self._label, (self.high, (self.low + self.high) / 2, self.low))]
         margin = max(map(len, labels))
         width = max(options.max_width - margin - 2, 10)
         cells = self._cells(width)
-        at = {0: labels[0], HEIGHT // 2: labels[1], HEIGHT - 1: labels[2]}
-        for row in range(HEIGHT):
+        at = {0: labels[0], self.height // 2: labels[1], self.height - 1: labels[2]}
+        for row in range(self.height):
             line = Text(f"{at.get(row, ''):>{margin}} {'┤' if row in at else '│'}", no_wrap=True)
             for column in range(width):
                 line.append(*cells.get((row, column), (" ", "")))
@@ -87,7 +93,16 @@ class Dots:
 
     def _row(self, value: float) -> int:
         share = (self.high - value) / (self.high - self.low)
-        return round(float(share) * (4 * HEIGHT - 1))
+        return round(float(share) * (4 * self.height - 1))
+
+    def _label(self, height: float) -> str:
+        return f"{10**height if self.logarithmic else height:.4g}"
+
+
+def _logarithms(curves: Mapping[str, Curve]) -> Mapping[str, Curve]:
+    import numpy as np
+
+    return {name: (places, np.log10(values)) for name, (places, values) in curves.items()}
 
 
 def _style(number: int) -> str:

@@ -1,4 +1,4 @@
-"""A race, contest, study or simulation: its table in the terminal, and its page or its data."""
+"""Whatever was run: its table in the terminal, and its page or its data."""
 
 from __future__ import annotations
 
@@ -12,16 +12,24 @@ from thalweg.errors import BadType, BadValue
 from thalweg.report.file import check_page, write
 
 if TYPE_CHECKING:
+    from thalweg.doctor import Diagnosis, Examination, Watch
     from thalweg.parallel import Simulation
     from thalweg.racing import Contest, Result
     from thalweg.training import Study
 
+    Examined = Diagnosis | Examination | Watch
 
-def summary(result: Result | Contest | Study | Simulation) -> RenderableType:
-    """Return the verdict of a race or a contest, or the claim of another result, and its table."""
+
+def summary(result: Result | Contest | Study | Simulation | Examined) -> RenderableType:
+    """Return the verdict of a race or a contest, the findings of the doctor, or another's claim.
+
+    Below it stands a table, or what shows each finding.
+    """
+    from thalweg.doctor import Diagnosis, Examination, Watch
     from thalweg.parallel import Simulation
     from thalweg.racing import Contest
     from thalweg.report.contest.table import contest_summary
+    from thalweg.report.doctor.table import doctor_summary
     from thalweg.report.race.table import race_summary
     from thalweg.report.simulation.table import simulation_summary
     from thalweg.report.study.table import study_summary
@@ -31,17 +39,22 @@ def summary(result: Result | Contest | Study | Simulation) -> RenderableType:
         return study_summary(result)
     if isinstance(result, Simulation):
         return simulation_summary(result)
+    if isinstance(result, (Diagnosis, Examination, Watch)):
+        return doctor_summary(result)
     return contest_summary(result) if isinstance(result, Contest) else race_summary(result)
 
 
-def page(result: Result | Contest | Study | Simulation, path: str | os.PathLike[str]) -> Path:
+def page(
+    result: Result | Contest | Study | Simulation | Examined, path: str | os.PathLike[str]
+) -> Path:
     """Write a result to ``path``, in the form its ending asks for; return that.
 
-    ``.json`` holds all of a race, a contest or a simulation as data, ``.csv`` a line for each
-    training or condition; anything else is an HTML page of about 5 MB. A file already there is
-    replaced. Raises BadFile where it cannot be written, with what was there untouched, and BadValue
-    for data of a study, which its record has, and BadType for what is no result.
+    ``.json`` holds all of a race, a contest, a simulation or a diagnosis as data, ``.csv`` a line
+    for each training, condition or finding; anything else is an HTML page of about 5 MB. A file
+    already there is replaced. Raises BadFile where it cannot be written, with what was there
+    untouched, BadValue for data of a study, which its record has, and BadType for what is no result.
     """
+    from thalweg.doctor import Diagnosis, Examination, Watch
     from thalweg.parallel import Simulation
     from thalweg.racing import Contest, Result
     from thalweg.training import Study
@@ -52,12 +65,14 @@ def page(result: Result | Contest | Study | Simulation, path: str | os.PathLike[
         return write(place, _study(result, ending))
     if isinstance(result, Simulation):
         return write(place, _simulation(result, ending))
+    if isinstance(result, (Diagnosis, Examination, Watch)):
+        return write(place, _examined(result, ending))
     if isinstance(result, Contest):
         return write(place, _contest(result, ending))
     if not isinstance(result, Result):
         raise BadType(
-            f"a page is made of what race(), train_problem() or a simulation returned, got a "
-            f"{type(result).__name__}."
+            f"a page is made of what race(), train_problem(), a simulation or the doctor returned, got "
+            f"a {type(result).__name__}."
         )
     return write(place, _race(result, ending))
 
@@ -95,3 +110,11 @@ def _simulation(simulation: Simulation, ending: str) -> str:
 
     forms = {".json": as_json, ".csv": as_csv}
     return forms.get(ending, simulation_page)(simulation)
+
+
+def _examined(found: Examined, ending: str) -> str:
+    from thalweg.report.doctor.export import as_csv, as_json
+    from thalweg.report.doctor.page import doctor_page
+
+    forms = {".json": as_json, ".csv": as_csv}
+    return forms.get(ending, doctor_page)(found)

@@ -31,6 +31,18 @@ def test_the_curvature_and_the_stable_rate_of_a_quadratic_are_those_of_the_book(
     assert found.smallest == pytest.approx(0.02, rel=1e-3)
     assert found.quantile == pytest.approx(0.02, rel=1e-3)
     assert found.stable_lr == pytest.approx((1.0, 1.0), rel=1e-3)
+    assert [each[0] for each in found.spectrum] == pytest.approx([0.02, 2.0], rel=1e-3)
+    assert [each[1] for each in found.spectrum] == [0.5, 0.5]
+
+
+def test_the_spectrum_of_a_larger_model_lies_between_the_extremes_and_is_whole() -> None:
+    found = train(at_exit=60.0).evidence.curvature
+    assert found is not None
+    values = [value for value, _ in found.spectrum]
+    near = 1e-3 * found.largest
+    assert values == sorted(values)
+    assert found.smallest - near <= values[0] < values[-1] <= found.largest + near
+    assert sum(share for _, share in found.spectrum) == pytest.approx(1.0)
 
 
 def test_momentum_widens_the_stable_interval() -> None:

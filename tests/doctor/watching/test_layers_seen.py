@@ -61,6 +61,24 @@ def test_the_gradient_of_a_layer_is_that_of_its_output() -> None:
     assert probe.layers["0"].gradient == pytest.approx(float(expected.norm()), rel=1e-5)
 
 
+class Masked(nn.Module):
+    """Forbids all but one of its inputs, as a mask of attention does."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return torch.cat([inputs[:, :1], torch.full_like(inputs[:, 1:], -torch.inf)], dim=1)
+
+
+def test_an_output_that_is_not_finite_is_measured_as_far_as_it_goes() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 8), Masked(), nn.Softmax(1), nn.Linear(8, 2))
+    evidence = watched(model, 5).evidence
+    assert not evidence.failed
+    layer = evidence.probes[-1].layers["1"]
+    assert not layer.finite
+    assert sum(layer.counts) == 32 * 8
+    assert max(map(abs, layer.edges)) < 100
+
+
 def test_passes_over_held_out_data_are_not_taken_for_training() -> None:
     model, loss_fn = nn.Sequential(nn.Linear(4, 2), nn.Dropout(0.5)), nn.CrossEntropyLoss()
     optimizer = sgd(model.parameters())

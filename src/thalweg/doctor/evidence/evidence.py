@@ -50,6 +50,9 @@ KINDS: Mapping[Kind, str] = {
 }
 """The kinds of evidence that a check can need, in words for its page."""
 
+NOT_SEEN = "nothing of it was seen"
+"""Why there is none of a kind where no other reason is known."""
+
 
 @dataclass(frozen=True)
 class Costs:
@@ -126,7 +129,7 @@ class Evidence:
         """Return why there is no evidence of a kind, None where there is."""
         if self._has(kind):
             return None
-        return self.unavailable.get(kind, "nothing of it was seen")
+        return self.unavailable.get(kind, NOT_SEEN)
 
     def _has(self, kind: Kind) -> bool:
         match kind:

@@ -15,6 +15,8 @@ class Curvature:
     above: largest / quantile is the ratio of the ravine. *stable_lr* is the largest stable
     learning rate for this optimizer, as an interval (for Adam's family from the preconditioned
     Hessian, whose largest eigenvalue is *preconditioned*). *gradient* is the gradient's norm.
+    *spectrum* has eigenvalues, or points that stand for them, each with the share of all
+    eigenvalues that it stands for, in ascending order.
     """
 
     step: int
@@ -25,6 +27,7 @@ class Curvature:
     quantile: float | None = None
     preconditioned: float | None = None
     gradient: float | None = None
+    spectrum: Sequence[tuple[float, float]] = ()
 
 
 @dataclass(frozen=True)

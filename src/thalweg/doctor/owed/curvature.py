@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from itertools import accumulate
 from typing import Any, TypeVar, final
 
 import torch
@@ -74,12 +75,12 @@ def _measured(case: Case, clock: Clock, products: int) -> Curvature:
     hessian: Any = Limited(recorded, clock)
     ends = extremes(hessian, products=products)
     top, bottom = ends.largest[0], ends.smallest[0]
+    stable = _tried(lambda: _stable(case, hessian, products)) or (0.0, math.inf)
+    spectrum = _tried(lambda: _spectrum(hessian, products)) or []
     return Curvature(
-        case.step, top.value, bottom.value, top.residual,
-        _tried(lambda: _stable(case, hessian, products)) or (0.0, math.inf),
-        _tried(lambda: _quantile(hessian, top.value, products)),
-        _tried(lambda: _preconditioned(case, hessian, products)),
-        float(recorded.gradient().norm()),
+        case.step, top.value, bottom.value, top.residual, stable,
+        _quantile(spectrum, top.value), _tried(lambda: _preconditioned(case, hessian, products)),
+        float(recorded.gradient().norm()), spectrum,
     )  # fmt: skip
 
 
@@ -96,27 +97,29 @@ def _stable(case: Case, hessian: Any, products: int) -> tuple[float, float]:
     return found.low, found.high
 
 
+def _spectrum(hessian: Any, products: int) -> list[tuple[float, float]]:
+    """Return eigenvalues, or points that stand for them, and the share that each stands for."""
+    if hessian.size <= products:
+        values = torch.linalg.eigvalsh(hessian.dense().double()).cpu()
+        return [(float(each), 1 / len(values)) for each in values]
+    found = density(hessian, probes=2, steps=products // 2)
+    values, weights = torch.cat(found.nodes), torch.cat(found.weights)
+    return sorted(zip(values.tolist(), (weights / weights.sum()).tolist(), strict=True))
+
+
+def _quantile(spectrum: list[tuple[float, float]], largest: float) -> float | None:
+    """Return the positive eigenvalue that nine tenths of the positive ones lie above."""
+    positive = [each for each in spectrum if each[0] > NOTHING * largest]
+    if largest <= 0 or not positive:
+        return None
+    reached = accumulate(share for _, share in positive)
+    whole = sum(share for _, share in positive)
+    return next(
+        each[0] for each, below in zip(positive, reached, strict=True) if below >= 0.1 * whole
+    )
+
+
 def _preconditioned(case: Case, hessian: Any, products: int) -> float:
     scaled = preconditioned(hessian, case.optimizer)
     found = extremes(scaled, largest=1, smallest=0, products=products)
     return found.largest[0].value
-
-
-def _quantile(hessian: Any, largest: float, products: int) -> float | None:
-    """Return the positive eigenvalue that nine tenths of the positive ones lie above."""
-    values, weights = _spectrum(hessian, products)
-    positive = values > NOTHING * largest
-    if largest <= 0 or not positive.any():
-        return None
-    values, order = values[positive].sort()
-    below = weights[positive][order].cumsum(0)
-    return float(values[(below >= 0.1 * below[-1]).nonzero()[0, 0]])
-
-
-def _spectrum(hessian: Any, products: int) -> tuple[Tensor, Tensor]:
-    """Return eigenvalues, or points that stand for them, and how many each stands for."""
-    if hessian.size <= products:
-        values = torch.linalg.eigvalsh(hessian.dense().double()).cpu()
-        return values, torch.ones_like(values)
-    found = density(hessian, probes=2, steps=products // 2)
-    return torch.cat(found.nodes), torch.cat(found.weights)

@@ -38,7 +38,8 @@ def layer(kind: type, training: bool, inputs: Any, output: Tensor) -> dict[str, 
     """Return what is measured of the output of a *kind* of module, in `LayerProbe`'s fields."""
     values = sample(output)
     flat = FLAT.get(kind)
-    low, high = values.aminmax() if len(values) else (values.sum(), values.sum())
+    numbers = values.nan_to_num(0.0, 0.0, 0.0)
+    low, high = numbers.aminmax() if len(values) else (values.sum(), values.sum())
     return {
         "shape": tuple(output.shape),
         "training": training,
@@ -50,7 +51,7 @@ def layer(kind: type, training: bool, inputs: Any, output: Tensor) -> dict[str, 
         "saturated": None if flat is None else flat(values).float().mean(),
         "low": low,
         "high": high,
-        "counts": torch.histc(values.float(), BINS) if values.device.type != "mps" else (),
+        "counts": torch.histc(numbers.float(), BINS) if values.device.type != "mps" else (),
     }
 
 

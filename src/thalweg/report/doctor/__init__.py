@@ -1,0 +1,1 @@
+"""What the doctor found, with pictures: in the terminal, and on a page."""
