@@ -64,7 +64,7 @@ class PinnedModel:
     def _seed(self) -> None:
         """Seed the generators that the model may draw from; `torch.manual_seed` looks for more."""
         torch.default_generator.manual_seed(self.seed)
-        if _generators(self.device):
+        if generators(self.device):
             torch.cuda.manual_seed_all(self.seed)
         if self.device.type == "mps":
             torch.mps.manual_seed(self.seed)

@@ -52,7 +52,7 @@ def page(
     ``.json`` holds all of a race, a contest, a simulation or a diagnosis as data, ``.csv`` a line
     for each training, condition or finding; anything else is an HTML page of about 5 MB. A file
     already there is replaced. Raises BadFile where it cannot be written, with what was there
-    untouched, BadValue for data of a study, which its record has, and BadType for what is no result.
+    untouched, BadValue for data of a study, which its record has, and BadType for no result.
     """
     from thalweg.doctor import Diagnosis, Examination, Watch
     from thalweg.parallel import Simulation
@@ -71,8 +71,8 @@ def page(
         return write(place, _contest(result, ending))
     if not isinstance(result, Result):
         raise BadType(
-            f"a page is made of what race(), train_problem(), a simulation or the doctor returned, got "
-            f"a {type(result).__name__}."
+            "a page is made of what race(), train_problem(), a simulation or the doctor returned, "
+            f"got a {type(result).__name__}."
         )
     return write(place, _race(result, ending))
 
