@@ -49,6 +49,6 @@ def test_the_blocks_of_the_page_run_and_print_what_it_shows(
     finding, _, _ = shown.partition("Watching took")
     assert finding in printed
     assert "GD404 warning group 0 Adam(weight_decay=0.01) → AdamW" in printed
-    assert "dead ReLU {'dead': 0.7, 'some': 0.3" in printed
+    assert "dead ReLU {'dead': 0.7, 'some': 0.5" in printed
     assert names["found"].evidence.updates == 68
     assert "GD404" in Path("doctor.html").read_text("utf-8")
