@@ -128,13 +128,12 @@ class Observer:
             self._awaited.begin()
 
     def _after_loss(self, module: nn.Module, args: Any, keywords: Any, output: Any) -> None:
-        graded = torch.is_grad_enabled()
-        if not graded and not_validating.get():
+        if not_validating.get():
             return
         values = (*args, *keywords.values())
         kind, training = type(module).__name__, self.passes.current.training
         self.losses.called(kind, values, output, training)
-        if graded:
+        if torch.is_grad_enabled():
             self._scored(values)
 
     def _scored(self, values: tuple[Any, ...]) -> None:
