@@ -57,6 +57,7 @@ def test_a_rate_that_drives_units_to_their_ends_is_lowered() -> None:
     found = CHECK(train(lambda p: torch.optim.SGD(p, lr=20.0), model, overhead=1e9).evidence)
     assert found[0].change == "lr=20 → 2"
     assert found[0].numbers["begun"] < 0.1
+    assert {each.severity for each in found} == {"warning"}
 
 
 def test_gates_of_recurrent_layers_are_looked_at() -> None:

@@ -61,3 +61,11 @@ def test_a_layer_that_is_dead_from_the_beginning_is_another_disease() -> None:
 def test_units_that_die_where_nothing_arrives_follow_from_it() -> None:
     evidence = train(sgd, deep(nn.ReLU, 6, 0.2), 60, overhead=1e9).evidence
     assert diagnose(evidence).findings[0].code == "GD303"
+
+
+def test_two_layers_that_are_small_alike_are_another_disease() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 16), nn.Tanh(), nn.Linear(16, 2))
+    for each in model.parameters():
+        nn.init.normal_(each, std=1e-6)
+    assert not CHECK(train(sgd, model, overhead=1e9).evidence)

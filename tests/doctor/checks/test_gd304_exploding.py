@@ -70,3 +70,15 @@ def test_normalized_layers_are_left_alone() -> None:
     layers = [p for _ in range(12) for p in (nn.Linear(32, 32), nn.BatchNorm1d(32), nn.ReLU())]
     torch.manual_seed(0)
     assert not CHECK(trained(nn.Sequential(nn.Linear(4, 32), *layers, nn.Linear(32, 2))))
+
+
+def test_a_first_gradient_that_is_not_finite_is_another_disease() -> None:
+    class Rooted(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = deep(nn.ReLU, 2, 1.0)
+
+        def forward(self, inputs: Tensor) -> Tensor:
+            return self.net((0 * inputs * next(self.net.parameters())[0]).sqrt())
+
+    assert not CHECK(trained(Rooted()))

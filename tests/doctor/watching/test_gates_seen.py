@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from thalweg.doctor.watching.gates import flat_gates
 from thalweg.doctor.watching.survey import survey_model
-from watched import sgd
+from watched import sgd, train
 
 INPUTS = torch.randn(5, 7, 3, generator=torch.Generator().manual_seed(2))
 
@@ -64,6 +64,18 @@ def test_rectified_recurrence_and_packed_sequences_have_none() -> None:
     assert flat_gates(module, (INPUTS,), module(INPUTS)[0]) is None
     packed = nn.utils.rnn.pack_sequence([INPUTS[0]])
     assert flat_gates(recurrent(nn.LSTM), (packed,), INPUTS) is None
+
+
+def test_a_recurrent_layer_whose_output_is_not_finite_goes_on_training() -> None:
+    class Broken(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.core, self.head = nn.LSTM(1, 4, batch_first=True), nn.Linear(4, 2)
+
+        def forward(self, inputs: Tensor) -> Tensor:
+            return self.head(self.core(inputs[:, :, None] * torch.nan)[0][:, -1])
+
+    assert train(sgd, Broken(), steps=3).evidence.updates == 3
 
 
 def test_a_batch_norm_is_surveyed_with_the_batches_that_it_saw_before() -> None:

@@ -35,8 +35,9 @@ def saturated(
 ) -> Iterator[Finding]:  # fmt: skip
     """Yield a finding for each layer with a share of saturated values of at least *some* at last.
 
-    From *severe* on it is an error. Where it began with *few* and the loss came down to the share
-    *learned*, the units saturated as they learned, which is good.
+    From *severe* on it is an error, unless it began with *few*: then it is what a rate did, and a
+    warning. Where in that case the loss came down to the share *learned*, the units saturated as
+    they learned, which is good.
     """
     good = remaining(seen) <= learned
     for name in seen.model.order:
@@ -44,7 +45,8 @@ def saturated(
         if not trend or trend[-1] < some or (good and trend[0] < few):
             continue
         if not is_last(seen, name) and seen.model.modules[name].kind != "Softmax":
-            severity: Severity = "error" if trend[-1] >= severe else "warning"
+            bad = trend[-1] >= severe and trend[0] >= few
+            severity: Severity = "error" if bad else "warning"
             yield _finding(seen, name, trend, severity)
 
 
@@ -62,7 +64,7 @@ def _finding(seen: Evidence, name: str, trend: Sequence[float], severity: Severi
         f"it was {first:.0%} at the first probe."
     )
     numbers = {"share": last, "begun": first, "trend": [*trend]}
-    confidence = min(1.0, 0.4 + 0.6 * last)
+    confidence = 0.4 + 0.3 * (first + last)
     return Finding(severity, confidence, told, _remedy(seen, name, trend), numbers, name)
 
 

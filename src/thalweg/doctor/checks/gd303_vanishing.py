@@ -37,19 +37,21 @@ FLAT = ("Sigmoid", "Tanh", "Softsign", "Hardsigmoid", "Hardtanh")
 )  # fmt: skip
 def vanishing(
     seen: Evidence, *, ratio: float = 1e-3, still: float = 3e-3, learned: float = 0.1,
-    stuck: float = 0.9,
+    stuck: float = 0.9, deep: int = 3,
 ) -> Iterator[Finding]:  # fmt: skip
     """Yield a finding where the first layer's gradient is below *ratio* of the last one's.
 
     That is at the first probe and in the median, with no layer dead or saturated at first, unless
     the loss came down to the share *learned*. It is an error, and *still* is enough in place of
-    *ratio*, where the loss kept the share *stuck*.
+    *ratio*, where the loss kept the share *stuck*. What layers put out counts from *deep* layers
+    on: two that are small alike lie at a saddle.
     """
     weights, outputs = _lasting(seen, weight_ratio), _lasting(seen, output_ratio)
     left = remaining(seen)
     if left <= learned or weights is None or len(weighted(seen)) < 2 or blocked(seen.probes[0]):
         return
-    smaller = min(weights, weights if outputs is None else outputs)
+    counts = outputs is not None and len(weighted(seen)) >= deep
+    smaller = min(weights, outputs) if counts and outputs is not None else weights
     if smaller < (still if left >= stuck else ratio):
         severity: Severity = "error" if left >= stuck else "warning"
         yield _finding(seen, (weights, outputs), left, severity)

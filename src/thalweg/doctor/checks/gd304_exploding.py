@@ -42,13 +42,15 @@ def exploding(
     In a network with normalizations it takes *normalized*, in a recurrent layer *recurrent*, and
     *some* where the spread of what layers put out grows more than *growth*-fold. Without such
     growth a loss that came down to the share *learned* speaks for the run. Units that were dead or
-    saturated are another disease. It is an error from *severe* on, and where a number became
-    infinite or NaN.
+    saturated, and gradients that were not finite, are other diseases. It is an error from *severe*
+    on, and where a number became infinite or NaN later.
     """
     if not seen.probes or len(weighted(seen)) < 2 or blocked(seen.probes[0]):
         return
     probe = seen.probes[0]
     spread, larger = _growth(seen, probe), _larger(seen, probe)
+    if not all(each.finite for each in probe.parameters.values()):
+        return
     limit = normalized if seen.model.of_family("normalization") else ratio
     through_time = _through_time(seen, probe)
     if larger < (some if spread >= growth else limit) and through_time < recurrent:

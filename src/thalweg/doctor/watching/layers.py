@@ -93,7 +93,11 @@ class Layers:
             self._drop(self._latest)
         looked = self._look(name, type(module), module.training, args, first)
         if looked and isinstance(module, nn.RNNBase):
-            self.seen[name]["saturated"] = self._timed(flat_gates, module, args, first)
+            self._timed(self._look_into, name, module, args, first)
+
+    def _look_into(self, name: str, module: nn.RNNBase, args: Any, output: Tensor) -> None:
+        if name in self.seen:
+            self.seen[name]["saturated"] = flat_gates(module, args, output)
 
     def _function_called(self, kind: type[nn.Module], result: Tensor) -> None:
         name = f"{kind.__name__.lower()}({self._latest})"
