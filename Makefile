@@ -12,8 +12,9 @@ race: $(VENV)/.installed
 study: $(VENV)/.installed
 	$(BIN)/thalweg train mnist --rule sgd --lr 0.0001,0.01,0.1,1 --epochs 5 --out study.html
 
+# One file at a time on every core; a core each for torch, which spins where it shares them.
 test: $(VENV)/.installed-test
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 test-long: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -m long

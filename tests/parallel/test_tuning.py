@@ -1,5 +1,7 @@
 """Rates for simulations are those that serve one worker without delay best."""
 
+from typing import Any
+
 import pytest
 
 from thalweg import parallel, problems
@@ -7,7 +9,7 @@ from thalweg.errors import BadType, BadValue
 from thalweg.parallel import Algorithm, Downpour, Elastic, Serving, tuned
 from thalweg.rules import find
 
-TERMS = {"epochs": 1, "batch": 256}
+TERMS: dict[str, Any] = {"epochs": 1, "batch": 256}
 
 
 def test_each_algorithm_gets_the_rate_with_the_lowest_loss_of_one_worker():
@@ -22,7 +24,7 @@ def test_each_algorithm_gets_the_rate_with_the_lowest_loss_of_one_worker():
             algorithm=Downpour(lr=rate), **TERMS,
         )  # fmt: skip
         losses[rate] = result.history[-1].judged
-    assert found["downpour"] == Downpour(lr=min(losses, key=losses.get))
+    assert found["downpour"] == Downpour(lr=min(losses, key=lambda rate: losses[rate]))
     assert isinstance(found["easgd"], Elastic)
 
 

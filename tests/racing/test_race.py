@@ -422,8 +422,9 @@ def test_an_unknown_problem_is_refused_with_the_nearest_name():
 
 
 def test_a_schedule_that_is_no_name_is_refused(problem):
+    function: Any = lambda step: 0.1  # noqa: E731
     with pytest.raises(BadType, match="given by its name"):
-        race(problem, ["sgd"], trials=1, seeds=1, schedule=lambda step: 0.1)
+        race(problem, ["sgd"], trials=1, seeds=1, schedule=function)
 
 
 class Branching(nn.Module):

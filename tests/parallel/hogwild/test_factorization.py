@@ -32,7 +32,9 @@ def error(model: HogwildFactorization, held_out) -> float:
 
 
 @pytest.mark.parametrize(
-    ("each", "eta0"), [("sgd", 0.05), ("adagrad", 0.2), (rules.adam, 0.01)], ids=str
+    ("each", "eta0"),
+    [("sgd", 0.05), ("adagrad", 0.2), (rules.adam, 0.01)],
+    ids=("sgd", "adagrad", "adam"),
 )
 def test_it_finds_the_factors_of_a_matrix_that_has_some(each, eta0) -> None:
     known, held_out = ratings()

@@ -10,6 +10,10 @@ PAGE = (Path(__file__).parents[3] / "docs" / "hogwild.md").read_text(encoding="u
 BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 
 
+COMMONEST = 0.65
+"""The share of the commonest label: three to five of eight words below 400 of 1,000."""
+
+
 def numbers(text: str) -> list[float]:
     return [float(each) for each in re.findall(r"\d+\.\d+", text)]
 
@@ -31,4 +35,4 @@ def test_its_processes_learn_what_it_says(capsys: pytest.CaptureFixture[str]) ->
     exec(BLOCKS[-1], {"__name__": "__main__"})
     (line,) = capsys.readouterr().out.splitlines()
     assert line.startswith("(880, 880) updates")
-    assert numbers(line)[0] > 0.8
+    assert numbers(line)[0] > COMMONEST + 0.08
