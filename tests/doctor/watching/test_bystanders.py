@@ -5,9 +5,11 @@ import torch
 from torch import nn
 from torch.optim import lr_scheduler, swa_utils
 
+from thalweg import schedules
 from thalweg.doctor import Watch
 from thalweg.doctor.evidence import AverageFacts
 from thalweg.doctor.watching.bystanders import Schedulers
+from thalweg.optim import Optimizer
 from watched import points, sgd
 
 
@@ -75,3 +77,51 @@ def test_schedulers_are_searched_for_once_after_the_newest_update(
             optimizer.step()
             assert [watch.evidence.updates for _ in range(3)] == [count] * 3
             assert len(searches) == count
+
+
+def searches_of(
+    monkeypatch: pytest.MonkeyPatch, optimizer: torch.optim.Optimizer, model: nn.Module, slow: bool
+) -> int:
+    """How often schedulers are searched for during eight updates at rates that change."""
+    searches: list[int] = []
+    with Watch(model, optimizer, at_exit=0):
+        with monkeypatch.context() as patched:
+            patched.setattr(Schedulers, "search", lambda self: searches.append(1))
+            for _ in range(8):
+                model(torch.ones(1, 4)).sum().backward()
+                optimizer.step()
+                if slow:
+                    optimizer.param_groups[0]["lr"] *= 0.9
+    return len(searches)
+
+
+def test_rates_that_are_changed_by_hand_are_searched_for_but_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = nn.Linear(4, 2)
+    assert searches_of(monkeypatch, sgd(model.parameters()), model, slow=True) == 1
+
+
+def test_for_the_schedule_of_an_optimizer_nothing_is_searched_during_the_training(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = nn.Linear(4, 2)
+    optimizer = Optimizer(model.parameters(), "sgd", lr=schedules.cosine(0.1, steps=20))
+    assert searches_of(monkeypatch, optimizer, model, slow=False) == 0
+
+
+def test_a_scheduler_that_is_made_after_the_rate_was_changed_by_hand_is_found() -> None:
+    model = nn.Linear(4, 2)
+    optimizer = sgd(model.parameters())
+    with Watch(model, optimizer, at_exit=0) as watch:
+        for step in range(6):
+            model(torch.ones(1, 4)).sum().backward()
+            optimizer.step()
+            if step < 2:
+                optimizer.param_groups[0]["lr"] *= 0.9
+            elif step == 2:
+                scheduler = lr_scheduler.StepLR(optimizer, 1)
+            else:
+                scheduler.step()
+    (found,) = watch.evidence.schedulers
+    assert found.positions == ((5, 1), (6, 2), (6, 3))

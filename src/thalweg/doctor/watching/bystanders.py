@@ -14,7 +14,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.optim.lr_scheduler import LRScheduler
 
 from thalweg.doctor.evidence import AverageFacts, OtherFacts, SchedulerFacts
-from thalweg.doctor.watching.survey import unwrapped
+from thalweg.doctor.watching.survey import follows_schedules, unwrapped
 
 POSITIONS = 512
 """So many positions of a scheduler are kept; when there are more, every second is let go."""
@@ -32,13 +32,14 @@ class Schedulers:
         self._optimizer = weakref.ref(optimizer)
         self._found: dict[int, tuple[Any, list[tuple[int, int]]]] = {}
         self._rates: Any = None
+        self._sought: set[bool] = set()
+        self._own = follows_schedules(optimizer)
         self.others: weakref.WeakSet[torch.optim.Optimizer] = weakref.WeakSet()
 
     def look(self, updates: int, rates: tuple[float, ...]) -> None:
         """Note where the schedulers stand after so many updates."""
-        changed = self._rates is not None and rates != self._rates
-        if not self._found and (changed or (self._rates is None and self._marked())):
-            self.search()
+        if not self._found and rates != self._rates:
+            self._seek(changed=self._rates is not None)
         self._rates = rates
         for scheduler, positions in self._found.values():
             place = scheduler.last_epoch
@@ -46,6 +47,16 @@ class Schedulers:
                 positions.append((updates, place))
                 if len(positions) > POSITIONS:
                     del positions[1::2]
+
+    def _seek(self, changed: bool) -> None:
+        """Search where there may be a scheduler; once for a mark and once without, for it is slow.
+
+        Rates also change by hand, or by a schedule of thalweg's own, which is known without.
+        """
+        marked = self._marked()
+        if (marked or (changed and not self._own)) and marked not in self._sought:
+            self._sought.add(marked)
+            self.search()
 
     def _marked(self) -> bool:
         return hasattr(getattr(self._optimizer(), "step", None), "_wrapped_by_lr_sched")

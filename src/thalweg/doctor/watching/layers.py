@@ -46,7 +46,8 @@ class Layers:
         self._settled = False
         for name, module in leaves(self._model):
             if module._compiled_call_impl is None:
-                self._hooks.append(module.register_forward_hook(partial(self._called, name)))
+                called = self._timed.quietly(partial(self._called, name))
+                self._hooks.append(module.register_forward_hook(called))
 
     def disarm(self) -> None:
         """Take all hooks away and forget the pass."""
@@ -61,7 +62,7 @@ class Layers:
         if self.armed and not self._settled and torch.is_grad_enabled():
             self._forget()
             if can_be_seen(self._model) and self._mode is None:
-                self._mode = Functions(self._function_called)
+                self._mode = Functions(self._timed.quietly(self._function_called))
                 self._mode.__enter__()
 
     def end(self) -> None:

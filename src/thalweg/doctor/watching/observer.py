@@ -65,7 +65,7 @@ class Observer:
         self._marks: list[tuple[int, int] | None] = []
         self._kept_by_graph: tuple[Any, Any, str] = (None, None, "")
         plain = loss_fn is not None and not isinstance(loss_fn, nn.Module)
-        self._awaited = Awaited(loss_fn, self._scored) if plain and loss_fn else None
+        self._awaited = Awaited(loss_fn, _weakly(self._scored)) if plain and loss_fn else None
 
     def attach(self) -> None:
         """Begin to see."""

@@ -158,6 +158,11 @@ def _group(
     return GroupFacts(dict(_numbers(group)), known, len(group["params"]) - len(known), scheduled)
 
 
+def follows_schedules(optimizer: torch.optim.Optimizer) -> bool:
+    """Whether hyperparameters of an optimizer are thalweg schedules."""
+    return any(any(_horizons(optimizer, each)) for each in range(len(optimizer.param_groups)))
+
+
 def _horizons(optimizer: torch.optim.Optimizer, group: int) -> Iterator[tuple[str, int | None]]:
     """Yield the hyperparameters of a group that are thalweg schedules, with their horizons."""
     if not isinstance(optimizer, Driver):

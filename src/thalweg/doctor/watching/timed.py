@@ -28,6 +28,17 @@ class Timed:
         finally:
             self.seconds += perf_counter() - begun
 
+    def quietly(self, hook: Callable[..., None]) -> Callable[..., None]:
+        """Return a hook that does the same and never raises: every way in from the training."""
+
+        def quiet(*args: Any) -> None:
+            try:
+                hook(*args)
+            except Exception as error:
+                self.failure = self.failure or error
+
+        return quiet
+
     def begin(self) -> None:
         """Forget all work so far."""
         self.seconds, self.failure = 0.0, None
