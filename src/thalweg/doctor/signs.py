@@ -114,11 +114,16 @@ def update_ratios(seen: Evidence, first: int = 3) -> dict[str, float]:
     for name in seen.model.weights:
         small = 0.1 * seen.model.parameters[name].shape[0] ** 0.5
         known = [each.parameters[name] for each in probes if name in each.parameters]
-        moved = [each for each in known if each.gradient and each.update and each.weight > small]
+        moved = [each for each in known if _moved(each) and each.weight > small]
         if moved:
             ratios = [(each.update or 0.0) / each.weight for each in moved[:first]]
             found[name] = float(np.median(ratios))
     return found
+
+
+def _moved(probe: ParameterProbe) -> bool:
+    """Whether there was a gradient, and an update by numbers that are finite."""
+    return bool(probe.gradient) and 0 < (probe.update or 0.0) < np.inf
 
 
 def replaced(seen: Evidence, least: int = 3) -> float:

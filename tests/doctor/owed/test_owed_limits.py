@@ -122,3 +122,15 @@ def test_what_a_loop_does_to_the_output_before_the_loss_is_recognized(way: str) 
     if not known:
         reason = "loss_fn was called on something else than the model's output"
         assert watching.evidence.lacks("curvature") == reason
+
+
+def test_batches_of_the_same_examples_say_nothing_of_noise() -> None:
+    model = net()
+    optimizer, loss_fn = sgd(model.parameters()), nn.CrossEntropyLoss()
+    inputs, labels = (each[:6] for each in points())
+    with watch(model, optimizer, loss_fn, at_exit=60.0) as watching:
+        for step in range(8):
+            order = torch.randperm(6, generator=torch.Generator().manual_seed(step))
+            loss_fn(model(inputs[order]), labels[order]).backward()
+            optimizer.step()
+    assert "too few" in watching.evidence.lacks("noise")

@@ -97,3 +97,31 @@ def test_without_a_loss_the_layers_are_still_looked_at_and_the_rest_is_said_to_b
     assert evidence.probes[-1].layers
     for kind in ("curvature", "noise", "gradient check", "neighbours", "validation"):
         assert evidence.lacks(kind) == "not available without loss_fn"
+
+
+@pytest.mark.parametrize("normalized", [False, True])
+def test_the_noise_of_all_data_at_once_is_that_of_its_parts(normalized: bool) -> None:
+    model = nn.Sequential(nn.BatchNorm1d(4, affine=False), net()) if normalized else net()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
+    inputs, labels = points(1023)
+    loss_fn = nn.CrossEntropyLoss()
+    with watch(model, optimizer, loss_fn, at_exit=60.0) as watching:
+        for step in range(8):
+            order = torch.randperm(1023, generator=torch.Generator().manual_seed(step))
+            optimizer.zero_grad()
+            loss_fn(model(inputs[order]), labels[order]).backward()
+            optimizer.step()
+    noise = watching.evidence.noise
+    assert noise is not None
+    whole = (inputs - inputs.mean(0)) / inputs.std(0) if normalized else inputs
+    slopes = torch.stack([slope(loss_fn, x, y) for x, y in zip(whole, labels, strict=True)])
+    expected = float(slopes.var(0).sum() / slopes.mean(0).square().sum())
+    assert noise.low <= expected <= noise.high
+    assert noise.high < 5 * noise.low
+
+
+def slope(loss_fn: nn.Module, inputs: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+    """The gradient of a fresh net at one example."""
+    model = net()
+    loss = loss_fn(model(inputs[None]), label[None])
+    return torch.cat([each.flatten() for each in torch.autograd.grad(loss, [*model.parameters()])])

@@ -84,14 +84,13 @@ def searches_of(
 ) -> int:
     """How often schedulers are searched for during eight updates at rates that change."""
     searches: list[int] = []
-    with Watch(model, optimizer, at_exit=0):
-        with monkeypatch.context() as patched:
-            patched.setattr(Schedulers, "search", lambda self: searches.append(1))
-            for _ in range(8):
-                model(torch.ones(1, 4)).sum().backward()
-                optimizer.step()
-                if slow:
-                    optimizer.param_groups[0]["lr"] *= 0.9
+    with Watch(model, optimizer, at_exit=0), monkeypatch.context() as patched:
+        patched.setattr(Schedulers, "search", lambda self: searches.append(1))
+        for _ in range(8):
+            model(torch.ones(1, 4)).sum().backward()
+            optimizer.step()
+            if slow:
+                optimizer.param_groups[0]["lr"] *= 0.9
     return len(searches)
 
 

@@ -86,7 +86,8 @@ class Case:
     def split(self, parts: int) -> list[Case]:
         """Return a case for each of *parts* parts of each batch, the whole batches if they stick.
 
-        A batch can be divided where all its tensors, and the scores, have an entry an example.
+        A batch can be divided where all its tensors, and the scores, have an entry an example; what
+        is left over by equal parts is left out.
         """
         pieces = [piece for each in self.passes for piece in _pieces(each, parts)]
         return [self.only([piece]) for piece in pieces]
@@ -101,10 +102,10 @@ def _pair(on: Pass) -> Pair:
 def _pieces(on: Pass, parts: int) -> list[Pass]:
     size = on.examples
     lengths = {len(each) if each.ndim else 0 for each in on.tensors} | {*on.scores[:1]}
-    if lengths != {size} or size < 2 * parts or size % parts:
+    if lengths != {size} or size < 2 * parts:
         return [on]
     step = size // parts
-    return [_piece(on, slice(begin, begin + step)) for begin in range(0, size, step)]
+    return [_piece(on, slice(part * step, (part + 1) * step)) for part in range(parts)]
 
 
 def _piece(on: Pass, rows: slice) -> Pass:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -9,10 +11,14 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from thalweg.doctor.evidence import NoiseScale
 from thalweg.doctor.owed.case import Case
 from thalweg.doctor.owed.clock import Clock, Refused
+from thalweg.doctor.watching.passes import Pass
 from thalweg.landscape.noise import noise_of
 
 PARTS, LEAST = 4, 4
 """A batch is divided into so many parts; fewer gradients than the second say nothing."""
+
+NORMALIZED = 64
+"""Batch normalization sees no fewer examples than these, unless the training's batches have."""
 
 BYTES = 2**28
 """So much memory the gradients may take together."""
@@ -21,11 +27,12 @@ BYTES = 2**28
 def noise(case: Case, clock: Clock) -> NoiseScale:
     """Return tr Σ / |G|² with its interval, see `noise_of`.
 
-    Batch normalization sees whole batches, as in training. Raises Refused for too few batches, or
-    too large gradients.
+    Batches of the same examples count once. Batch normalization sees parts that are large, or
+    whole batches, as in training. Raises Refused for too few batches, or too large gradients.
     """
-    whole = any(isinstance(each, _BatchNorm) for each in case.model.modules())
-    parts = _even(case.split(1 if whole else PARTS))
+    normalized = any(isinstance(each, _BatchNorm) for each in case.model.modules())
+    whole = normalized and case.passes[-1].examples < PARTS * NORMALIZED
+    parts = _even(case.only(_different(case.passes)).split(1 if whole else PARTS))
     clock.afford(LEAST)
     parts = parts[: max(LEAST, int(clock.left / max(clock.pass_seconds, 1e-9)))]
     size = sum(p.numel() * 4 for p in case.model.parameters() if p.requires_grad)
@@ -47,6 +54,21 @@ def _timed(part: Case, clock: Clock) -> tuple[Tensor, float]:
     loss = part.objective()
     begun = clock.spent
     return loss.gradient(), clock.spent - begun
+
+
+def _different(passes: Sequence[Pass]) -> list[Pass]:
+    """Return the passes without those of the same examples, in whatever order, as others."""
+    return [*{_sums(each): each for each in passes}.values()]
+
+
+def _sums(on: Pass) -> tuple[str, ...]:
+    """Return what the same examples have in common in any order: lengths of sums, but for rounding.
+
+    Complex numbers are left out.
+    """
+    values = [each.double() for each in on.tensors if not each.is_complex()]
+    sums = [each.sum(0) if each.ndim else each for each in values]
+    return tuple(f"{float(each.square().sum()):.9g}" for each in (*sums, *values))
 
 
 def _even(parts: list[Case]) -> list[Case]:
