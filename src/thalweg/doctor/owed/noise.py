@@ -14,8 +14,11 @@ from thalweg.doctor.owed.clock import Clock, Refused
 from thalweg.doctor.watching.passes import Pass
 from thalweg.landscape.noise import noise_of
 
-PARTS, LEAST = 4, 4
-"""A batch is divided into so many parts; fewer gradients than the second say nothing."""
+PARTS, WANTED, LEAST = 4, 16, 4
+"""Batches are divided into so many parts, or more where few batches would make too few in all.
+
+Fewer gradients than the last say nothing.
+"""
 
 NORMALIZED = 64
 """Batch normalization sees no fewer examples than these, unless the training's batches have."""
@@ -30,9 +33,7 @@ def noise(case: Case, clock: Clock) -> NoiseScale:
     Batches of the same examples count once. Batch normalization sees parts that are large, or
     whole batches, as in training. Raises Refused for too few batches, or too large gradients.
     """
-    normalized = any(isinstance(each, _BatchNorm) for each in case.model.modules())
-    whole = normalized and case.passes[-1].examples < PARTS * NORMALIZED
-    parts = _even(case.only(_different(case.passes)).split(1 if whole else PARTS))
+    parts = _even(_parts(case.only(_different(case.passes))))
     clock.afford(LEAST)
     parts = parts[: max(LEAST, int(clock.left / max(clock.pass_seconds, 1e-9)))]
     size = sum(p.numel() * 4 for p in case.model.parameters() if p.requires_grad)
@@ -54,6 +55,14 @@ def _timed(part: Case, clock: Clock) -> tuple[Tensor, float]:
     loss = part.objective()
     begun = clock.spent
     return loss.gradient(), clock.spent - begun
+
+
+def _parts(case: Case) -> list[Case]:
+    """Return the batches in parts, where batch normalization sees enough examples of each."""
+    parts = max(PARTS, WANTED // len(case.passes))
+    if any(isinstance(each, _BatchNorm) for each in case.model.modules()):
+        parts = max(1, min(parts, case.passes[-1].examples // NORMALIZED))
+    return case.split(parts)
 
 
 def _different(passes: Sequence[Pass]) -> list[Pass]:
