@@ -50,10 +50,14 @@ def diagnose(evidence: Evidence, checks: Iterable[Check] | None = None) -> Diagn
 
 
 def causes_among(findings: Iterable[Finding], checks: Iterable[Check]) -> dict[str, str]:
-    """Return the code of the cause for each code that another finding explains."""
-    there = {each.code for each in findings if each.severity != "remark"}
-    causes: dict[str, str] = {}
-    for each in checks:
+    """Return the code of the cause for each code that another finding explains.
+
+    What a finding explains by its own numbers counts before what its check explains at all times.
+    """
+    shown = [each for each in findings if each.severity != "remark"]
+    there, causes = {each.code for each in shown}, dict[str, str]()
+    explaining: list[Finding | Check] = [*shown, *checks]
+    for each in explaining:
         for code in each.explains:
             if {code, each.code} <= there and root(each.code, causes) != code:
                 causes.setdefault(code, each.code)

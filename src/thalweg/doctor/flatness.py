@@ -9,10 +9,11 @@ from thalweg.doctor.pace import beginning, momentum_of
 from thalweg.doctor.signs import length, rate, uncertainty
 
 
-def never_left(seen: Evidence, fall: float = 0.04, least: int = 50) -> bool:
+def never_left(seen: Evidence, fall: float = 0.04, rise: float = 0.5, least: int = 50) -> bool:
     """Whether the loss never lay a *fall* below its start in *least* updates, or noise hides it.
 
-    A model that has most classes right at the start has nowhere to go.
+    One that rose has left it too. A model that has most classes right at the start has nowhere to
+    go.
     """
     stretches = seen.losses.finite.medians(8)
     if len(stretches) < 8 or seen.updates < least or stretches[0] <= 0:
@@ -21,7 +22,7 @@ def never_left(seen: Evidence, fall: float = 0.04, least: int = 50) -> bool:
     noise = uncertainty(seen)
     lowest, last = min(stretches) / stretches[0], sum(stretches[6:]) / (2 * stretches[0])
     flat = lowest >= 1 - 2 * fall - 3 * noise and last >= 1 - max(fall, 2 * noise)
-    return flat and max(right, default=0.0) <= 0.8
+    return flat and last <= 1 + max(rise, 3 * noise) and max(right, default=0.0) <= 0.8
 
 
 def level(seen: Evidence, change: float = 0.03) -> bool:

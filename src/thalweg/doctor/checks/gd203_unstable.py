@@ -29,19 +29,19 @@ def unstable(
 ) -> Iterator[Finding]:
     """Yield a finding where the rate is *beyond* times the limit and the loss does not fall.
 
-    It is an error where the loss stands *risen* times above its lowest stretch, or no lower than
-    it began; a warning where its last quarter is above *stalled* times the one before.
+    Beyond the limit at all is enough where the loss rose to *risen* times its start. It is an error
+    where the loss stands *risen* times above its lowest stretch, or no lower than it began; a
+    warning where its last quarter is above *stalled* times the one before.
     """
     found, rates = seen.curvature, seen.lrs()
     if found is None or not len(rates):
         return
-    rate, limit = float(rates.values[-1]), found.stable_lr[1]
-    if not 0 < limit < rate / beyond:
-        return
-    stretches = seen.losses.finite.medians(8)
+    rate, stretches = float(rates.values[-1]), seen.losses.finite.medians(8)
     if len(stretches) < 8:
         return
     first, lowest, last = stretches[0], min(stretches), stretches[-1]
+    if not 0 < found.stable_lr[1] < rate / (1.0 if last > risen * first > 0 else beyond):
+        return
     severity: Severity = "error" if last >= risen * lowest or last >= 0.95 * first else "warning"
     if severity == "error" or sum(stretches[6:]) >= stalled * sum(stretches[4:6]):
         yield _finding(rate, found, (first, last), severity)

@@ -7,6 +7,7 @@ from thalweg.doctor.evidence import Evidence
 from thalweg.doctor.finding import Finding, Severity, short
 from thalweg.doctor.flatness import escape, indefinite, never_left
 from thalweg.doctor.pace import Pace, pace_of
+from thalweg.doctor.signs import length
 
 
 @check(
@@ -27,20 +28,29 @@ from thalweg.doctor.pace import Pace, pace_of
     glances=("curvature",),
 )
 def plateau(
-    seen: Evidence, *, leverage: float = 0.05, promised: float = 0.8, saddle: float = 0.02
-) -> Iterator[Finding]:
+    seen: Evidence, *, leverage: float = 0.05, promised: float = 0.8, saddle: float = 0.02,
+    kept: float = 0.1,
+) -> Iterator[Finding]:  # fmt: skip
     """Yield a finding where the loss never left its start, for one of two reasons.
 
     The gradient has less than *leverage* over it, or updates that *promised* more than all of it
-    were in vain. Negative curvature of a share *saddle* of the largest makes it a saddle.
+    were in vain, and the gradient kept the share *kept* of its norm: else the run has arrived.
+    Negative curvature of a share *saddle* of the largest makes it a saddle.
     """
     pace = pace_of(seen)
     if not never_left(seen):
         return
     flat = pace is None or pace.leverage < leverage
     at_saddle = flat and indefinite(seen, saddle) and escape(seen) >= 0.5
-    if not at_saddle and (flat or (pace is not None and pace.whole >= promised)):
+    in_vain = pace is not None and pace.whole >= promised and _lasts(seen, kept)
+    if not at_saddle and (flat or in_vain):
         yield _finding(seen, pace, flat)
+
+
+def _lasts(seen: Evidence, kept: float) -> bool:
+    """Whether the gradient at the end is no smaller than the share *kept* of the first ones."""
+    norms = [size for each in seen.probes if (size := length(each, "gradient")) > 0]
+    return bool(norms) and norms[-1] >= kept * max(norms[:2])
 
 
 def _finding(seen: Evidence, pace: Pace | None, flat: bool) -> Finding:

@@ -25,6 +25,7 @@ from thalweg.doctor.signs import limit_over_rate
     reference="""Goodfellow, Bengio & Courville 2016, Deep learning, section 8.2.1
         (ill-conditioning); Nocedal & Wright 2006, Numerical optimization, section 3.3""",
     needs=("losses", "curvature"),
+    explains=("GD202",),
 )
 def ravine(
     seen: Evidence, *, ratio: float = 100.0, within: float = 15.0, kept: float = 0.01,

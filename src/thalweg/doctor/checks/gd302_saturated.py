@@ -65,7 +65,9 @@ def _finding(seen: Evidence, name: str, trend: Sequence[float], severity: Severi
     )
     numbers = {"share": last, "begun": first, "trend": [*trend]}
     confidence = 0.4 + 0.3 * (first + last)
-    return Finding(severity, confidence, told, _remedy(seen, name, trend), numbers, name)
+    begun = ("GD202",) if severity == "error" else ()
+    remedy = _remedy(seen, name, trend)
+    return Finding(severity, confidence, told, remedy, numbers, name, explains=begun)
 
 
 def _remedy(seen: Evidence, name: str, trend: Sequence[float]) -> str:

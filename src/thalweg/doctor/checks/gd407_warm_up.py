@@ -38,14 +38,15 @@ NORMS = ("LayerNorm", "RMSNorm")
 )
 def warm_up_skipped(
     seen: Evidence, *, full: float = 0.9, jump: float = 1.25, moved: float = 0.03,
-    learned: float = 0.95, least: int = 30,
+    learned: float = 0.95, lost: float = 1.5, least: int = 30,
 ) -> Iterator[Finding]:  # fmt: skip
     """Yield a finding where the first update was at the share *full* of the largest rate.
 
     Without a warm-up in the schedule, one of at least *least* updates must have been thrown off:
-    the loss jumped to *jump* times its first value and came down again, which is a warning; or the
-    first update changed weights by the share *moved* and the last losses are above the share
-    *learned* of what knowing the frequencies of classes gives, which is an error.
+    the loss jumped to *jump* times its first value and came down below that again, which is a
+    warning; or the first update changed weights by the share *moved* and the last losses are
+    between the shares *learned* and *lost* of what knowing the frequencies of classes gives, which
+    is an error. A loss above that never came back: it is the rate, and not the first updates.
     """
     rates = largest_lrs(seen)
     if len(rates) < least or rates[0] < full * rates.max() or not rates.max() > 0:
@@ -55,7 +56,7 @@ def warm_up_skipped(
         yield _skipped(planned, float(rates[0]))
     elif _sensitive(seen) and _steady(seen, float(rates[-1])):
         jumped, share = _jump(seen), _first_change(seen)
-        stuck = share >= moved and _kept(seen) > learned
+        stuck = share >= moved and learned < _kept(seen) <= lost
         if jumped >= jump or stuck:
             yield _thrown(seen, (jumped, share), float(rates[0]), "error" if stuck else "warning")
 
@@ -82,7 +83,7 @@ def _jump(seen: Evidence, early: float = 0.1, examples: int = 64) -> float:
         return 0.0
     windows = np.lib.stride_tricks.sliding_window_view(first[1:], width)
     peak = float(np.median(windows, axis=1).max())
-    back = seen.losses.finite.tail(0.1).medians(1)[0] < peak / 1.2
+    back = seen.losses.finite.tail(0.1).medians(1)[0] < min(peak / 1.2, begun)
     return peak / begun if back else 0.0
 
 

@@ -12,7 +12,8 @@ from thalweg.doctor.signs import epoch, rise, spent
     code="GD408",
     name="scheduler stepped in the wrong place or unit",
     finds="""A scheduler whose length counts epochs and that is stepped after every update, or the
-        reverse; one that is stepped before the first update, or not at all.""",
+        reverse; one whose length counts updates, stepped after every batch of several an update;
+        one that is stepped before the first update, or not at all.""",
     why="""Thirty epochs' worth of decay are over after thirty updates, or thirty thousand updates'
         worth have hardly begun when the run ends. Stepped before the first update, the schedule
         skips its first rate; never stepped, the rate stays what it was.""",
@@ -38,6 +39,8 @@ def scheduler_step(
             yield _by_updates(seen, course, "error" if spent(seen) >= severe else "warning")
         elif _counts_updates(course, fits):
             yield _by_epochs(course)
+        elif course.unit == "batch" and _fits(course, fits):
+            yield _by_batches(course)
         elif _never(seen, course):
             yield _not_stepped(course)
         elif (1, 1) in {each.positions[0] for each in seen.schedulers if each.positions}:
@@ -69,9 +72,13 @@ def _decays_by_epochs(seen: Evidence, course: Course, size: int | None) -> bool:
 
 def _counts_updates(course: Course, fits: float) -> bool:
     """Whether a schedule that is stepped by epochs is as long as the run has updates."""
-    length = course.length or 0
-    fitting = course.updates / fits <= length <= course.updates * fits
-    return course.unit == "epoch" and fitting and course.done < 0.3 * length
+    wanted = course.length or 0
+    return course.unit == "epoch" and _fits(course, fits) and course.done < 0.3 * wanted
+
+
+def _fits(course: Course, fits: float) -> bool:
+    """Whether the length of a schedule is the number of updates, but for a factor."""
+    return course.updates / fits <= (course.length or 0) <= course.updates * fits
 
 
 def _never(seen: Evidence, course: Course) -> bool:
@@ -99,6 +106,18 @@ def _by_epochs(course: Course) -> Finding:
         f"length is {course.length:,}: that counts updates."
     )
     remedy = "scheduler.step() at the end of each epoch → after each update"
+    if course.setting:
+        remedy += f"; or {course.setting}={course.length} → {course.done}"
+    numbers = {"length": course.length, "done": course.done, "updates": course.updates}
+    return Finding("warning", 0.9, told, remedy, numbers)
+
+
+def _by_batches(course: Course) -> Finding:
+    told = (
+        f"{course.kind} was stepped {course.done:,} times in {course.updates:,} updates, each of "
+        f"several batches, and its length is {course.length:,}: that counts updates."
+    )
+    remedy = "scheduler.step() after each batch → after each optimizer.step()"
     if course.setting:
         remedy += f"; or {course.setting}={course.length} → {course.done}"
     numbers = {"length": course.length, "done": course.done, "updates": course.updates}

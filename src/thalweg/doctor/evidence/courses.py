@@ -22,7 +22,8 @@ class Course:
 
     *length* is after how many of its steps it changes nothing more, or begins anew; None where
     it goes on for ever or it cannot be told. *done* are the steps that it did in *updates* updates
-    of the optimizer, *unit* is what a step of it stands for, "" where too few were seen. *early*
+    of the optimizer, *unit* is what a step of it stands for, "" where too few were seen; several
+    steps an update are taken by batches whose gradients are accumulated. *early*
     says that it was stepped before the first update. *idle* is the share of the run's updates at
     less than a thousandth of the largest rate. *setting* is the name of the setting that *length*
     is, "" where it is none.
@@ -32,7 +33,7 @@ class Course:
     length: int | None
     done: int
     updates: int
-    unit: Literal["update", "epoch", ""] = ""
+    unit: Literal["batch", "update", "epoch", ""] = ""
     early: bool = False
     idle: float = 0.0
     setting: str = ""
@@ -70,10 +71,12 @@ def _setting(facts: SchedulerFacts) -> str:
     return next((name for name in LENGTHS if name in facts.settings and not facts.parts), "")
 
 
-def _unit(updates: int, done: int) -> Literal["update", "epoch", ""]:
+def _unit(updates: int, done: int) -> Literal["batch", "update", "epoch", ""]:
     """Return what a step of a schedule stands for: more than one update is an epoch."""
     if done < 1 or updates < 2:
         return ""
+    if done > 1.5 * updates + 1:
+        return "batch"
     return "update" if updates < 1.5 * done + 1 else "epoch"
 
 
