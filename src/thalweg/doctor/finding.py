@@ -22,7 +22,7 @@ class Finding:
     *confidence*, from 0 to 1, is how sure the check is that the disease is there. *sentence* tells
     it with its numbers, *change* is the exact change (``lr=0.03 → 0.004``), *numbers* are the same
     for programs. *where* names the module, parameter or group, *step* the update, counted from 1.
-    *explains* has further codes that this finding explains, beside those that its check always does.
+    *explains* has further codes that this one explains, beside those that its check always does.
     ``code``, ``name`` and ``reference`` are those of the check; the check itself fills them in.
 
     Raises BadValue or BadType for a confidence that is none, UnknownName for another severity.

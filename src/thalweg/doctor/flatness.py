@@ -26,12 +26,12 @@ def never_left(seen: Evidence, fall: float = 0.04, rise: float = 0.5, least: int
 
 
 def level(seen: Evidence, change: float = 0.03) -> bool:
-    """Whether the loss of the last quarter is within a *change* of the one before."""
+    """Whether the losses of the second half are within a *change* of each other, or noise is it."""
     stretches = seen.losses.finite.medians(8)
     if len(stretches) < 8 or stretches[-1] <= 0:
         return False
     late = stretches[4:]
-    return max(late) - min(late) <= change * max(late)
+    return max(late) - min(late) <= max(change, 3 * uncertainty(seen)) * max(late)
 
 
 def leverage_at_end(seen: Evidence) -> float | None:

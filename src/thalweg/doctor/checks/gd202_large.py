@@ -42,7 +42,7 @@ def large(
     update, at a rate within *edge* times of the largest stable one (*adaptive_edge* for Adam's
     family, whose limit grows with its own noise); one that does not fall, though updates promise
     *overshoot* times all of it, or each *forgets* this share of most matrices; one that went back
-    to its start; one that had *risen* to that multiple early on.
+    to its start; one that has *risen* to that multiple of it, or had early on.
     """
     begun, pace, stretches = beginning(seen), pace_of(seen), seen.losses.finite.medians(8)
     if begun is None or pace is None or len(stretches) < 8 or seen.updates < 20:
@@ -50,6 +50,8 @@ def large(
     last, near = stretches[-1] / begun, adaptive_edge if seen.optimizer.adaptive else edge
     if last >= kept and stuck(seen):
         yield from islice(_stuck(seen, pace, last, (near, jumps, overshoot, forgets)), 1)
+    elif last >= risen:
+        yield _finding(seen, pace, last, 0.8, _rose(max(stretches) * last / stretches[-1], last))
     elif last >= kept / 4 and (high := _early_peak(seen)) >= risen:
         yield _finding(seen, pace, last, 0.6, _shot(high, last))
 
@@ -147,6 +149,10 @@ def _back(seen: Evidence, last: float) -> str:
         f"The loss was down to {last * min(stretches) / stretches[-1]:.0%} of its start and ended "
         f"at {last:.0%}: long steps threw it out of its valley."
     )
+
+
+def _rose(high: float, last: float) -> str:
+    return f"The loss rose to {short(high)} times its start, and ended at {last:.0%} of it."
 
 
 def _shot(high: float, last: float) -> str:

@@ -1,10 +1,12 @@
 """A loss that shoots up and comes back has met a cliff, or a batch unlike all others."""
 
 from collections.abc import Iterator
+from statistics import median
 
 from thalweg.doctor.check import check
 from thalweg.doctor.evidence import Evidence
 from thalweg.doctor.finding import Finding, Severity, rounded, short
+from thalweg.doctor.pace import beginning
 from thalweg.doctor.signs import length, spikes
 
 
@@ -27,28 +29,29 @@ from thalweg.doctor.signs import length, spikes
     explains=("GD101", "GD202", "GD203", "GD206", "GD209", "GD301", "GD302", "GD304"),
 )
 def cliffs(
-    seen: Evidence, *, times: float = 3.0, least: int = 2, rare: float = 0.05
+    seen: Evidence, *, times: float = 3.0, least: int = 2, rare: float = 0.05, wild: float = 30.0
 ) -> Iterator[Finding]:
     """Yield a finding for at least *least* spikes to *times* what was usual, if they are *rare*.
 
-    One is enough where the loss never came back from it. Spikes in more than that share of the
-    updates are noise. It is an error then.
+    One is enough where the loss never came back from it; it is an error then. Spikes in more than
+    that share of the updates are noise, unless most are *wild*: that many times the loss at the
+    start.
     """
-    found = spikes(seen, times)
-    losses = seen.losses.finite
-    wanted = 1 if _thrown_out(seen) else least
-    if not wanted <= len(found) <= max(least, rare * len(losses)):
+    found, losses = spikes(seen, times), seen.losses.finite
+    if len(found) < (1 if _thrown_out(seen) else least):
         return
-    heights = {
-        int(step): float(loss) for step, loss in zip(losses.steps, losses.values, strict=True)
-    }
-    worst = max(found, key=lambda step: heights[step])
-    yield _finding(seen, found, (worst, heights[worst]))
+    heights = dict(zip(losses.steps.tolist(), losses.values.tolist(), strict=True))
+    begun, usual = beginning(seen), median(heights[step] for step in found)
+    if len(found) <= max(least, rare * len(losses)) or (begun and usual >= wild * begun):
+        worst = max(found, key=lambda step: heights[step])
+        yield _finding(seen, found, (worst, heights[worst]))
 
 
 def _thrown_out(seen: Evidence) -> bool:
     """Whether the loss ended where it began, after it had been lower."""
     stretches = seen.losses.finite.medians(8)
+    if not stretches:
+        return False
     return stretches[-1] >= 0.9 * stretches[0] and stretches[-1] >= 1.15 * min(stretches)
 
 

@@ -28,7 +28,7 @@ from thalweg.doctor.signs import length
     glances=("curvature",),
 )
 def plateau(
-    seen: Evidence, *, leverage: float = 0.05, promised: float = 0.8, saddle: float = 0.02,
+    seen: Evidence, *, leverage: float = 0.1, promised: float = 0.8, saddle: float = 0.02,
     kept: float = 0.1,
 ) -> Iterator[Finding]:  # fmt: skip
     """Yield a finding where the loss never left its start, for one of two reasons.
