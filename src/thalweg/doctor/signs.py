@@ -44,12 +44,13 @@ def _stands_out(value: float, before: np.ndarray, deviations: float = 4.0) -> bo
     return bool(np.log(value) - np.median(logs) > deviations * spread)
 
 
-def stalled(seen: Evidence, share: float = 0.92) -> bool:
+def stalled(seen: Evidence, share: float = 0.92, doubt: bool = True) -> bool:
     """Whether the second half of the losses lies no lower than a *share* of the quarter before.
 
-    What may be noise, by two standard errors, is not taken for a fall.
+    In *doubt* what may be noise, by two standard errors, is not taken for a fall.
     """
-    stretches, least = seen.losses.finite.medians(8), share - 2 * uncertainty(seen, 4)
+    stretches = seen.losses.finite.medians(8)
+    least = share - 2 * uncertainty(seen, 4) if doubt else share
     return len(stretches) == 8 and sum(stretches[4:]) >= 2 * least * sum(stretches[2:4])
 
 

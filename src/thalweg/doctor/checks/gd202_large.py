@@ -87,8 +87,11 @@ def _went_back(seen: Evidence, pace: Pace, last: float, long: float = 0.3) -> bo
 
 
 def _noisy(seen: Evidence) -> bool:
-    """Whether a rule that is not adaptive follows noise: then gradients are long for that."""
-    return not seen.optimizer.adaptive and (floor_share(seen) or 0.0) >= NOISY
+    """Whether a rule follows noise: then gradients are long for that.
+
+    For Adam's family, of which only the most that noise can be is known, it must be all of it.
+    """
+    return (floor_share(seen) or 0.0) >= (1.0 if seen.optimizer.adaptive else NOISY)
 
 
 def _early_peak(seen: Evidence, width: int = 5) -> float:

@@ -30,14 +30,14 @@ def noise_keeps(
 ) -> Iterator[Finding]:  # fmt: skip
     """Yield a finding where noise makes up a *share* of a loss that does not fall.
 
-    For Adam's family, of which only the most that it can be is known, the share is *adaptive*. The
-    loss does not fall if its second half is above *fallen* times the quarter before. One below
-    *kept* of its start has come far enough.
+    For Adam's family, of which only the most that it can be is known, the share is *adaptive*, and
+    a fall that may be noise is one. The loss does not fall if its second half is above *fallen*
+    times the quarter before. One below *kept* of its start has come far enough.
     """
     part, wanted = floor_share(seen), adaptive if seen.optimizer.adaptive else share
     if part is None or part < wanted or seen.updates < least:
         return
-    if remaining(seen) >= kept and stalled(seen, fallen):
+    if remaining(seen) >= kept and stalled(seen, fallen, doubt=not seen.optimizer.adaptive):
         yield _finding(seen, part)
 
 

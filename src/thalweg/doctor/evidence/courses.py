@@ -48,7 +48,10 @@ def courses(
     own = dict.fromkeys(_own_lengths(optimizer))
     return [
         *(_of_scheduler(each, updates, idle) for each in schedulers),
-        *(Course("Schedule", length, updates, updates, "update", idle=idle) for length in own),
+        *(
+            Course("Schedule", each, updates, updates, "update", False, idle, "steps")
+            for each in own
+        ),
     ]
 
 
