@@ -115,3 +115,13 @@ def test_a_finding_with_another_severity_or_confidence_is_refused() -> None:
         Finding("grave", 0.5, "", "")  # type: ignore[arg-type]
     with pytest.raises(BadValue, match="confidence"):
         Finding("error", 1.5, "", "")
+
+
+def test_what_a_finding_explains_by_its_numbers_counts_before_what_checks_explain() -> None:
+    def examine(seen: Evidence) -> Iterator[Finding]:
+        yield Finding("warning", 0.9, "a cut.", "lr=1 → 2", explains=("GD901",))
+
+    own = check(code="GD902", name="own", needs=("losses",), **WORDS)(examine)
+    found = diagnose(SEEN, [finder("GD901", "error", explains="GD902"), own])
+    assert [each.code for each in found.findings] == ["GD902", "GD901"]
+    assert found.causes == {"GD901": "GD902"}

@@ -2,7 +2,8 @@ import pytest
 import torch
 from torch import nn
 
-from thalweg.doctor import find_check
+from thalweg.doctor import Evidence, find_check
+from thalweg.doctor.evidence import ParameterProbe, Probe, Step
 from watched import Make, fit, line, net, points, train
 
 CHECK = find_check("GD202")
@@ -61,3 +62,27 @@ def test_labels_that_cannot_be_learned_are_no_reason_to_lower_the_rate() -> None
     inputs, labels = points()
     shuffled = labels[torch.randperm(256, generator=torch.Generator().manual_seed(0))]
     assert not CHECK(fit(net(), sgd(0.1), (inputs, shuffled), 100, 32, nn.CrossEntropyLoss()))
+
+
+def test_a_loss_that_ends_far_above_its_start_is_an_error_though_it_falls_again() -> None:
+    losses = [2.3, 2.5, *(30.0 - 0.1 * k for k in range(98))]
+    weight = {"w": ParameterProbe(gradient=1.0, weight=1.0, update=0.1)}
+    seen = Evidence(
+        steps=[Step(k, loss, (1.0,)) for k, loss in enumerate(losses, 1)],
+        probes=[Probe(1, weight), Probe(2, weight)],
+    )
+    (found,) = CHECK(seen)
+    assert found.severity == "error"
+    assert "rose to" in found.sentence
+
+
+def test_the_noise_of_pairs_is_no_rate_that_is_too_large() -> None:
+    noisy = fit(net(10), adam(0.03), pairs(), 1000, 2, nn.CrossEntropyLoss())
+    assert not CHECK(noisy)
+
+
+def pairs() -> tuple[torch.Tensor, torch.Tensor]:
+    """Return points of which one in four has the wrong class."""
+    inputs, labels = points(512, 10)
+    wrong = torch.rand(512, generator=torch.Generator().manual_seed(0)) < 0.25
+    return inputs, torch.where(wrong, 1 - labels, labels)

@@ -45,8 +45,9 @@ def test_a_rate_beyond_the_limit_while_the_loss_falls_is_no_finding() -> None:
     assert CHECK(evidence(0.2, RISING))
 
 
-def test_a_rate_at_the_edge_is_no_finding() -> None:
-    assert not CHECK(evidence(0.13, RISING))
+def test_a_rate_at_the_edge_is_no_finding_where_the_loss_stands() -> None:
+    assert not CHECK(evidence(0.13, [1.0] * 40))
+    assert CHECK(evidence(0.2, [1.0] * 40))
 
 
 def test_a_loss_that_has_stopped_falling_is_a_warning() -> None:
@@ -56,3 +57,8 @@ def test_a_loss_that_has_stopped_falling_is_a_warning() -> None:
 
 def test_a_limit_that_is_not_known_is_no_evidence() -> None:
     assert not CHECK(evidence(5.0, RISING, (0.0, float("inf"))))
+
+
+def test_a_loss_that_rose_needs_a_rate_beyond_the_limit_and_no_more() -> None:
+    assert CHECK(evidence(0.13, RISING))
+    assert not CHECK(evidence(0.105, RISING))

@@ -75,3 +75,9 @@ def test_a_divergence_is_no_spike() -> None:
 def test_it_comes_before_what_follows_from_it() -> None:
     found = diagnose(clipped(60)).findings
     assert found[0].code == "GD204"
+
+
+def test_spikes_that_are_wild_count_however_many_there_are() -> None:
+    for height, count in ((600.0, 1), (9.0, 0)):
+        spiked = [height if k % 12 == 11 else 1.0 + 0.1 * (k % 3) for k in range(240)]
+        assert len(CHECK(evidence(spiked))) == count

@@ -3,7 +3,7 @@ import torch
 from torch import Tensor, nn
 
 from thalweg.doctor import Evidence, find_check
-from watched import Make, fit, net, points, sgd, train
+from watched import Make, fit, line, net, points, sgd, train
 
 CHECK = find_check("GD206")
 
@@ -55,3 +55,15 @@ def test_a_model_that_is_right_from_the_start_has_nowhere_to_go() -> None:
     train(model=model, steps=400)
     again = train(lambda params: torch.optim.SGD(params, lr=1e-3), model=model, steps=100)
     assert not CHECK(again.evidence)
+
+
+def test_least_squares_that_have_arrived_are_no_plateau() -> None:
+    inputs, targets = line(noise=3.0)
+    seen = fit(nn.Linear(10, 1), lambda params: torch.optim.SGD(params, lr=0.1), (inputs, targets))
+    assert not CHECK(seen)
+
+
+def test_a_loss_that_rose_has_left_its_start() -> None:
+    seen = fit(nn.Linear(10, 1), lambda params: torch.optim.SGD(params, lr=0.9), line())
+    assert seen.losses.values[-1] > 2 * seen.losses.values[0]
+    assert not CHECK(seen)

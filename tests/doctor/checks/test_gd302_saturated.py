@@ -98,3 +98,8 @@ def test_a_share_below_the_limit_an_output_and_a_softmax_are_left_alone() -> Non
     assert not CHECK(evidence([0.9, 0.9], last=True))
     assert not CHECK(evidence([0.9, 0.9], kind="Softmax"))
     assert CHECK(evidence([0.9, 0.9]))[0].severity == "error"
+
+
+def test_units_that_begin_at_their_ends_do_not_follow_from_a_rate() -> None:
+    assert [each.explains for each in CHECK(evidence([0.9, 0.9]))] == [("GD202",)]
+    assert [each.explains for each in CHECK(evidence([0.0, 0.9]))] == [()]

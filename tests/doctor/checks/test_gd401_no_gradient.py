@@ -1,6 +1,6 @@
 from torch import Tensor, nn
 
-from thalweg.doctor import find_check
+from thalweg.doctor import diagnose, find_check
 from watched import net, sgd, train
 
 CHECK = find_check("GD401")
@@ -32,3 +32,10 @@ def test_a_parameter_that_is_frozen_on_purpose_is_left_alone() -> None:
     model = net()
     model[0].requires_grad_(False)
     assert not CHECK(train(sgd, model, overhead=1e9).evidence)
+
+
+def test_a_cut_is_no_wrong_formula_and_explains_the_slope_that_is_missed() -> None:
+    seen = train(sgd, Detached(), at_exit=60.0).evidence
+    found = diagnose(seen)
+    assert found.findings[0].code == "GD401"
+    assert found.causes["GD102"] == "GD401"

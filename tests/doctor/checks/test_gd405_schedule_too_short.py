@@ -2,7 +2,10 @@ import pytest
 from torch.optim import lr_scheduler as lrs
 
 from scheduled import Make, scheduled
+from thalweg import schedules
 from thalweg.doctor import find_check
+from thalweg.optim import Optimizer
+from watched import train
 
 CHECK = find_check("GD405")
 
@@ -56,3 +59,11 @@ def test_a_rate_that_plateaus_brought_down_is_left_alone() -> None:
         return inner
 
     assert not CHECK(scheduled(plateau, updates=60))
+
+
+def test_a_schedule_that_the_optimizer_follows_is_told_the_length_of_the_run() -> None:
+    def cosine(params: object) -> Optimizer:
+        return Optimizer(params, "sgd", lr=schedules.cosine(0.1, steps=20))  # type: ignore[arg-type]
+
+    (found,) = CHECK(train(cosine, steps=60).evidence)
+    assert (found.severity, found.change) == ("error", "steps=20 → 60")

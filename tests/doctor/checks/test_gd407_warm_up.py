@@ -110,3 +110,10 @@ def test_a_warm_up_that_is_planned_but_over_before_the_first_update_is_found() -
 
 def test_a_warm_up_that_is_taken_is_left_alone() -> None:
     assert not CHECK(scheduled(lambda each: lrs.LinearLR(each, 0.01, total_iters=30), updates=60))
+
+
+def test_a_loss_that_never_came_back_is_no_matter_of_the_first_updates() -> None:
+    lost = (2.3, 40.0, 60.0, 55.0, 50.0, *np.linspace(50.0, 19.0, 95))
+    assert not CHECK(evidence(losses=lost, moved=0.5))
+    back = (2.3, 40.0, 60.0, 55.0, 50.0, *np.linspace(50.0, 1.0, 95))
+    assert CHECK(evidence(losses=back, moved=0.5))

@@ -1,8 +1,11 @@
 import pytest
+import torch
+from torch import nn
 from torch.optim import lr_scheduler as lrs
 
 from scheduled import scheduled
-from thalweg.doctor import diagnose, find_check
+from thalweg.doctor import Evidence, diagnose, find_check, watch
+from watched import net, points
 
 CHECK = find_check("GD408")
 
@@ -46,3 +49,29 @@ def test_schedules_in_their_own_unit_are_left_alone() -> None:
 def test_a_schedule_that_is_merely_too_short_or_too_long_is_another_finding() -> None:
     for length in (60, 1000):
         assert not CHECK(scheduled(lambda each: lrs.CosineAnnealingLR(each, length)))  # noqa: B023
+
+
+def accumulated(length: int) -> Evidence:
+    """The evidence of a cosine that is stepped at each batch, four of which make an update."""
+    model, loss_fn, (inputs, labels) = net(), nn.CrossEntropyLoss(), points()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
+    scheduler = lrs.CosineAnnealingLR(optimizer, length)
+    with watch(model, optimizer, loss_fn, at_exit=0) as watching:
+        for _ in range(40):
+            optimizer.zero_grad()
+            for rows in range(0, 32, 8):
+                here = slice(rows, rows + 8)
+                (loss_fn(model(inputs[here]), labels[here]) / 4).backward()
+                if rows == 24:
+                    optimizer.step()
+                scheduler.step()
+    return watching.evidence
+
+
+@pytest.mark.filterwarnings("ignore:.*lr_scheduler.step.*")
+def test_a_schedule_in_updates_that_is_stepped_by_batches_is_found() -> None:
+    seen = accumulated(40)
+    (found,) = CHECK(seen)
+    assert "after each batch → after each optimizer.step()" in found.change
+    assert diagnose(seen).findings[0].code == "GD408"
+    assert not CHECK(accumulated(160))
