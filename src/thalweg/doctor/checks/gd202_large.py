@@ -1,7 +1,6 @@
 """With a learning rate that is too large the loss jumps about, or leaves its valley for good."""
 
 from collections.abc import Iterator
-from itertools import islice
 
 import numpy as np
 
@@ -48,11 +47,13 @@ def large(
     if begun is None or pace is None or len(stretches) < 8 or seen.updates < 20:
         return
     last, near = stretches[-1] / begun, adaptive_edge if seen.optimizer.adaptive else edge
-    if last >= kept and stuck(seen):
-        yield from islice(_stuck(seen, pace, last, (near, jumps, overshoot, forgets)), 1)
+    reasons = _stuck(seen, pace, last, (near, jumps, overshoot, forgets))
+    held = last >= kept and stuck(seen)
+    if first := next(reasons, None) if held else None:
+        yield first
     elif last >= risen:
         yield _finding(seen, pace, last, 0.8, _rose(max(stretches) * last / stretches[-1], last))
-    elif last >= kept / 4 and (high := _early_peak(seen)) >= risen:
+    elif not held and last >= kept / 4 and (high := _early_peak(seen)) >= risen:
         yield _finding(seen, pace, last, 0.6, _shot(high, last))
 
 
