@@ -29,6 +29,7 @@ from thalweg.parallel.server.versions import Outcome, Reading, Receipt, Version
 from thalweg.parallel.simulate import Cell, Simulation, best, simulate, tuned
 
 if TYPE_CHECKING:
+    from thalweg.parallel.cluster.engine import RayEngine as RayEngine
     from thalweg.parallel.hogwild.estimators import HogwildClassifier as HogwildClassifier
     from thalweg.parallel.hogwild.estimators import HogwildRegressor as HogwildRegressor
     from thalweg.parallel.hogwild.factorization import HogwildFactorization as HogwildFactorization
@@ -39,6 +40,7 @@ _HOMES = {
     "HogwildClassifier": "thalweg.parallel.hogwild.estimators",
     "HogwildRegressor": "thalweg.parallel.hogwild.estimators",
     "HogwildFactorization": "thalweg.parallel.hogwild.factorization",
+    "RayEngine": "thalweg.parallel.cluster.engine",
     "WorkerLost": "thalweg.parallel.hogwild.workers",
     "hogwild_fit": "thalweg.parallel.hogwild.processes",
 }

@@ -60,6 +60,10 @@ class Shard:
         """How many pushes the open round has."""
         return len(self._round)
 
+    def pushes(self, worker: str) -> int:
+        """Return the number of the last push that came from a worker, 0 before the first."""
+        return self._last.get(worker, 0)
+
     # What workers ask for.
 
     def pull(self, worker: str, since: Version | None = None) -> Reading | None:
