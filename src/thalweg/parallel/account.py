@@ -31,7 +31,7 @@ class Account:
         return self.dealt - 1
 
     def note(self, loss: float, examples: int) -> bool:
-        """Count a gradient; return whether that is to be told, which at the end waits for `tell`."""
+        """Count a gradient; return whether it is time to tell, unless it is the last one."""
         self.measured += 1
         self._examples += examples
         self._batch_examples += examples

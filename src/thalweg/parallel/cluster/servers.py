@@ -9,9 +9,8 @@ from typing import NamedTuple
 import numpy as np
 
 from thalweg.parallel.cluster.ledger import Ledger
-from thalweg.parallel.cluster.wire import packed, unpacked
+from thalweg.parallel.cluster.wire import Parcel, opened, packed, unpacked
 from thalweg.parallel.flat import Layout
-from thalweg.parallel.server.serving import Serving
 from thalweg.parallel.server.shard import Shard
 from thalweg.parallel.server.snapshots import Snapshots
 from thalweg.parallel.server.versions import Receipt, Version
@@ -41,11 +40,11 @@ class Server:
     """
 
     def __init__(
-        self, layout: Layout, part: range, start: np.ndarray, serving: Serving, folder: Path,
+        self, layout: Layout, part: range, start: np.ndarray, serving: Parcel, folder: Path,
         every: int, again: bool | None = None,
     ) -> None:  # fmt: skip
         self._layout, self._every = layout, every
-        self._shard = Shard(layout, part, unpacked(start, layout.dtype), serving)
+        self._shard = Shard(layout, part, unpacked(start, layout.dtype), *opened(serving))
         again = _reconstructed() if again is None else again
         self._snapshots, self._ledger = Snapshots(folder, again), Ledger(folder)
         self._waiting: dict[asyncio.Future[bool], str] = {}

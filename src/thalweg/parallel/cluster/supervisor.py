@@ -6,8 +6,7 @@ It runs where the training was begun, and hears of everything by waiting for ans
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +19,7 @@ from thalweg.errors import BadValue, WorkerDied
 from thalweg.parallel.account import Account
 from thalweg.parallel.cluster.questions import Servers, Unreachable
 from thalweg.parallel.cluster.servers import Server
-from thalweg.parallel.cluster.wire import packed, unpacked
+from thalweg.parallel.cluster.wire import packed, sealed, unpacked
 from thalweg.parallel.cluster.workers import Report, Worker
 from thalweg.parallel.engine import Job, Tally
 
@@ -52,7 +51,7 @@ class Supervisor:
         self.ray, self.engine, self.job, self.parts = ray, engine, job, parts
         self.account, self.tally = Account(job), Tally()
         self._begun, self._lives = time.monotonic(), count()
-        self._replica = ray.put(job.replica)
+        self._parcel = ray.put(sealed(job.algorithm, job.replica))
         self._calls: dict[Any, Member] = {}
         self._suspects: set[str] = set()
         self._looked = 0.0
@@ -60,7 +59,7 @@ class Supervisor:
         self._watches = {h.until_death.remote(): h for h in self.servers.handles}
 
     def _server(self, place: int, folder: Path) -> Any:
-        serving = self.job.algorithm.serving(self.job.workers)
+        serving = sealed(self.job.algorithm.serving(self.job.workers))
         return (
             self.ray.remote(Server)
             .options(num_cpus=0, max_restarts=-1)
@@ -72,9 +71,8 @@ class Supervisor:
 
     def run(self) -> tuple[Tensor, Tally]:
         """Go on until no gradient is left, or no worker."""
-        self._await_start(self.servers.handles)
         crew = [self._worker(rank) for rank in range(self.job.workers)]
-        self._await_start([member.handle for member in crew])
+        self._await_start([*self.servers.handles, *(member.handle for member in crew)])
         for member in crew:
             self._call(member, "begin")
         while self._calls:
@@ -95,7 +93,7 @@ class Supervisor:
             self.ray.remote(Worker)
             .options(num_cpus=0 if self.engine.address is None else self.engine.cpus)
             .remote(
-                name, self.job.seat(rank), self.job.algorithm, self._replica,
+                name, self.job.seat(rank), self._parcel,
                 Servers(self.servers.handles, self.engine.timeout), self.parts, seed,
             )
         )  # fmt: skip

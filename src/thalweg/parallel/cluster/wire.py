@@ -1,8 +1,10 @@
-"""Vectors on their way: plain bytes, which Ray shares between the processes of a machine."""
+"""What travels between processes: vectors as plain bytes, and objects sealed with their paths."""
 
 from __future__ import annotations
 
+import sys
 import warnings
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -25,3 +27,25 @@ def unpacked(array: np.ndarray, dtype: torch.dtype) -> Tensor:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
         return torch.from_numpy(array).view(dtype)
+
+
+class Parcel(NamedTuple):
+    """Objects as bytes, and where Python finds the modules that they were made by."""
+
+    content: bytes
+    paths: list[str]
+
+
+def sealed(*objects: Any) -> Parcel:
+    """Return a parcel of objects."""
+    from ray import cloudpickle
+
+    return Parcel(cloudpickle.dumps(objects), [path for path in sys.path if path])
+
+
+def opened(parcel: Parcel) -> Any:
+    """Return the objects of a parcel, whose modules are looked for last where they come from."""
+    from ray import cloudpickle
+
+    sys.path += [path for path in parcel.paths if path not in sys.path]
+    return cloudpickle.loads(parcel.content)

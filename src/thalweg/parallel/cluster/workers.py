@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from thalweg.parallel.algorithms.algorithm import (
-    Algorithm,
     Gradient,
     Measured,
     Pull,
@@ -19,8 +18,7 @@ from thalweg.parallel.algorithms.algorithm import (
 )
 from thalweg.parallel.cluster.questions import Question, Servers
 from thalweg.parallel.cluster.servers import Part
-from thalweg.parallel.cluster.wire import packed, unpacked
-from thalweg.parallel.replica import Replica
+from thalweg.parallel.cluster.wire import Parcel, opened, packed, unpacked
 from thalweg.parallel.server.versions import Receipt, Versions
 
 
@@ -41,16 +39,17 @@ class Report(NamedTuple):
 
 
 class Worker:
-    """The process of one worker: it measures on *replica* and talks to *servers*.
+    """The process of one worker, which talks to *servers*.
 
-    Between two calls its script waits for the gradient that it has asked for.
+    In *parcel* are the algorithm and a replica. Between two calls the script waits for the gradient
+    that it has asked for.
     """
 
     def __init__(
-        self, name: str, seat: Seat, algorithm: Algorithm, replica: Replica, servers: Servers,
-        parts: list[range], seed: int,
-    ) -> None:  # fmt: skip
-        self.name, self.replica, self.servers, self.parts = name, replica, servers, parts
+        self, name: str, seat: Seat, parcel: Parcel, servers: Servers, parts: list[range], seed: int
+    ) -> None:
+        self.name, self.servers, self.parts = name, servers, parts
+        algorithm, self.replica = opened(parcel)
         self.script = algorithm.script(seat)
         self._asked: Gradient | None = None
         self._sequence = 0

@@ -1,0 +1,206 @@
+"""Training on Ray is training: the same updates, real deaths survived, nothing applied twice."""
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from small import (
+    apart_by_rounding,
+    cross_entropy,
+    data,
+    fitted,
+    job,
+    line,
+    linear_data,
+    logged,
+    network,
+    squares,
+)
+from torch import Tensor, nn
+
+from thalweg import Optimizer, parallel, problems
+from thalweg.errors import BadFile, BadValue
+from thalweg.parallel import (
+    Algorithm,
+    Downpour,
+    Elastic,
+    InProcess,
+    LocalUpdates,
+    Outcome,
+    Progress,
+    Push,
+    RayEngine,
+    Seat,
+    Serving,
+    Synchronous,
+    Tally,
+)
+from thalweg.parallel.algorithms.algorithm import Script
+from thalweg.parallel.cluster.connection import connected
+from thalweg.parallel.flat import vector_of
+from thalweg.parallel.replica import Batches
+from thalweg.training import fit
+from thalweg.training.data.forms import Rows
+
+pytest.importorskip("ray")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cluster() -> Iterator[Any]:
+    """Two processors of this machine, for all trainings here."""
+    with connected(None, 2, 60.0) as ray:
+        yield ray
+
+
+# The same updates.
+
+
+def test_downpour_with_one_worker_is_fit_bit_for_bit() -> None:
+    shards = 2
+    found = fitted(Downpour("adam"), engine=RayEngine(), shards=shards)
+    model = network()
+    optimizer = Optimizer(model.parameters(), "adam")
+    fit(model, optimizer, cross_entropy, data(), batch=8, epochs=3, seed=5)
+    assert torch.equal(vector_of(found.model), vector_of(model))
+    assert found.tally == Tally(found.tally.receipts, found.tally.staleness)
+    assert found.tally.receipts == {Outcome.APPLIED: 18 * shards}
+
+
+def test_synchronous_workers_are_one_with_a_large_batch() -> None:
+    """The path of both stays within twice the roundings that each of them may commit."""
+    x, y = linear_data(32, 6)
+    path = [torch.zeros(6, dtype=torch.float64)]
+    algorithm = Synchronous("sgd", lr=0.1)
+    RayEngine().run(
+        job(line(), squares, algorithm, 40, Batches(Rows(x, y), 4, 2), workers=2, every=2,
+            watch=lambda progress: path.append(progress.values()))
+    )  # fmt: skip
+    batches = Batches(Rows(x, y), 8, 2)
+    end, asked = logged(job(line(), squares, algorithm, 20, batches))
+    other = torch.stack([at for _, at in asked] + [end])
+    apart = apart_by_rounding(torch.stack(path), batches, 0.1, 2)
+    assert ((torch.stack(path) - other).abs() <= apart).all()
+    assert apart.max() < 1e-9
+
+
+@pytest.mark.parametrize(
+    "algorithm",
+    [Downpour("adagrad", lr=0.1), Elastic(lr=0.3, period=2), LocalUpdates(lr=0.3, period=4)],
+    ids=lambda each: type(each).__name__,
+)
+def test_digits_are_learned_as_well_as_in_the_simulation(algorithm: Algorithm) -> None:
+    digits = problems.load("digits")
+    ends = [
+        parallel.fit(
+            digits.make_model(0), digits.loss, digits.train, digits.validation,
+            algorithm=algorithm, workers=2, epochs=3, engine=engine,
+        ).history[-1]
+        for engine in (InProcess(), RayEngine())
+    ]  # fmt: skip
+    assert ends[0].examples == ends[1].examples == 3 * 1077
+    assert ends[1].valid_accuracy == pytest.approx(ends[0].valid_accuracy, abs=0.03)
+
+
+def test_the_statistics_of_batch_normalization_come_back() -> None:
+    model = nn.Sequential(nn.Linear(5, 4), nn.BatchNorm1d(4), nn.Linear(4, 2))
+    parallel.fit(
+        model, cross_entropy, data(), algorithm=Downpour(), batch=8, engine=RayEngine()
+    )  # fmt: skip
+    assert model[1].num_batches_tracked == 6
+
+
+def test_a_worker_may_fetch_while_it_computes() -> None:
+    found = fitted(Downpour("adagrad", lr=0.1, overlap=True, n_push=2, n_fetch=3), 2,
+                   engine=RayEngine())  # fmt: skip
+    assert not found.diverged
+    assert found.history[-1].gradients == 18
+
+
+# Deaths and pauses.
+
+
+@dataclass(frozen=True)
+class Mortal(Algorithm):
+    """Another algorithm, whose second worker has a signal sent to itself at a request.
+
+    That happens once, when it makes the request of that number, as a file in *folder* tells.
+    """
+
+    inner: Algorithm
+    folder: Path
+    request: int
+    kind: signal.Signals = signal.SIGKILL
+
+    def serving(self, workers: int) -> Serving:
+        return self.inner.serving(workers)
+
+    def script(self, seat: Seat) -> Script:
+        script, answer = self.inner.script(seat), None
+        doomed = seat.rank == 1 and not (self.folder / "struck").exists()
+        for number in range(10**9):
+            try:
+                request = script.send(answer)
+            except StopIteration:
+                return
+            if doomed and number == self.request:
+                (self.folder / "struck").write_text(str(os.getpid()))
+                os.kill(os.getpid(), self.kind)
+            answer = yield request
+
+
+def processes(kind: str) -> list[int]:
+    """The processes of workers or of shards."""
+    import psutil
+
+    family = psutil.Process().children(recursive=True)
+    return [each.pid for each in family if "".join(each.cmdline()).startswith(f"ray::{kind}")]
+
+
+def struck(kind: str, *signals: signal.Signals, apart: float = 0.0) -> Callable[[Progress], None]:
+    """Return a watcher that sends signals to the first such process, at the first report."""
+
+    def watch(progress: Progress) -> None:
+        if progress.gradients > 20:
+            return
+        target = min(processes(kind))
+        for number, each in enumerate(signals):
+            threading.Timer(number * apart, os.kill, (target, each)).start()
+
+    return watch
+
+
+def ran(engine: RayEngine, algorithm: Algorithm, **how: Any) -> tuple[int, Tally]:
+    """Run a job of 60 gradients; return how many updates there were in the end."""
+    updates: list[int] = []
+    given = how.pop("watch", lambda progress: None)
+
+    def watch(progress: Progress) -> None:
+        updates.append(progress.updates)
+        given(progress)
+
+    how = {"workers": 2, "every": 20, "watch": watch, **how}
+    batches = Batches(Rows(*data()), 8, 5)
+    values, tally = engine.run(job(network(), cross_entropy, algorithm, 60, batches, **how))
+    assert values.isfinite().all()
+    return updates[-1], tally
+
+
+@pytest.mark.parametrize("algorithm", [Downpour("sgd", lr=0.1), Synchronous("sgd", lr=0.1)])
+@pytest.mark.parametrize("number", [8, 9, 10])
+def test_a_worker_may_die_at_any_request(algorithm: Algorithm, number: int, tmp_path: Path) -> None:
+    """Before it pulls, before it measures, before it pushes."""
+    updates, tally = ran(RayEngine(), Mortal(algorithm, tmp_path, number))
+    assert (tmp_path / "struck").exists()
+    assert (tally.restarts, tally.lost_gradients, tally.undealt) == (1, 1, 0)
+    applied = tally.receipts[Outcome.APPLIED]
+    assert tally.lost_pushes <= 1
+    assert tally.receipts.total() + tally.lost_pushes in (59, 60)
+    if isinstance(algorithm, Downpour):
+        assert updates == applied + tally.lost_pushes
