@@ -192,15 +192,154 @@ def ran(engine: RayEngine, algorithm: Algorithm, **how: Any) -> tuple[int, Tally
     return updates[-1], tally
 
 
-@pytest.mark.parametrize("algorithm", [Downpour("sgd", lr=0.1), Synchronous("sgd", lr=0.1)])
-@pytest.mark.parametrize("number", [8, 9, 10])
-def test_a_worker_may_die_at_any_request(algorithm: Algorithm, number: int, tmp_path: Path) -> None:
-    """Before it pulls, before it measures, before it pushes."""
-    updates, tally = ran(RayEngine(), Mortal(algorithm, tmp_path, number))
-    assert (tmp_path / "struck").exists()
+SGD = Downpour("sgd", lr=0.1)
+
+
+def test_a_worker_killed_amid_a_push_begins_anew_and_nothing_is_applied_twice(
+    tmp_path: Path,
+) -> None:
+    """The eleventh request after a push, which is under way, is a pull."""
+    updates, tally = ran(RayEngine(), Mortal(SGD, tmp_path, 9))
     assert (tally.restarts, tally.lost_gradients, tally.undealt) == (1, 1, 0)
-    applied = tally.receipts[Outcome.APPLIED]
-    assert tally.lost_pushes <= 1
+    assert tally.receipts == {Outcome.APPLIED: 59}
+    assert tally.lost_pushes == updates - 59 <= 1
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("algorithm", [SGD, Synchronous("sgd", lr=0.1)])
+@pytest.mark.parametrize(("number", "lost"), [(8, 0), (10, 1)])
+def test_a_worker_may_die_before_and_after_its_push(
+    algorithm: Algorithm, number: int, lost: int, tmp_path: Path
+) -> None:
+    _, tally = ran(RayEngine(), Mortal(algorithm, tmp_path, number))
+    assert (tally.restarts, tally.lost_gradients, tally.lost_pushes) == (1, 1, lost)
+    assert tally.receipts.total() == 59
+
+
+@pytest.mark.long
+def test_a_worker_killed_while_it_waits_is_not_waited_for(tmp_path: Path) -> None:
+    """The second is killed, and not begun anew; the first goes on without it."""
+    _, tally = ran(
+        RayEngine(restarts=0), Synchronous("sgd", lr=0.1), watch=struck("Worker", signal.SIGKILL)
+    )
+    assert (tally.restarts, tally.undealt) == (0, 0)
+    assert tally.lost_gradients <= 1
     assert tally.receipts.total() + tally.lost_pushes in (59, 60)
-    if isinstance(algorithm, Downpour):
-        assert updates == applied + tally.lost_pushes
+
+
+@pytest.mark.long
+def test_a_shard_that_is_killed_goes_on_from_its_snapshot() -> None:
+    """What it had done since is lost and counted; what had no answer may have been applied."""
+    updates, tally = ran(
+        RayEngine(snapshot_every=8), SGD, shards=2, watch=struck("Server", signal.SIGKILL)
+    )
+    assert tally.restored == 1
+    assert tally.lost_updates <= 8 + 2
+    assert tally.lost_gradients == tally.restarts == tally.undealt == 0
+    assert tally.receipts.total() == 120
+    assert tally.receipts[Outcome.UNKNOWN] <= 2 * 2
+    assert updates == 60
+
+
+@pytest.mark.long
+def test_rounds_go_on_after_the_death_of_their_shard() -> None:
+    _, tally = ran(
+        RayEngine(snapshot_every=8), Synchronous("sgd", lr=0.1),
+        watch=struck("Server", signal.SIGKILL),
+    )  # fmt: skip
+    assert tally.restored == 1
+    assert tally.undealt == tally.lost_gradients == 0
+
+
+@pytest.mark.long
+def test_a_worker_that_is_paused_goes_on_where_it_was() -> None:
+    watch = struck("Worker", signal.SIGSTOP, signal.SIGCONT, apart=3.0)
+    updates, tally = ran(RayEngine(), SGD, watch=watch)
+    assert updates == tally.receipts[Outcome.APPLIED] == 60
+    assert (tally.restarts, tally.resent) == (0, 0)
+
+
+@pytest.mark.long
+def test_a_shard_that_is_paused_applies_what_was_sent_twice_once() -> None:
+    """Pushes are sent again after a sixth of the timeout."""
+    watch = struck("Server", signal.SIGSTOP, signal.SIGCONT, apart=3.0)
+    updates, tally = ran(RayEngine(timeout=9.0), SGD, watch=watch)
+    assert tally.resent >= 1
+    assert updates == tally.receipts.total() == 60
+
+
+@pytest.mark.long
+def test_a_worker_that_never_answers_is_given_up(tmp_path: Path) -> None:
+    _, tally = ran(RayEngine(timeout=3.0), Mortal(SGD, tmp_path, 10, signal.SIGSTOP))
+    assert (tally.restarts, tally.lost_gradients, tally.lost_pushes) == (1, 1, 1)
+    stopped = int((tmp_path / "struck").read_text())
+    assert not Path(f"/proc/{stopped}").exists()
+
+
+@pytest.mark.long
+def test_nobody_waits_for_a_first_worker_that_died_alone(tmp_path: Path) -> None:
+    """The others are to begin after many updates of the first."""
+
+    algorithm = Downpour("sgd", lr=0.1, warm_start=40)
+    _, tally = ran(
+        RayEngine(restarts=0), algorithm, every=10, watch=struck("Worker", signal.SIGKILL)
+    )
+    assert tally.released == 1
+    assert tally.undealt == 0
+
+
+# What cannot work.
+
+
+class Elsewhere(nn.Module):
+    """A model that has another shape where it is unpacked."""
+
+    def __init__(self, width: int = 4) -> None:
+        super().__init__()
+        self.layer = nn.Linear(5, width)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.layer(inputs)
+
+    def __reduce__(self) -> Any:
+        return Elsewhere, (3,)
+
+
+def refused_then_nan(output: Tensor, targets: Tensor) -> Tensor:
+    """A loss that is not a number for one batch of a class."""
+    found = cross_entropy(output, targets)
+    return found * float("nan") if int(targets.sum()) == 5 else found
+
+
+def broken(output: Tensor, targets: Tensor) -> Tensor:
+    raise ArithmeticError("the loss of the user")
+
+
+def test_a_worker_whose_model_differs_is_refused_before_the_first_gradient() -> None:
+    with pytest.raises(BadValue, match="the model of worker 0 differs: its 'layer.weight'"):
+        parallel.fit(Elsewhere(), cross_entropy, data(), algorithm=SGD, engine=RayEngine())
+
+
+@pytest.mark.long
+def test_an_error_of_the_loss_is_raised_as_it_is() -> None:
+    with pytest.raises(ArithmeticError, match="the loss of the user"):
+        parallel.fit(network(), broken, data(), algorithm=SGD, engine=RayEngine())
+
+
+@pytest.mark.long
+def test_pushes_that_are_not_numbers_are_kept_from_the_server() -> None:
+    model = network()
+    targets = data()[1]
+    found = parallel.fit(
+        model, refused_then_nan, data(), algorithm=SGD, batch=8, epochs=2, engine=RayEngine(),
+        workers=2,
+    )  # fmt: skip
+    assert found.tally.receipts[Outcome.NONFINITE] >= 1, targets
+    assert all(p.isfinite().all() for p in model.parameters())
+
+
+def test_a_training_does_not_write_over_the_snapshots_of_another(tmp_path: Path) -> None:
+    inprocess = InProcess(snapshots=tmp_path)
+    fitted(SGD, engine=inprocess)
+    with pytest.raises(BadFile, match="holds checkpoints"):
+        fitted(SGD, engine=RayEngine(snapshots=tmp_path))

@@ -17,6 +17,7 @@ from thalweg.parallel.cluster.connection import connected
 from thalweg.parallel.cluster.supervisor import Supervisor
 from thalweg.parallel.engine import Engine, Job, Tally
 from thalweg.parallel.flat import cut
+from thalweg.parallel.server.snapshots import Snapshots
 
 
 @dataclass(frozen=True)
@@ -64,16 +65,19 @@ class RayEngine(Engine):
                 "Move the model to the CPU."
             )
         with (
-            self._folder() as folder,
+            self._folder(job.shards) as folder,
             connected(self.address, job.workers + job.shards, self.timeout) as ray,
         ):
             return Supervisor(ray, self, job, parts, folder).run()
 
     @contextmanager
-    def _folder(self) -> Iterator[Path]:
-        """Yield where shards put their snapshots."""
+    def _folder(self, shards: int) -> Iterator[Path]:
+        """Yield where shards put their snapshots; BadFile where there are some already."""
         if self.snapshots is not None:
-            yield Path(self.snapshots).absolute()
+            folder = Path(self.snapshots).absolute()
+            for place in range(shards):
+                Snapshots(folder / f"shard-{place}")
+            yield folder
             return
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
             yield Path(folder)
