@@ -3,9 +3,9 @@
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,6 @@ from thalweg.parallel import (
     LocalUpdates,
     Outcome,
     Progress,
-    Push,
     RayEngine,
     Seat,
     Serving,
@@ -128,7 +127,7 @@ def test_a_worker_may_fetch_while_it_computes() -> None:
 
 @dataclass(frozen=True)
 class Mortal(Algorithm):
-    """Another algorithm, whose second worker has a signal sent to itself at a request.
+    """Another algorithm, whose worker of a *rank* sends a signal to itself at a request.
 
     That happens once, when it makes the request of that number, as a file in *folder* tells.
     """
@@ -136,6 +135,7 @@ class Mortal(Algorithm):
     inner: Algorithm
     folder: Path
     request: int
+    rank: int = 1
     kind: signal.Signals = signal.SIGKILL
 
     def serving(self, workers: int) -> Serving:
@@ -143,7 +143,7 @@ class Mortal(Algorithm):
 
     def script(self, seat: Seat) -> Script:
         script, answer = self.inner.script(seat), None
-        doomed = seat.rank == 1 and not (self.folder / "struck").exists()
+        doomed = seat.rank == self.rank and not (self.folder / "struck").exists()
         for number in range(10**9):
             try:
                 request = script.send(answer)
@@ -156,24 +156,31 @@ class Mortal(Algorithm):
 
 
 def processes(kind: str) -> list[int]:
-    """The processes of workers or of shards."""
+    """The processes of workers or of shards, by their numbers."""
     import psutil
 
-    family = psutil.Process().children(recursive=True)
-    return [each.pid for each in family if "".join(each.cmdline()).startswith(f"ray::{kind}")]
+    found = psutil.Process().children(recursive=True)
+    return sorted(each.pid for each in found if each.name().startswith(f"ray::{kind}"))
 
 
 def struck(kind: str, *signals: signal.Signals, apart: float = 0.0) -> Callable[[Progress], None]:
-    """Return a watcher that sends signals to the first such process, at the first report."""
+    """Return a watcher that signals to a process that is new then, at the first report."""
+    older = processes(kind)
 
     def watch(progress: Progress) -> None:
-        if progress.gradients > 20:
-            return
-        target = min(processes(kind))
-        for number, each in enumerate(signals):
-            threading.Timer(number * apart, os.kill, (target, each)).start()
+        if progress.gradients <= 20:
+            target = min(set(processes(kind)) - set(older))
+            os.kill(target, signals[0])
+            for each in signals[1:]:
+                threading.Timer(apart, os.kill, (target, each)).start()
 
     return watch
+
+
+def slow(output: Tensor, targets: Tensor) -> Tensor:
+    """A loss that leaves time for something to happen."""
+    time.sleep(0.03)
+    return cross_entropy(output, targets)
 
 
 def ran(engine: RayEngine, algorithm: Algorithm, **how: Any) -> tuple[int, Tally]:
@@ -187,7 +194,7 @@ def ran(engine: RayEngine, algorithm: Algorithm, **how: Any) -> tuple[int, Tally
 
     how = {"workers": 2, "every": 20, "watch": watch, **how}
     batches = Batches(Rows(*data()), 8, 5)
-    values, tally = engine.run(job(network(), cross_entropy, algorithm, 60, batches, **how))
+    values, tally = engine.run(job(network(), slow, algorithm, 60, batches, **how))
     assert values.isfinite().all()
     return updates[-1], tally
 
@@ -254,7 +261,7 @@ def test_rounds_go_on_after_the_death_of_their_shard() -> None:
 @pytest.mark.long
 def test_a_worker_that_is_paused_goes_on_where_it_was() -> None:
     watch = struck("Worker", signal.SIGSTOP, signal.SIGCONT, apart=3.0)
-    updates, tally = ran(RayEngine(), SGD, watch=watch)
+    updates, tally = ran(RayEngine(), replace(SGD, staleness=60), watch=watch)
     assert updates == tally.receipts[Outcome.APPLIED] == 60
     assert (tally.restarts, tally.resent) == (0, 0)
 
@@ -270,22 +277,22 @@ def test_a_shard_that_is_paused_applies_what_was_sent_twice_once() -> None:
 
 @pytest.mark.long
 def test_a_worker_that_never_answers_is_given_up(tmp_path: Path) -> None:
-    _, tally = ran(RayEngine(timeout=3.0), Mortal(SGD, tmp_path, 10, signal.SIGSTOP))
-    assert (tally.restarts, tally.lost_gradients, tally.lost_pushes) == (1, 1, 1)
-    stopped = int((tmp_path / "struck").read_text())
-    assert not Path(f"/proc/{stopped}").exists()
+    mortal = Mortal(SGD, tmp_path, 10, kind=signal.SIGSTOP)
+    _, tally = ran(RayEngine(timeout=3.0), mortal)
+    assert (tally.undealt, tally.lost_gradients, tally.lost_pushes) == (0, 1, 1)
+    stopped = Path("/proc") / (tmp_path / "struck").read_text()
+    limit = time.monotonic() + 20
+    while stopped.exists() and time.monotonic() < limit:
+        time.sleep(0.5)
+    assert not stopped.exists()
 
 
 @pytest.mark.long
 def test_nobody_waits_for_a_first_worker_that_died_alone(tmp_path: Path) -> None:
     """The others are to begin after many updates of the first."""
-
-    algorithm = Downpour("sgd", lr=0.1, warm_start=40)
-    _, tally = ran(
-        RayEngine(restarts=0), algorithm, every=10, watch=struck("Worker", signal.SIGKILL)
-    )
-    assert tally.released == 1
-    assert tally.undealt == 0
+    mortal = Mortal(replace(SGD, warm_start=40), tmp_path, 10, rank=0)
+    _, tally = ran(RayEngine(restarts=0), mortal)
+    assert (tally.released, tally.lost_gradients, tally.undealt) == (1, 1, 0)
 
 
 # What cannot work.

@@ -36,6 +36,11 @@ def connected(address: str | None, processes: int, timeout: float) -> Iterator[A
     """
     ray = library()
     if ray.is_initialized():
+        if address is not None:
+            raise BadValue(
+                f"address={address!r}, but this process is connected to Ray already. Leave the "
+                "address out to use that connection, or end it with ray.shutdown()."
+            )
         _check_mode()
         yield ray
         return

@@ -12,8 +12,8 @@ PAUSE = 0.1
 """Seconds between an attempt that failed at once and the next."""
 
 
-class Unreachable(ThalwegError):
-    """A shard that did not answer for so long that nobody waits for it any more."""
+class Unreachable(ThalwegError, RuntimeError):
+    """A shard that is gone, or did not answer for so long that nobody waits for it any more."""
 
 
 class Servers:
@@ -52,9 +52,8 @@ class Question:
         """Whether all answers have come."""
         import ray
 
-        return len(ray.wait(self._sent, num_returns=len(self._sent), timeout=0)[0]) == len(
-            self._sent
-        )
+        _, missing = ray.wait(self._sent, num_returns=len(self._sent), timeout=0)
+        return not missing
 
     def answers(self) -> list[Any]:
         """Wait for all answers; Unreachable where one does not come."""
@@ -62,12 +61,14 @@ class Question:
 
     def _answer(self, place: int) -> Any:
         import ray
-        from ray.exceptions import GetTimeoutError, RayActorError
+        from ray.exceptions import ActorDiedError, GetTimeoutError, RayActorError
 
         end = time.monotonic() + self._servers.timeout
         while True:
             try:
                 return ray.get(self._sent[place], timeout=self._servers.timeout / 6)
+            except ActorDiedError as error:
+                raise Unreachable(f"shard {place} is gone for good: {error}") from error
             except (GetTimeoutError, RayActorError) as error:
                 if time.monotonic() > end:
                     raise Unreachable(

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from thalweg.errors import BadFile
 from thalweg.parallel.cluster.ledger import Ledger
 from thalweg.parallel.cluster.wire import Parcel, opened, packed, unpacked
 from thalweg.parallel.flat import Layout
@@ -50,12 +51,20 @@ class Server:
         self._waiting: dict[asyncio.Future[bool], str] = {}
         self._opened = asyncio.Event()
         if again:
-            self._snapshots.restore(self._shard)
+            self._restore(folder)
             self._ledger.note_death(self._shard.version.update)
         else:
             self._snapshots.save(self._shard)
             self._opened.set()
         self._noted = self._shard.version
+
+    def _restore(self, folder: Path) -> None:
+        self._snapshots.restore(self._shard)
+        if not self._shard.version.life:
+            raise BadFile(
+                f"a shard began anew where {folder} has no snapshot of it. Name a folder that all "
+                "nodes of the cluster share."
+            )
 
     # Who takes part.
 

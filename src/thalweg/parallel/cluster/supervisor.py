@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 LOOK = 1.0
 """Seconds between two looks for workers that do not answer."""
 
+START = 60.0
+"""Seconds that processes have at least to begin."""
+
 
 @dataclass(eq=False)
 class Member:
@@ -70,7 +73,14 @@ class Supervisor:
         )  # fmt: skip
 
     def run(self) -> tuple[Tensor, Tally]:
-        """Go on until no gradient is left, or no worker."""
+        """Go on until no gradient is left, or no worker; end all processes."""
+        try:
+            return self._run()
+        finally:
+            for handle in (*self.servers.handles, *(m.handle for m in self._calls.values())):
+                self.ray.kill(handle)
+
+    def _run(self) -> tuple[Tensor, Tally]:
         crew = [self._worker(rank) for rank in range(self.job.workers)]
         self._await_start([*self.servers.handles, *(member.handle for member in crew)])
         for member in crew:
@@ -102,12 +112,13 @@ class Supervisor:
     def _await_start(self, handles: list[Any]) -> None:
         """Wait until processes have begun; raise where the cluster has no room for them."""
         ready = [handle.__ray_ready__.remote() for handle in handles]
+        limit = max(START, self.engine.timeout)
         try:
-            self.ray.get(ready, timeout=self.engine.timeout)
+            self.ray.get(ready, timeout=limit)
         except self.ray.exceptions.GetTimeoutError as error:
             free = self.ray.available_resources().get("CPU", 0)
             raise BadValue(
-                f"{len(handles)} processes have not begun in {self.engine.timeout:g} seconds; "
+                f"{len(handles)} processes have not begun in {limit:g} seconds; "
                 f"{free:g} CPUs are free, each worker needs {self.engine.cpus:g}. Use fewer "
                 "workers, or a larger cluster or timeout."
             ) from error

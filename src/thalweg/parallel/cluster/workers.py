@@ -19,6 +19,7 @@ from thalweg.parallel.algorithms.algorithm import (
 from thalweg.parallel.cluster.questions import Question, Servers
 from thalweg.parallel.cluster.servers import Part
 from thalweg.parallel.cluster.wire import Parcel, opened, packed, unpacked
+from thalweg.parallel.flat import Layout
 from thalweg.parallel.server.versions import Receipt, Versions
 
 
@@ -62,7 +63,7 @@ class Worker:
 
     def begin(self) -> Report:
         """Take part, and go on to where the script asks for its first gradient."""
-        self.servers.ask_alike("join", self.name, self.replica.layout)
+        self.servers.ask_alike("join", self.name, Layout.of(self.replica.model))
         self._advance(None)
         return self._report(None)
 
