@@ -89,6 +89,7 @@ def test_synchronous_workers_are_one_with_a_large_batch() -> None:
     assert apart.max() < 1e-9
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "algorithm",
     [Downpour("adagrad", lr=0.1), Elastic(lr=0.3, period=2), LocalUpdates(lr=0.3, period=4)],
@@ -107,6 +108,7 @@ def test_digits_are_learned_as_well_as_in_the_simulation(algorithm: Algorithm) -
     assert ends[1].valid_accuracy == pytest.approx(ends[0].valid_accuracy, abs=0.03)
 
 
+@pytest.mark.long
 def test_the_statistics_of_batch_normalization_come_back() -> None:
     model = nn.Sequential(nn.Linear(5, 4), nn.BatchNorm1d(4), nn.Linear(4, 2))
     parallel.fit(
@@ -115,6 +117,7 @@ def test_the_statistics_of_batch_normalization_come_back() -> None:
     assert model[1].num_batches_tracked == 6
 
 
+@pytest.mark.long
 def test_a_worker_may_fetch_while_it_computes() -> None:
     found = fitted(Downpour("adagrad", lr=0.1, overlap=True, n_push=2, n_fetch=3), 2,
                    engine=RayEngine())  # fmt: skip
