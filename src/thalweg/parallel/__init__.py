@@ -9,6 +9,7 @@ from thalweg.parallel.algorithms.downpour import Downpour
 from thalweg.parallel.algorithms.elastic import Elastic
 from thalweg.parallel.algorithms.local import LocalUpdates, diloco
 from thalweg.parallel.algorithms.synchronous import Synchronous
+from thalweg.parallel.compression import BFloat16, Compression, TopK
 from thalweg.parallel.engine import Engine, Job, Progress, Tally
 from thalweg.parallel.fitting import fit
 from thalweg.parallel.flat import Layout
@@ -47,11 +48,12 @@ _HOMES = {
 
 __all__ = [
     *_HOMES,
-    "Algorithm", "Cell", "Distribution", "Downpour", "Elastic", "Engine", "Fault", "Gradient",
-    "InProcess", "Job", "Layout", "LocalUpdates", "Measured", "Network", "Outcome", "Point",
-    "Progress", "Pull", "Push", "Reading", "Receipt", "Result", "Seat", "Serving", "Shard",
-    "Simulation", "Snapshots", "Synchronous", "Tally", "Version", "best", "catalogue", "constant",
-    "diloco", "exponential", "failures", "find", "fit", "lognormal", "simulate", "tuned", "uniform",
+    "Algorithm", "BFloat16", "Cell", "Compression", "Distribution", "Downpour", "Elastic", "Engine",
+    "Fault", "Gradient", "InProcess", "Job", "Layout", "LocalUpdates", "Measured", "Network",
+    "Outcome", "Point", "Progress", "Pull", "Push", "Reading", "Receipt", "Result", "Seat",
+    "Serving", "Shard", "Simulation", "Snapshots", "Synchronous", "Tally", "TopK", "Version",
+    "best", "catalogue", "constant", "diloco", "exponential", "failures", "find", "fit",
+    "lognormal", "simulate", "tuned", "uniform",
 ]  # fmt: skip
 
 

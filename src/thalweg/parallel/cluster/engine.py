@@ -79,5 +79,5 @@ class RayEngine(Engine):
                 Snapshots(folder / f"shard-{place}")
             yield folder
             return
-        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-            yield Path(folder)
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
+            yield Path(name)

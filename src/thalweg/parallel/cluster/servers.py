@@ -10,7 +10,7 @@ import numpy as np
 
 from thalweg.errors import BadFile
 from thalweg.parallel.cluster.ledger import Ledger
-from thalweg.parallel.cluster.wire import Parcel, opened, packed, unpacked
+from thalweg.parallel.cluster.wire import Box, Parcel, opened, packed, unboxed, unpacked
 from thalweg.parallel.flat import Layout
 from thalweg.parallel.server.shard import Shard
 from thalweg.parallel.server.snapshots import Snapshots
@@ -112,11 +112,11 @@ class Server:
             del self._waiting[bell]
 
     async def push(
-        self, gradient: np.ndarray, version: Version, worker: str, sequence: int, weight: float
+        self, gradient: Box, version: Version, worker: str, sequence: int, weight: float
     ) -> Receipt:
         """Bring the shard a push."""
         await self._opened.wait()
-        vector = unpacked(gradient, self._layout.dtype)
+        vector = unboxed(gradient, self._layout.dtype)
         receipt = self._shard.push(vector, version, worker, sequence, weight)
         self._note()
         return receipt

@@ -54,7 +54,7 @@ class Supervisor:
         self.ray, self.engine, self.job, self.parts = ray, engine, job, parts
         self.account, self.tally = Account(job), Tally()
         self._begun, self._lives = time.monotonic(), count()
-        self._parcel = ray.put(sealed(job.algorithm, job.replica))
+        self._parcel = ray.put(sealed(job.algorithm, job.replica, job.compression))
         self._calls: dict[Any, Member] = {}
         self._suspects: set[str] = set()
         self._looked = 0.0

@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from thalweg.parallel.compression import Packed
+
 SMALL = 100_000
 """Up to so many bytes a vector is copied when it arrives, which makes it aligned."""
 
@@ -27,6 +29,27 @@ def unpacked(array: np.ndarray, dtype: torch.dtype) -> Tensor:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
         return torch.from_numpy(array).view(dtype)
+
+
+class Box(NamedTuple):
+    """A compressed vector as bytes."""
+
+    values: np.ndarray
+    dtype: torch.dtype
+    places: np.ndarray | None
+    size: int
+
+
+def boxed(found: Packed) -> Box:
+    """Return a box, over the same memory."""
+    places = None if found.places is None else packed(found.places)
+    return Box(packed(found.values), found.values.dtype, places, found.size)
+
+
+def unboxed(box: Box, dtype: torch.dtype) -> Tensor:
+    """Return the vector of a box; a large one that is whole lies in the same memory."""
+    places = None if box.places is None else unpacked(box.places, torch.int32)
+    return Packed(unpacked(box.values, box.dtype), places, box.size).dense(dtype)
 
 
 class Parcel(NamedTuple):

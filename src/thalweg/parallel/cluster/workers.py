@@ -18,7 +18,7 @@ from thalweg.parallel.algorithms.algorithm import (
 )
 from thalweg.parallel.cluster.questions import Question, Servers
 from thalweg.parallel.cluster.servers import Part
-from thalweg.parallel.cluster.wire import Parcel, opened, packed, unpacked
+from thalweg.parallel.cluster.wire import Parcel, boxed, opened, unpacked
 from thalweg.parallel.flat import Layout
 from thalweg.parallel.server.versions import Receipt, Versions
 
@@ -42,15 +42,16 @@ class Report(NamedTuple):
 class Worker:
     """The process of one worker, which talks to *servers*.
 
-    In *parcel* are the algorithm and a replica. Between two calls the script waits for the gradient
-    that it has asked for.
+    In *parcel* are the algorithm, a replica and how pushes are compressed. Between two calls the
+    script waits for the gradient that it has asked for.
     """
 
     def __init__(
         self, name: str, seat: Seat, parcel: Parcel, servers: Servers, parts: list[range], seed: int
     ) -> None:
         self.name, self.servers, self.parts = name, servers, parts
-        algorithm, self.replica = opened(parcel)
+        algorithm, self.replica, compression = opened(parcel)
+        self.compressors = [compression.compressor() for _ in parts]
         self.script = algorithm.script(seat)
         self._asked: Gradient | None = None
         self._sequence = 0
@@ -137,10 +138,10 @@ class Worker:
         self._settle()
         self._sequence += 1
         details = self.name, self._sequence, push.weight
-        arguments = [
-            (packed(push.vector[part.start : part.stop]), version, *details)
-            for part, version in zip(self.parts, push.versions, strict=True)
-        ]
+        compressors = zip(self.compressors, self.parts, strict=True)
+        boxes = [boxed(pack(push.vector[part.start : part.stop])) for pack, part in compressors]
+        pairs = zip(boxes, push.versions, strict=True)
+        arguments = [(box, version, *details) for box, version in pairs]
         self._pushed = self.servers.ask("push", arguments)
 
     def _settle(self) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from thalweg.parallel.account import Account
 from thalweg.parallel.algorithms.algorithm import Gradient, Pull, Push, Request
+from thalweg.parallel.compression import Packed
 from thalweg.parallel.engine import Job, Tally
 from thalweg.parallel.inproc.calls import Call
 from thalweg.parallel.inproc.clock import Clock
@@ -67,7 +68,9 @@ class Simulation:
     def _start(self, rank: int) -> None:
         """Let a worker begin, the first of its rank or one in place of it."""
         script = self.job.algorithm.script(self.job.seat(rank))
-        worker = VirtualWorker(f"worker {next(self._lives)}", rank, script, self.clock)
+        compressors = [self.job.compression.compressor() for _ in self.hosts]
+        name = f"worker {next(self._lives)}"
+        worker = VirtualWorker(name, rank, script, self.clock, compressors)
         self.workers[rank] = worker
         for host in self.hosts:
             if host.shard is not None:
@@ -179,16 +182,16 @@ class Simulation:
         worker.sequence += 1
         answers = Call(len(self.hosts))
         for place, host in enumerate(self.hosts):
-            part = push.vector[host.part.start : host.part.stop]
+            part = worker.compressors[place](push.vector[host.part.start : host.part.stop])
             details = push.versions[place], worker.name, worker.sequence, push.weight
             ask = partial(self._pushed, part, details)
-            self._send(worker, place, ask, (self._bytes(host), 0), answers)
+            self._send(worker, place, ask, (part.nbytes, 0), answers)
         return answers
 
     def _pushed(
-        self, part: Tensor, details: tuple[Version, str, int, float], shard: Shard, _: bool
+        self, part: Packed, details: tuple[Version, str, int, float], shard: Shard, _: bool
     ) -> Receipt:
-        receipt = shard.push(part, *details)
+        receipt = shard.push(part.dense(self.job.start.dtype), *details)
         self.tally.note(receipt)
         return receipt
 
