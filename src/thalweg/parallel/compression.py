@@ -16,6 +16,7 @@ from torch import Tensor
 
 from thalweg.arguments import check_number
 from thalweg.errors import BadValue
+from thalweg.parallel.flat import finite
 
 
 class Packed(NamedTuple):
@@ -98,7 +99,7 @@ class _Memory:
         self._left: Tensor | None = None
 
     def __call__(self, vector: Tensor) -> Packed:
-        if not torch.isfinite(vector).all():
+        if not finite(vector):
             return Packed(vector, None, len(vector))
         whole = vector.clone() if self._left is None else self._left.add_(vector)
         count = max(1, round(self._share * len(whole)))
