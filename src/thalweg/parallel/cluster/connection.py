@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import signal
 import socket
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from thalweg.errors import BadValue, MissingPackage
+from thalweg.signals import handled
 
 MODE, TOKEN, TOKEN_PATH = "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"
 
@@ -60,13 +62,8 @@ def _start(ray: Any, processes: int) -> None:
         raise BadValue(_UNGUARDED)
     if not _token_is_there():
         os.environ[TOKEN] = secrets.token_hex(32)
-    ray.init(
-        address="local",
-        num_cpus=min(processes, os.cpu_count() or 1),
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level="ERROR",
-    )
+    cores = min(processes, os.cpu_count() or 1)
+    _init(ray, address="local", num_cpus=cores, include_dashboard=False)
     _check_mode()
 
 
@@ -87,7 +84,13 @@ def _join(ray: Any, address: str, timeout: float) -> None:
             f"the cluster at {address} lets anybody in who reaches it. Start all of its nodes with "
             f"{MODE}=token and one token; see the page on parallel training."
         )
-    ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+    _init(ray, address=address)
+
+
+def _init(ray: Any, **how: Any) -> None:
+    """Connect, and leave signals to those who listened to them before."""
+    with handled(signal.default_int_handler):
+        ray.init(**how, log_to_driver=False, logging_level="ERROR")
 
 
 _UNGUARDED = (

@@ -20,6 +20,12 @@ from thalweg.parallel.flat import cut
 from thalweg.parallel.server.snapshots import Snapshots
 
 
+_NO_FOLDER = (
+    "snapshots=None; expected a folder that all nodes of the cluster share, because a shard that "
+    "dies may begin anew on any of them."
+)
+
+
 @dataclass(frozen=True)
 class RayEngine(Engine):
     """Trains in real processes: one for each worker, one for each shard.
@@ -50,10 +56,7 @@ class RayEngine(Engine):
         if self.address is not None and not isinstance(self.address, str):
             raise BadType(f"address={self.address!r}; expected a string such as '10.0.0.5:6379'.")
         if self.address is not None and self.snapshots is None:
-            raise BadValue(
-                "snapshots=None; expected a folder that all nodes of the cluster share, because a "
-                "shard that dies may begin anew on any of them."
-            )
+            raise BadValue(_NO_FOLDER)
 
     def run(self, job: Job) -> tuple[Tensor, Tally]:
         """Train until no gradient is left, or no worker."""
@@ -68,6 +71,8 @@ class RayEngine(Engine):
             self._folder(job.shards) as folder,
             connected(self.address, job.workers + job.shards, self.timeout) as ray,
         ):
+            if self.snapshots is None and len(ray.nodes()) > 1:
+                raise BadValue(_NO_FOLDER)
             return Supervisor(ray, self, job, parts, folder).run()
 
     @contextmanager
