@@ -208,7 +208,7 @@ SGD = Downpour("sgd", lr=0.1)
 def test_a_worker_killed_amid_a_push_begins_anew_and_nothing_is_applied_twice(
     tmp_path: Path,
 ) -> None:
-    """The eleventh request after a push, which is under way, is a pull."""
+    """Its third push is under way when it comes to its tenth request, a pull."""
     updates, tally = ran(RayEngine(), Mortal(SGD, tmp_path, 9))
     assert (tally.restarts, tally.lost_gradients, tally.undealt) == (1, 1, 0)
     assert tally.receipts == {Outcome.APPLIED: 59}
@@ -240,15 +240,13 @@ def test_a_worker_killed_while_it_waits_is_not_waited_for(tmp_path: Path) -> Non
 @pytest.mark.long
 def test_a_shard_that_is_killed_goes_on_from_its_snapshot() -> None:
     """What it had done since is lost and counted; what had no answer may have been applied."""
-    updates, tally = ran(
-        RayEngine(snapshot_every=8), SGD, shards=2, watch=struck("Server", signal.SIGKILL)
-    )
+    updates, tally = ran(RayEngine(snapshot_every=8), SGD, watch=struck("Server", signal.SIGKILL))
     assert tally.restored == 1
-    assert tally.lost_updates <= 8 + 2
+    assert tally.lost_updates < 8
     assert tally.lost_gradients == tally.restarts == tally.undealt == 0
-    assert tally.receipts.total() == 120
-    assert tally.receipts[Outcome.UNKNOWN] <= 2 * 2
-    assert updates == 60
+    assert tally.receipts.total() == 60
+    unanswered = updates + tally.lost_updates - tally.receipts[Outcome.APPLIED]
+    assert 0 <= unanswered <= tally.receipts[Outcome.UNKNOWN] <= 2
 
 
 @pytest.mark.long
@@ -315,8 +313,8 @@ class Elsewhere(nn.Module):
         return Elsewhere, (3,)
 
 
-def refused_then_nan(output: Tensor, targets: Tensor) -> Tensor:
-    """A loss that is not a number for one batch of a class."""
+def sometimes_nan(output: Tensor, targets: Tensor) -> Tensor:
+    """A loss that is not a number for batches with five examples of the second class."""
     found = cross_entropy(output, targets)
     return found * float("nan") if int(targets.sum()) == 5 else found
 
@@ -339,12 +337,11 @@ def test_an_error_of_the_loss_is_raised_as_it_is() -> None:
 @pytest.mark.long
 def test_pushes_that_are_not_numbers_are_kept_from_the_server() -> None:
     model = network()
-    targets = data()[1]
     found = parallel.fit(
-        model, refused_then_nan, data(), algorithm=SGD, batch=8, epochs=2, engine=RayEngine(),
+        model, sometimes_nan, data(), algorithm=SGD, batch=8, epochs=2, engine=RayEngine(),
         workers=2,
     )  # fmt: skip
-    assert found.tally.receipts[Outcome.NONFINITE] >= 1, targets
+    assert found.tally.receipts[Outcome.NONFINITE] >= 1
     assert all(p.isfinite().all() for p in model.parameters())
 
 

@@ -19,7 +19,6 @@ from thalweg.parallel.engine import Engine, Job, Tally
 from thalweg.parallel.flat import cut
 from thalweg.parallel.server.snapshots import Snapshots
 
-
 _NO_FOLDER = (
     "snapshots=None; expected a folder that all nodes of the cluster share, because a shard that "
     "dies may begin anew on any of them."
