@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import signal
 import socket
 import subprocess
 import sys
@@ -67,6 +66,10 @@ def _start(ray: Any, processes: int) -> None:
     _check_mode()
 
 
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
 def _join(ray: Any, address: str, timeout: float) -> None:
     """Connect to a cluster that lets in only who knows its token."""
     _check_mode()
@@ -89,7 +92,7 @@ def _join(ray: Any, address: str, timeout: float) -> None:
 
 def _init(ray: Any, **how: Any) -> None:
     """Connect, and leave signals to those who listened to them before."""
-    with handled(signal.default_int_handler):
+    with handled(_interrupt):
         ray.init(**how, log_to_driver=False, logging_level="ERROR")
 
 
