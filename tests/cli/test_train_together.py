@@ -46,7 +46,7 @@ def test_it_trains_as_fit_does_and_records_it(thalweg):
 def test_it_trains_on_ray(thalweg):
     pytest.importorskip("ray")
     code, out, notices = thalweg(*TOGETHER, "--engine", "ray")
-    assert code == 0
+    assert code == 0, notices
     assert "pushes applied 68" in out
     assert notices.count(" seconds: loss") == 2
 
