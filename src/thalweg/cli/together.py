@@ -85,7 +85,7 @@ def _trained(name: str, crew: Crew, settings: dict[str, Any], places: dict[str, 
         problem = problems.load(name)
         algorithm, engine = _algorithm(crew, settings), _engine(crew, settings, places)
     workers, seed = crew.workers or 2, settings["seed"] or 0
-    how = {"batch": settings["batch"] or problem.batch_size,
+    how: dict[str, Any] = {"batch": settings["batch"] or problem.batch_size,
            "epochs": settings["epochs"] or problem.epochs, "seed": seed}  # fmt: skip
     said = {**_said(algorithm), **crew._asdict(), **how, "workers": workers}
     with record.open(places["--record"]) as book, _running(book, problem, said, seed) as run:
