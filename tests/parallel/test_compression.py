@@ -8,7 +8,7 @@ from thalweg.errors import BadType, BadValue
 from thalweg.parallel import BFloat16, Compression, Downpour, InProcess, Network, Outcome, TopK
 from thalweg.parallel.cluster.wire import boxed, unboxed
 from thalweg.parallel.compression import Whole
-from thalweg.parallel.flat import vector_of
+from thalweg.parallel.flat import finite, vector_of
 
 
 def vectors(count: int, size: int = 200) -> torch.Tensor:
@@ -34,6 +34,12 @@ def test_a_push_that_is_not_finite_is_sent_as_it_is_and_not_remembered() -> None
     bad = torch.tensor([1.0, float("nan"), 2.0, 0.0])
     assert pack(bad).dense(torch.float32).isnan().sum() == 1
     assert torch.equal(pack(torch.zeros(4)).dense(torch.float32), torch.zeros(4))
+
+
+def test_finite_numbers_whose_sum_overflows_are_finite() -> None:
+    assert finite(torch.full((4,), 3e38))
+    assert not finite(torch.tensor([float("inf"), -float("inf")]))
+    assert not finite(torch.tensor([3e38, 3e38, float("nan")]))
 
 
 def test_bfloat16_rounds_to_eight_bits() -> None:
