@@ -44,6 +44,7 @@ bench: $(VENV)/.installed-test
 	$(BIN)/python benchmarks/noise.py
 	$(BIN)/python benchmarks/delay.py
 	$(BIN)/python benchmarks/doctor.py
+	$(BIN)/python benchmarks/shard.py
 
 docs: $(VENV)/.installed-test
 	$(BIN)/python -m docs.chapters

@@ -127,7 +127,16 @@ class Interrupting(nn.Module):
         return self.layers(inputs)
 
 
+@pytest.fixture
+def interruptible():
+    """Let Ctrl-C interrupt, which processes that run tests for another one may ignore."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize("after", [1000, 10, 3])
+@pytest.mark.usefixtures("interruptible")
 def test_nothing_changes_neither_at_the_end_nor_at_ctrl_c(after):
     model = Interrupting(after).train()
     model.layers[2].eval()

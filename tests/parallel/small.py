@@ -1,6 +1,7 @@
 """Small problems to train with several workers, and what is the same for all of them."""
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -13,6 +14,9 @@ from thalweg.parallel.replica import Batches, Replica
 from thalweg.training.data.forms import Rows
 
 cross_entropy = nn.functional.cross_entropy
+
+UNIT = 2.0**-53
+"""The rounding of one operation in float64."""
 
 
 def data(count: int = 48, seed: int = 1) -> tuple[Tensor, Tensor]:
@@ -76,3 +80,45 @@ def logged(made: Job, engine: InProcess | None = None) -> tuple[Tensor, list[tup
     made.replica.measure = note  # type: ignore[method-assign]
     values, _ = (engine or InProcess()).run(made)
     return values, asked
+
+
+# Least squares, for which roundings can be counted.
+
+
+def linear_data(examples: int, features: int) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(3)
+    inputs = torch.randn(examples, features, dtype=torch.float64, generator=generator)
+    return inputs, inputs @ torch.linspace(-1, 1, features, dtype=torch.float64)
+
+
+def squares(output: Tensor, targets: Tensor) -> Tensor:
+    return ((output.squeeze(1) - targets) ** 2).mean() / 2
+
+
+def line() -> nn.Module:
+    made = nn.Linear(6, 1, bias=False, dtype=torch.float64)
+    nn.init.zeros_(made.weight)
+    return made
+
+
+def roundings_of_the_gradient(x: Tensor, y: Tensor, w: Tensor, terms: int) -> Tensor:
+    """Bound what a sum of so many rounded terms makes of the gradient of least squares.
+
+    Each term passes through at most *terms* operations, whatever the order of the sums.
+    """
+    size = x.abs().T @ (x.abs() @ w.abs() + y.abs()) / len(y)
+    return 1.01 * terms * UNIT * size
+
+
+def apart_by_rounding(path: Tensor, batches: Batches, lr: float, workers: int) -> Tensor:
+    """Bound how far another descent by the same gradients can be from each place of a path.
+
+    What they were apart passes through the gradient, and both round anew.
+    """
+    found = [torch.zeros_like(path[0])]
+    for step, (w, after) in enumerate(pairwise(path)):
+        x, y = batches.take(step)
+        own = roundings_of_the_gradient(x, y, w, len(x) + x.shape[1] + workers + 4)
+        passed = x.abs().T @ (x.abs() @ found[-1]) / len(x)
+        found.append(found[-1] + lr * (passed + 2 * own) + 4 * UNIT * (w.abs() + after.abs()))
+    return torch.stack(found)

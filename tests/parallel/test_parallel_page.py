@@ -11,13 +11,28 @@ from thalweg.parallel import Fault, Tally, catalogue
 PAGE = (Path(__file__).parents[2] / "docs" / "parallel.md").read_text(encoding="utf-8")
 
 
+BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+
+
 def test_its_programs_run(capsys: pytest.CaptureFixture[str]) -> None:
     names: dict = {}
-    for block in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL):
-        exec(block, names)
+    for block in BLOCKS:
+        if "RayEngine" not in block:
+            exec(block, names)
     shown = capsys.readouterr().out
     assert "applied\nduplicate\ntensor([-0.5000" in shown
     assert isinstance(names["faults"][0], Fault)
+
+
+@pytest.mark.long
+def test_its_program_on_ray_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("ray")
+    (block,) = [block for block in BLOCKS if "RayEngine" in block]
+    names: dict = {}
+    for each in (BLOCKS[0], block):
+        exec(each, names)
+    assert "'applied'>: 102}" in capsys.readouterr().out
+    assert names["on_ray"].history[-1].valid_accuracy > 0.9
 
 
 def test_its_table_has_every_algorithm() -> None:

@@ -131,6 +131,12 @@ def race(
         int,
         typer.Option(metavar="N", parser=whole(1, 1000), help="Processes that do the work."),
     ] = 1,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS", help="A Ray cluster that does the work; local starts one here."
+        ),
+    ] = None,
     record_: RecordPlace = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the newest race that has not ended.")
@@ -162,9 +168,9 @@ def race(
     place = report.check_page(out or PAGE)
     places = {"--record": record.open(record_).path, "--out": place}
     check_distinct(places)
-    again = command("race", *names, "--resume", record=record_, out=out)
+    again = command("race", *names, "--resume", record=record_, out=out, ray=ray)
     with stoppable(), plain_warnings():
-        raced = _race(names, chosen, asked, Way(record_, resume, workers, again))
+        raced = _race(names, chosen, asked, Way(record_, resume, workers, ray, again))
         _show(raced, places, command("races", raced[0][1], record=record_, out=place), again)
     raise typer.Exit(DIVERGED if all(result.failed for result, _ in raced) else 0)
 
@@ -189,7 +195,7 @@ def _checked(
 
 
 class Way(NamedTuple):
-    """How races are carried out: in which record, anew or not, by how many processes.
+    """How races are carried out: in which record, anew or not, by how many processes or where.
 
     *again* is the command that goes on with them.
     """
@@ -197,6 +203,7 @@ class Way(NamedTuple):
     record: Path | None
     resume: bool
     workers: int
+    ray: str | None
     again: str
 
 
@@ -262,7 +269,7 @@ def _run(book: Record, plan: Plan, earlier: RunSummary | None, way: Way) -> tupl
             if ledger.way.why:
                 note(f"Trained one after the other: {ledger.way.why}")
             with report.follow(notices, plan.header.terms.metric) as show:
-                return execute(ledger.plan, ledger, show, way.workers), ledger.id
+                return execute(ledger.plan, ledger, show, way.workers, way.ray), ledger.id
     except BadFile as error:
         if ledger is None:
             raise

@@ -19,6 +19,7 @@ from thalweg.cli.app import (
     note,
     notices,
     number_of,
+    one_of,
     plain_warnings,
     say,
     screen,
@@ -26,6 +27,7 @@ from thalweg.cli.app import (
 )
 from thalweg.cli.places import check_distinct, command
 from thalweg.cli.stopping import exit_code, leaving_at_once, stoppable
+from thalweg.cli.together import ENGINES, Crew, check_alone, train_together
 from thalweg.errors import BadFile, BadValue
 from thalweg.schedules.spread import maker
 
@@ -149,6 +151,26 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the newest training that has not ended.")
     ] = False,
+    parallel: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Let workers share it by downpour, easgd, local_sgd, …"),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(metavar="N", parser=whole(1), help="How many workers. Default: 2."),
+    ] = None,
+    engine: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            parser=one_of("engine", ENGINES),
+            help="inproc simulates the workers; ray gives each a process. Default: inproc.",
+        ),
+    ] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="A Ray cluster; snapshots go to --checkpoints."),
+    ] = None,
 ) -> None:
     """Train a problem; stopped or killed at any moment, it goes on with --resume.
 
@@ -167,6 +189,11 @@ def train(
         "--out": out,
         "--save": save,
     }
+    crew = Crew(parallel, workers, engine, ray)
+    if parallel is not None:
+        given = {**places, "--every": every, "--resume": resume}
+        train_together(problem, crew, settings, given)
+    check_alone(crew)
     _check(problem, settings, places)
     again = command(
         "train", problem, "--resume", record=record_, checkpoints=checkpoints, out=out, save=save,

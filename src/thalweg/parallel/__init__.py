@@ -9,6 +9,7 @@ from thalweg.parallel.algorithms.downpour import Downpour
 from thalweg.parallel.algorithms.elastic import Elastic
 from thalweg.parallel.algorithms.local import LocalUpdates, diloco
 from thalweg.parallel.algorithms.synchronous import Synchronous
+from thalweg.parallel.compression import BFloat16, Compression, TopK
 from thalweg.parallel.engine import Engine, Job, Progress, Tally
 from thalweg.parallel.fitting import fit
 from thalweg.parallel.flat import Layout
@@ -29,6 +30,7 @@ from thalweg.parallel.server.versions import Outcome, Reading, Receipt, Version
 from thalweg.parallel.simulate import Cell, Simulation, best, simulate, tuned
 
 if TYPE_CHECKING:
+    from thalweg.parallel.cluster.engine import RayEngine as RayEngine
     from thalweg.parallel.hogwild.estimators import HogwildClassifier as HogwildClassifier
     from thalweg.parallel.hogwild.estimators import HogwildRegressor as HogwildRegressor
     from thalweg.parallel.hogwild.factorization import HogwildFactorization as HogwildFactorization
@@ -39,17 +41,19 @@ _HOMES = {
     "HogwildClassifier": "thalweg.parallel.hogwild.estimators",
     "HogwildRegressor": "thalweg.parallel.hogwild.estimators",
     "HogwildFactorization": "thalweg.parallel.hogwild.factorization",
+    "RayEngine": "thalweg.parallel.cluster.engine",
     "WorkerLost": "thalweg.parallel.hogwild.workers",
     "hogwild_fit": "thalweg.parallel.hogwild.processes",
 }
 
 __all__ = [
     *_HOMES,
-    "Algorithm", "Cell", "Distribution", "Downpour", "Elastic", "Engine", "Fault", "Gradient",
-    "InProcess", "Job", "Layout", "LocalUpdates", "Measured", "Network", "Outcome", "Point",
-    "Progress", "Pull", "Push", "Reading", "Receipt", "Result", "Seat", "Serving", "Shard",
-    "Simulation", "Snapshots", "Synchronous", "Tally", "Version", "best", "catalogue", "constant",
-    "diloco", "exponential", "failures", "find", "fit", "lognormal", "simulate", "tuned", "uniform",
+    "Algorithm", "BFloat16", "Cell", "Compression", "Distribution", "Downpour", "Elastic", "Engine",
+    "Fault", "Gradient", "InProcess", "Job", "Layout", "LocalUpdates", "Measured", "Network",
+    "Outcome", "Point", "Progress", "Pull", "Push", "Reading", "Receipt", "Result", "Seat",
+    "Serving", "Shard", "Simulation", "Snapshots", "Synchronous", "Tally", "TopK", "Version",
+    "best", "catalogue", "constant", "diloco", "exponential", "failures", "find", "fit",
+    "lognormal", "simulate", "tuned", "uniform",
 ]  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from thalweg.parallel.algorithms.algorithm import Algorithm, Seat
+from thalweg.parallel.compression import Compression, Whole
 from thalweg.parallel.replica import Replica
 from thalweg.parallel.server.versions import Outcome, Receipt
 
@@ -37,8 +38,8 @@ class Progress(NamedTuple):
 class Job:
     """What is to be trained: an algorithm for so many workers, a model, and a number of gradients.
 
-    Parameters begin as *start*, cut into *shards*. Progress is reported to *watch* after every
-    *every* gradients and at the end.
+    Parameters begin as *start*, cut into *shards*; pushes travel by *compression*. Progress is
+    reported to *watch* after every *every* gradients and at the end.
     """
 
     algorithm: Algorithm
@@ -49,6 +50,7 @@ class Job:
     shards: int = 1
     every: int = 100
     watch: Callable[[Progress], None] = lambda progress: None
+    compression: Compression = field(default_factory=Whole)
 
     def seat(self, rank: int) -> Seat:
         """Return what the worker of that rank knows."""

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from thalweg.arguments import check_count
 from thalweg.errors import BadType
 from thalweg.parallel.algorithms.algorithm import Algorithm
+from thalweg.parallel.compression import Compression, Whole
 from thalweg.parallel.engine import Engine, Job, Progress
 from thalweg.parallel.flat import vector_of
 from thalweg.parallel.inproc.engine import InProcess
@@ -38,13 +39,15 @@ def fit(
     epochs: int = 1,
     seed: int = 0,
     shards: int = 1,
+    compress: Compression | None = None,
     run: Notes | None = None,
 ) -> Result:
     """Train *model* in place with so many workers and return how it went.
 
     Data, loss and batches are those of `thalweg.training.fit`; a worker's gradient is of one batch,
     and the workers share the batches of every epoch between them. The engine simulates in this
-    process unless another is given. *shards* hold the parameters, each a part. Where the training
+    process unless another is given. *shards* hold the parameters, each a part; *compress* makes
+    what is pushed to them smaller, as ``BFloat16()`` and ``TopK(0.01)`` do. Where the training
     stands after each epoch goes to *run*, a run of a record.
 
     The model gets the server's parameters in the end. Other state, such as the statistics of batch
@@ -52,7 +55,7 @@ def fit(
 
     Raises BadValue or BadType before the first gradient for what cannot work.
     """
-    _check(algorithm, engine)
+    _check(algorithm, engine, compress)
     for name, value, low in (("workers", workers, 1), ("epochs", epochs, 1), ("seed", seed, 0)):
         check_count(name, value, low)
     examples = _examples(train)
@@ -63,18 +66,28 @@ def fit(
     watch = Watch(replica, valid, run)
     gradients = batches.per_epoch * epochs
     job = Job(
-        algorithm, replica, vector_of(model), gradients, workers, shards, batches.per_epoch, watch
+        algorithm,
+        replica,
+        vector_of(model),
+        gradients,
+        workers,
+        shards,
+        batches.per_epoch,
+        watch,
+        compress or Whole(),
     )
     values, tally = (engine or InProcess()).run(job)
     replica.load(values)
     return Result(model, tuple(watch.history), tally)
 
 
-def _check(algorithm: Any, engine: Any) -> None:
+def _check(algorithm: Any, engine: Any, compress: Any) -> None:
     if not isinstance(algorithm, Algorithm):
         raise BadType(f"algorithm={algorithm!r}; expected one such as Downpour('adagrad', lr=0.1).")
     if engine is not None and not isinstance(engine, Engine):
         raise BadType(f"engine={engine!r}; expected one such as InProcess().")
+    if compress is not None and not isinstance(compress, Compression):
+        raise BadType(f"compress={compress!r}; expected one such as BFloat16().")
 
 
 def _examples(train: Any) -> Examples:

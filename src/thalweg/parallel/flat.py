@@ -105,6 +105,14 @@ def vector_of(model: nn.Module) -> Tensor:
     return torch.cat([p.detach().flatten() for p in trained(model).values()])
 
 
+def finite(vector: Tensor) -> bool:
+    """Return whether all elements are finite numbers.
+
+    A finite sum says so at a twentieth of the cost; one that overflows says nothing.
+    """
+    return bool(vector.sum().isfinite()) or bool(vector.isfinite().all())
+
+
 def cut(layout: Layout, rule: Rule, shards: int) -> list[range]:
     """Return the parts of the vector that *shards* shards hold under *rule*.
 

@@ -44,6 +44,7 @@ def race(
     target: float | None = None,
     memory: int | None = None,
     workers: int = 1,
+    ray: str | None = None,
     record: Record | str | PathLike[str] | None = None,
     resume: bool = False,
     on_progress: Report | None = None,
@@ -53,10 +54,11 @@ def race(
     ``problem`` is a name, the path of a problem file, or a Problem; `thalweg.problems.define` makes
     one of a model function and loaders or tensors. For a list of them, each is raced on, and a
     Contest is returned. ``rules`` are names or Rule objects, all of the catalogue by default
-    but those of late gradients. The
-    other arguments are those of Terms; ``memory`` is the number of bytes that trainings side by
-    side may take, and ``workers`` that of the processes that do the work, on which no result
-    depends. ``on_progress`` is called after every epoch, by workers after every piece of work.
+    but those of late gradients. The other arguments are those of Terms; ``memory`` is the number of
+    bytes that trainings side by side may take, and ``workers`` that of the processes that do the
+    work. ``ray`` is the address of a Ray cluster that does it instead, or ``"local"`` for one on
+    this machine. No result depends on either. ``on_progress`` is called after every epoch, by
+    workers after every piece of work.
     Result has ``.verdict``, ``.board`` and ``.runs``.
 
     Nothing is recorded unless ``record`` is given, a record or the path of one. There every
@@ -78,7 +80,7 @@ def race(
     if record is None:
         _check_no_resume(resume)
         plan = prepare(problem, rules, terms, memory)
-        return execute(plan, on_progress=on_progress, workers=workers)
+        return execute(plan, on_progress=on_progress, workers=workers, ray=ray)
     asked = {**_beside_defaults(terms), **({} if memory is None else {"memory": memory})}
     loaded = load(problem)
     with opened(record) as book:
@@ -88,7 +90,7 @@ def race(
         if ended is not None:
             return read(book, ended.id)
         with enter(book, plan, earlier) as ledger:
-            return execute(ledger.plan, ledger, on_progress, workers)
+            return execute(ledger.plan, ledger, on_progress, workers, ray)
 
 
 def _check_no_resume(resume: bool) -> None:

@@ -244,7 +244,7 @@ def _header(
         tested=problem.test is not None,
         spaces=spaces(everybody.values(), terms.search),
         threads=problem.threads or torch.get_num_threads(),
-        versions=_versions(),
+        versions=versions(),
     )
 
 
@@ -263,7 +263,8 @@ def _sizes(problem: Problem, seed: int) -> tuple[int, int]:
     return updates, len(data) if problem.batch_size == "all" else problem.batch_size
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Return the versions of all that the numbers depend on."""
     return {
         "thalweg": thalweg.__version__,
         "torch": torch.__version__,

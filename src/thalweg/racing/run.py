@@ -49,14 +49,19 @@ class Book(Protocol):
 
 
 def execute(
-    plan: Plan, book: Book | None = None, on_progress: Report | None = None, workers: int = 1
+    plan: Plan,
+    book: Book | None = None,
+    on_progress: Report | None = None,
+    workers: int = 1,
+    ray: str | None = None,
 ) -> Result:
     """Carry out a race and return its result.
 
     What *book* has already is not done again. *on_progress* is called after every epoch. The work
-    is done by so many *workers*: processes of their own if they are more than one.
+    is done by so many *workers*: processes of their own if they are more than one. *ray* is the
+    address of a Ray cluster that does it instead, or ``"local"`` for one on this machine.
     """
-    with hands(plan, workers) as doing:
+    with hands(plan, workers, ray) as doing:
         crew = Crew(plan, book, on_progress, doing)
         course = follow(plan.header, crew.train)
     result = conclude(plan.header, course, remarks(crew.way))

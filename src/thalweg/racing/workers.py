@@ -35,13 +35,16 @@ class Hands(Protocol):
 
 
 @contextmanager
-def hands(plan: Plan, number: int) -> Iterator[Hands]:
-    """Yield what does the work: this process, or a *number* of others where that is above 1.
+def hands(plan: Plan, number: int, ray: str | None = None) -> Iterator[Hands]:
+    """Yield what does the work: this process, a *number* of others, or the cluster *ray*.
 
     They have as many threads as this one, so that their numbers are the same. Raises BadValue for a
     plan that cannot be sent to them, WorkerDied where one of them ends before its work.
     """
     check_count("workers", number)
+    if ray is not None:
+        yield from _on_cluster(plan, number, ray)
+        return
     if number == 1:
         yield Here(plan)
         return
@@ -52,6 +55,18 @@ def hands(plan: Plan, number: int) -> Iterator[Hands]:
         yield Workers(pool)
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _on_cluster(plan: Plan, number: int, address: str) -> Iterator[Hands]:
+    if number > 1:
+        raise BadValue(
+            f"workers={number} are processes here, and ray={address!r} names a cluster, which has "
+            "as many as it has cores; give one of them."
+        )
+    from thalweg.racing.nodes import nodes
+
+    with nodes(plan, address) as found:
+        yield found
 
 
 @final

@@ -10,8 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from thalweg.parallel.account import Account
 from thalweg.parallel.algorithms.algorithm import Gradient, Pull, Push, Request
-from thalweg.parallel.engine import Job, Progress, Tally
+from thalweg.parallel.compression import Packed
+from thalweg.parallel.engine import Job, Tally
 from thalweg.parallel.inproc.calls import Call
 from thalweg.parallel.inproc.clock import Clock
 from thalweg.parallel.inproc.conditions import Fault, Network
@@ -39,8 +41,8 @@ class Simulation:
         self.post = Post(self.clock, network, self.random, self.tally)
         self.workers: dict[int, VirtualWorker] = {}
         self._lives = count()
-        self._dealt = self._measured = self._examples = self._reported = 0
-        self._loss = self._batch_examples = self._last_left = 0.0
+        self.account = Account(job)
+        self._last_left = 0.0
 
     def run(self, faults: list[Fault]) -> tuple[Tensor, Tally]:
         """Go on until no gradient is left and nobody has anything to do."""
@@ -55,7 +57,7 @@ class Simulation:
         for host in self.hosts:
             if host.shard is None:
                 self._restore(host)
-        self.tally.undealt = self.job.gradients - self._dealt
+        self.tally.undealt = self.account.undealt
         self._report(self._last_left)
         values = self._values()
         assert values is not None
@@ -66,7 +68,9 @@ class Simulation:
     def _start(self, rank: int) -> None:
         """Let a worker begin, the first of its rank or one in place of it."""
         script = self.job.algorithm.script(self.job.seat(rank))
-        worker = VirtualWorker(f"worker {next(self._lives)}", rank, script, self.clock)
+        compressors = [self.job.compression.compressor() for _ in self.hosts]
+        name = f"worker {next(self._lives)}"
+        worker = VirtualWorker(name, rank, script, self.clock, compressors)
         self.workers[rank] = worker
         for host in self.hosts:
             if host.shard is not None:
@@ -118,21 +122,17 @@ class Simulation:
 
     def _gradient(self, worker: VirtualWorker, at: Tensor) -> Call:
         """Deal out the next batch; it is measured when the time for it is over."""
-        if self._dealt >= self.job.gradients:
+        number = self.account.deal()
+        if number is None:
             return _nothing()
-        call, number = Call(), self._dealt
-        self._dealt += 1
-        worker.measuring = True
+        call, worker.measuring = Call(), True
 
         def measure() -> None:
             worker.measuring = False
             found = self.job.replica.measure(at, number)
-            self._measured += 1
-            self._examples += found.examples
-            self._batch_examples += found.examples
-            self._loss += found.loss * found.examples
+            due = self.account.note(found.loss, found.examples)
             call.reply(found)
-            if self._measured % self.job.every == 0 and self._measured < self.job.gradients:
+            if due:
                 self._report(self.clock.now)
 
         self.clock.after(self.compute.draw(self.random), lambda: worker.when_awake(measure))
@@ -182,16 +182,16 @@ class Simulation:
         worker.sequence += 1
         answers = Call(len(self.hosts))
         for place, host in enumerate(self.hosts):
-            part = push.vector[host.part.start : host.part.stop]
+            part = worker.compressors[place](push.vector[host.part.start : host.part.stop])
             details = push.versions[place], worker.name, worker.sequence, push.weight
             ask = partial(self._pushed, part, details)
-            self._send(worker, place, ask, (self._bytes(host), 0), answers)
+            self._send(worker, place, ask, (part.nbytes, 0), answers)
         return answers
 
     def _pushed(
-        self, part: Tensor, details: tuple[Version, str, int, float], shard: Shard, _: bool
+        self, part: Packed, details: tuple[Version, str, int, float], shard: Shard, _: bool
     ) -> Receipt:
-        receipt = shard.push(part, *details)
+        receipt = shard.push(part.dense(self.job.start.dtype), *details)
         self.tally.note(receipt)
         return receipt
 
@@ -230,7 +230,7 @@ class Simulation:
         self.clock.after(self.detection, partial(self._leave, worker))
 
     def _start_again(self, rank: int) -> None:
-        if self._dealt < self.job.gradients:
+        if self.account.undealt:
             self.tally.restarts += 1
             self._start(rank)
 
@@ -264,14 +264,8 @@ class Simulation:
         return torch.cat([shard.values for shard in shards if shard is not None])
 
     def _report(self, time: float) -> None:
-        """Tell how far it has come, unless nothing happened since."""
-        if self._measured == self._reported:
-            return
-        self._reported = self._measured
-        loss = self._loss / self._batch_examples
-        self._loss = self._batch_examples = 0.0
         updates = max((host.version.update for host in self.hosts if host.version), default=0)
-        self.job.watch(Progress(self._measured, self._examples, updates, time, loss, self._values))
+        self.account.tell(time, updates, self._values)
 
 
 def _asked(worker: str, since: Version | None, shard: Shard, patient: bool) -> Reading | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from thalweg.parallel.algorithms.algorithm import Script
+from thalweg.parallel.compression import Compressor
 from thalweg.parallel.inproc.calls import Call
 from thalweg.parallel.inproc.clock import Clock
 
@@ -13,11 +14,15 @@ class VirtualWorker:
     """One life of the worker of a rank.
 
     ``sending`` and ``fetching`` are the last push and the last fetch that it did not wait for,
-    ``measuring`` says whether it has a batch in hand.
+    ``measuring`` says whether it has a batch in hand. ``compressors`` pack its
+    pushes, one for each shard.
     """
 
-    def __init__(self, name: str, rank: int, script: Script, clock: Clock) -> None:
+    def __init__(
+        self, name: str, rank: int, script: Script, clock: Clock, compressors: list[Compressor]
+    ) -> None:
         self.name, self.rank, self.script, self._clock = name, rank, script, clock
+        self.compressors = compressors
         self.alive, self.measuring = True, False
         self.awake_from = 0.0
         self.sequence = 0

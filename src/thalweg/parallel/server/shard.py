@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from thalweg.errors import BadValue
 from thalweg.optim import Optimizer
-from thalweg.parallel.flat import Layout
+from thalweg.parallel.flat import Layout, finite
 from thalweg.parallel.server.readings import Readings
 from thalweg.parallel.server.serving import Serving
 from thalweg.parallel.server.versions import Outcome, Reading, Receipt, Version
@@ -59,6 +59,10 @@ class Shard:
     def gathered(self) -> int:
         """How many pushes the open round has."""
         return len(self._round)
+
+    def pushes(self, worker: str) -> int:
+        """Return the number of the last push that came from a worker, 0 before the first."""
+        return self._last.get(worker, 0)
 
     # What workers ask for.
 
@@ -108,8 +112,7 @@ class Shard:
         bound = 0 if self.serving.rounds else self.serving.staleness
         if bound is not None and staleness > bound:
             return Receipt(Outcome.STALE, staleness)
-        finite = bool(torch.isfinite(gradient).all())
-        return Receipt(Outcome.APPLIED if finite else Outcome.NONFINITE, staleness)
+        return Receipt(Outcome.APPLIED if finite(gradient) else Outcome.NONFINITE, staleness)
 
     def _taken(
         self, gradient: Tensor, version: Version, worker: str, weight: float, receipt: Receipt

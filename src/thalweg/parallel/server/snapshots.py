@@ -15,15 +15,17 @@ class Snapshots:
     """The snapshots of one shard; ``update`` is the version of the last one.
 
     In a folder they are checkpoints as trainings write them: replaced whole, checked when read, the
-    last two kept. A folder that holds some already is refused with BadFile.
+    last two kept. A folder that holds some already is refused with BadFile, unless *again* says
+    that they are those of the same training.
     """
 
-    def __init__(self, folder: str | os.PathLike[str] | None = None) -> None:
+    def __init__(self, folder: str | os.PathLike[str] | None = None, again: bool = False) -> None:
         self._checkpoints = None if folder is None else Checkpoints(folder, keep=2)
         self._kept: tuple[str, dict] | None = None
         self.update = 0
         if self._checkpoints is not None:
             Path(self._checkpoints.folder).mkdir(parents=True, exist_ok=True)
+        if self._checkpoints is not None and not again:
             self._checkpoints.prepare()
 
     def save(self, shard: Shard) -> None:

@@ -1,0 +1,74 @@
+"""What travels between processes: vectors as plain bytes, and objects sealed with their paths."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from thalweg.parallel.compression import Packed
+
+SMALL = 100_000
+"""Up to so many bytes a vector is copied when it arrives, which makes it aligned."""
+
+
+def packed(vector: Tensor) -> np.ndarray:
+    """Return the bytes of a vector, over the same memory."""
+    array: np.ndarray = vector.detach().contiguous().view(torch.uint8).numpy()
+    return array
+
+
+def unpacked(array: np.ndarray, dtype: torch.dtype) -> Tensor:
+    """Return the vector of these bytes: a large one over the same memory, which is for reading."""
+    if array.nbytes <= SMALL:
+        array = array.copy()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(array).view(dtype)
+
+
+class Box(NamedTuple):
+    """A compressed vector as bytes."""
+
+    values: np.ndarray
+    dtype: torch.dtype
+    places: np.ndarray | None
+    size: int
+
+
+def boxed(found: Packed) -> Box:
+    """Return a box, over the same memory."""
+    places = None if found.places is None else packed(found.places)
+    return Box(packed(found.values), found.values.dtype, places, found.size)
+
+
+def unboxed(box: Box, dtype: torch.dtype) -> Tensor:
+    """Return the vector of a box; a large one that is whole lies in the same memory."""
+    places = None if box.places is None else unpacked(box.places, torch.int32)
+    return Packed(unpacked(box.values, box.dtype), places, box.size).dense(dtype)
+
+
+class Parcel(NamedTuple):
+    """Objects as bytes, and where Python finds the modules that they were made by."""
+
+    content: bytes
+    paths: list[str]
+
+
+def sealed(*objects: Any) -> Parcel:
+    """Return a parcel of objects."""
+    from ray import cloudpickle
+
+    return Parcel(cloudpickle.dumps(objects), [path for path in sys.path if path])
+
+
+def opened(parcel: Parcel) -> Any:
+    """Return the objects of a parcel, whose modules are looked for last where they come from."""
+    from ray import cloudpickle
+
+    sys.path += [path for path in parcel.paths if path not in sys.path]
+    return cloudpickle.loads(parcel.content)
