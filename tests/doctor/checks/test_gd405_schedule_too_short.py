@@ -63,7 +63,7 @@ def test_a_rate_that_plateaus_brought_down_is_left_alone() -> None:
 
 def test_a_schedule_that_the_optimizer_follows_is_told_the_length_of_the_run() -> None:
     def cosine(params: object) -> Optimizer:
-        return Optimizer(params, "sgd", lr=schedules.cosine(0.1, steps=20))  # type: ignore[arg-type]
+        return Optimizer(params, "sgd", lr=schedules.cosine(0.1, steps=20))
 
     (found,) = CHECK(train(cosine, steps=60).evidence)
     assert (found.severity, found.change) == ("error", "steps=20 → 60")

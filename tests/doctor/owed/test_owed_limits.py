@@ -133,4 +133,4 @@ def test_batches_of_the_same_examples_say_nothing_of_noise() -> None:
             order = torch.randperm(6, generator=torch.Generator().manual_seed(step))
             loss_fn(model(inputs[order]), labels[order]).backward()
             optimizer.step()
-    assert "too few" in watching.evidence.lacks("noise")
+    assert "too few" in (watching.evidence.lacks("noise") or "")

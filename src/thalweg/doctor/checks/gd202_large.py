@@ -41,7 +41,8 @@ def large(
     update, at a rate within *edge* times of the largest stable one (*adaptive_edge* for Adam's
     family, whose limit grows with its own noise); one that does not fall, though updates promise
     *overshoot* times all of it, or each *forgets* this share of most matrices; one that went back
-    to its start; one that has *risen* to that multiple of it, or had early on.
+    to its start; one that has *risen* to that multiple of it, beyond what batches differ by, or
+    had early on.
     """
     begun, pace, stretches = beginning(seen), pace_of(seen), seen.losses.finite.medians(8)
     if begun is None or pace is None or len(stretches) < 8 or seen.updates < 20:
@@ -51,7 +52,7 @@ def large(
     held = last >= kept and stuck(seen)
     if first := next(reasons, None) if held else None:
         yield first
-    elif last >= risen:
+    elif last >= risen * (1 + 2 * erratic(seen)):
         yield _finding(seen, pace, last, 0.8, _rose(max(stretches) * last / stretches[-1], last))
     elif not held and last >= kept / 4 and (high := _early_peak(seen)) >= risen:
         yield _finding(seen, pace, last, 0.6, _shot(high, last))
