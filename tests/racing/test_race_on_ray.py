@@ -43,7 +43,8 @@ def test_a_cluster_that_cannot_be_reached_is_refused(monkeypatch):
 
 @pytest.mark.long
 def test_a_cluster_does_the_same_race_though_a_process_is_killed_in_it():
-    straight, killed = told(race(LINE, RULES, memory=1, **SMALL)), []
+    straight = told(race(LINE, RULES, memory=1, **SMALL))
+    killed: list[int] = []
 
     def kill(progress):
         ours = psutil.Process().children(recursive=True)
