@@ -25,6 +25,7 @@ from thalweg.doctor.owed.noise import noise
 from thalweg.doctor.owed.slope import check_gradient
 from thalweg.doctor.watching.passes import most_measured
 from thalweg.doctor.watching.probe import Prober
+from thalweg.errors import BadValue
 
 MANY: tuple[Kind, ...] = ("neighbours", "noise")
 """What is about examples, of which the newest small batches have too few."""
@@ -86,7 +87,7 @@ def _measure(
 ) -> None:
     try:
         setattr(found, kind.replace(" ", "_"), measured(case, clock))
-    except Refused as reason:
+    except (Refused, BadValue) as reason:
         found.unavailable[kind] = str(reason)
     except Exception as error:
         found.failed.append(FailedProbe.of(kind, error))

@@ -137,7 +137,8 @@ def _step(original: Callable[..., Any]) -> Callable[..., Any]:
 
 def _refused(scaler: GradScaler, optimizer: Any) -> bool:
     """Whether the scaler found infinities; of a fused step it is known at once on a CPU alone."""
-    found = scaler._per_optimizer_states[id(optimizer)]["found_inf_per_device"].values()
+    known = getattr(scaler, "_per_optimizer_states", {}).get(id(optimizer), {})
+    found = known.get("found_inf_per_device", {}).values()
     fused = getattr(optimizer, "_step_supports_amp_scaling", False)
     return any(each.item() for each in found if not fused or each.device.type == "cpu")
 
