@@ -134,3 +134,16 @@ def test_batches_of_the_same_examples_say_nothing_of_noise() -> None:
             loss_fn(model(inputs[order]), labels[order]).backward()
             optimizer.step()
     assert "too few" in (watching.evidence.lacks("noise") or "")
+
+
+def test_a_loss_that_is_nan_has_no_curvature_and_the_reason_is_said() -> None:
+    model = net()
+    optimizer, loss_fn = torch.optim.SGD(model.parameters(), lr=float("inf")), nn.CrossEntropyLoss()
+    inputs, labels = points()
+    with watch(model, optimizer, loss_fn, at_exit=60.0) as watching:
+        for _ in range(3):
+            optimizer.zero_grad()
+            loss_fn(model(inputs), labels).backward()
+            optimizer.step()
+    assert "nan" in (watching.evidence.lacks("curvature") or "")
+    assert not watching.evidence.failed
