@@ -81,3 +81,11 @@ def test_spikes_that_are_wild_count_however_many_there_are() -> None:
     for height, count in ((600.0, 1), (9.0, 0)):
         spiked = [height if k % 12 == 11 else 1.0 + 0.1 * (k % 3) for k in range(240)]
         assert len(CHECK(evidence(spiked))) == count
+
+
+def test_a_rate_follows_from_spikes_unless_the_loss_ended_far_above_its_start() -> None:
+    spiked = [2.0, *(1.0 for _ in range(199))]
+    spiked[80] = spiked[150] = 9.0
+    lost = [2.0, *(400.0 * each for each in spiked[1:])]
+    assert [each.explains for each in CHECK(evidence(spiked))] == [("GD202", "GD203")]
+    assert [each.explains for each in CHECK(evidence(lost))] == [()]

@@ -29,7 +29,7 @@ USUAL = 0.03
         Bengio & Courville 2016, Deep learning, section 8.3.1""",
     needs=("losses", "gradients"),
     glances=("curvature", "noise"),
-    explains=("GD205", "GD206", "GD207", "GD209", "GD301", "GD302"),
+    explains=("GD204", "GD205", "GD206", "GD207", "GD209", "GD301", "GD302", "GD504"),
 )
 def large(
     seen: Evidence, *, kept: float = 0.25, edge: float = 2.0, adaptive_edge: float = 6.0,

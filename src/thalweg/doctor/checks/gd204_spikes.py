@@ -1,6 +1,7 @@
 """A loss that shoots up and comes back has met a cliff, or a batch unlike all others."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from statistics import median
 
 from thalweg.doctor.check import check
@@ -26,7 +27,7 @@ from thalweg.doctor.signs import length, spikes
         8.2.4 (cliffs and exploding gradients)""",
     needs=("losses",),
     glances=("gradients",),
-    explains=("GD101", "GD202", "GD203", "GD206", "GD209", "GD301", "GD302", "GD304"),
+    explains=("GD101", "GD206", "GD209", "GD301", "GD302", "GD304"),
 )
 def cliffs(
     seen: Evidence, *, times: float = 3.0, least: int = 2, rare: float = 0.05, wild: float = 30.0
@@ -35,6 +36,7 @@ def cliffs(
 
     One is enough where the loss never came back from it; it is an error then. Spikes in more than
     that share of the updates are noise, unless most are *wild*: that many times the loss at the
+    start. A rate that is too large follows from them, unless the loss ended *times* above its
     start.
     """
     found, losses = spikes(seen, times), seen.losses.finite
@@ -44,7 +46,9 @@ def cliffs(
     begun, usual = beginning(seen), median(heights[step] for step in found)
     if len(found) <= max(least, rare * len(losses)) or (begun and usual >= wild * begun):
         worst = max(found, key=lambda step: heights[step])
-        yield _finding(seen, found, (worst, heights[worst]))
+        away = begun is None or losses.medians(8)[-1] >= times * begun
+        finding = _finding(seen, found, (worst, heights[worst]))
+        yield finding if away else replace(finding, explains=("GD202", "GD203"))
 
 
 def _thrown_out(seen: Evidence) -> bool:
