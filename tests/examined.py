@@ -18,6 +18,7 @@ from thalweg.doctor.evidence import (
     GroupFacts,
     Inputs,
     LayerProbe,
+    LossSlice,
     ModelFacts,
     ModuleFacts,
     Neighbours,
@@ -82,6 +83,7 @@ EVIDENCE = Evidence(
     noise=NoiseScale(100, 300.0, 100.0, float("inf"), 32),
     gradient_check=GradientCheck(1e-7),
     neighbours=Neighbours(256, 0.9, 0.5),
+    loss_slice=LossSlice(100, [-1.0, 0.0, 1.0], [0.9, 0.3, float("inf")], [2.0, 0.3, 0.2]),
     costs=Costs(run=2.1, watching=0.1, ending=1.5),
 )  # fmt: skip
 

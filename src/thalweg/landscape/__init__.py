@@ -27,6 +27,7 @@ from thalweg.landscape.sharpness import Sharpness, sharpness
 from thalweg.landscape.slices import (
     Slice,
     Trajectory,
+    filter_normalized,
     loss_slice,
     random_directions,
     trajectory,
@@ -40,7 +41,8 @@ __all__ = [
     "LabelRandomization", "LearningCurve", "Matrix", "NewtonState", "Objective", "Operator",
     "Scaled", "Segment", "Sharpness", "Slice", "StableRate", "Trajectory",
     "ablation", "batch_variance", "best_setting", "condition", "critical_point",
-    "damped_newton", "density", "dynamics", "expected_variance", "extremes", "function",
+    "damped_newton", "density", "dynamics", "expected_variance", "extremes", "filter_normalized",
+    "function",
     "gradient_noise", "label_randomization", "loss_slice", "noise_of", "objective",
     "preconditioned", "random_directions", "saddle_free_newton", "segment", "sharpness",
     "stable_limit", "stable_rate", "trace", "trajectory", "unit_importance",

@@ -85,6 +85,20 @@ def random_directions(
     return torch.stack([_normalized(objective, each.to(weights), weights) for each in drawn])
 
 
+def filter_normalized(
+    objective: Objective, direction: Tensor, *, point: Tensor | None = None
+) -> Tensor:
+    """Return a *direction* (size,), such as a gradient, filter-normalized at *point*.
+
+    As `random_directions` says; a filter in which it is zero stands still. Raises BadValue where
+    nothing is left to move.
+    """
+    weights = objective.at(point)
+    objective.layout.check(weights, finite=True)
+    objective.layout.check(direction, "direction", finite=True)
+    return _normalized(objective, direction.detach().to(weights), weights)
+
+
 def _normalized(objective: Objective, direction: Tensor, weights: Tensor) -> Tensor:
     drawn, held = objective.layout.split(direction), objective.layout.split(weights)
     still = _of_normalizations(objective.model)
@@ -97,8 +111,8 @@ def _normalized(objective: Objective, direction: Tensor, weights: Tensor) -> Ten
     found = objective.layout.join(filters)
     if not found.any():
         raise BadValue(
-            "a filter-normalized direction is zero: the weights are, or there are only biases and "
-            "parameters of normalization layers. Give directions of your own to loss_slice."
+            "a filter-normalized direction is zero: it was, the weights are, or there are only "
+            "biases and parameters of normalization layers. Give directions of your own to loss_slice."
         )
     return found
 
@@ -117,7 +131,9 @@ def _scaled(direction: Tensor, weights: Tensor) -> Tensor:
     rows = len(weights) if weights.ndim > 1 else 1
     shape = (rows, prod(weights.shape) // max(rows, 1))
     drawn, held = direction.reshape(shape), weights.reshape(shape)
-    return (drawn * (held.norm(dim=1) / drawn.norm(dim=1)).unsqueeze(1)).view_as(weights)
+    lengths = drawn.norm(dim=1)
+    factors = torch.where(lengths > 0, held.norm(dim=1) / lengths, 0.0)
+    return (drawn * factors.unsqueeze(1)).view_as(weights)
 
 
 def loss_slice(

@@ -13,7 +13,14 @@ from thalweg.doctor.evidence.facts import (
     ParameterFacts,
     SchedulerFacts,
 )
-from thalweg.doctor.evidence.owed import Curvature, GradientCheck, Mismatch, Neighbours, NoiseScale
+from thalweg.doctor.evidence.owed import (
+    Curvature,
+    GradientCheck,
+    LossSlice,
+    Mismatch,
+    Neighbours,
+    NoiseScale,
+)
 from thalweg.doctor.evidence.seen import (
     FailedProbe,
     Inputs,
@@ -42,6 +49,7 @@ __all__ = [
     "Kind",
     "LabelBatch",
     "LayerProbe",
+    "LossSlice",
     "Mismatch",
     "ModelFacts",
     "ModuleFacts",

@@ -15,7 +15,13 @@ from thalweg.doctor.evidence.facts import (
     OtherFacts,
     SchedulerFacts,
 )
-from thalweg.doctor.evidence.owed import Curvature, GradientCheck, Neighbours, NoiseScale
+from thalweg.doctor.evidence.owed import (
+    Curvature,
+    GradientCheck,
+    LossSlice,
+    Neighbours,
+    NoiseScale,
+)
 from thalweg.doctor.evidence.seen import (
     FailedProbe,
     Inputs,
@@ -30,7 +36,7 @@ from thalweg.doctor.evidence.seen import (
 Kind = Literal[
     "settings", "losses", "gradients", "activations", "inputs", "labels", "validation",
     "schedulers", "averages", "curvature", "noise", "gradient check", "neighbours",
-    "neighbours",
+    "loss slice",
 ]  # fmt: skip
 
 KINDS: Mapping[Kind, str] = {
@@ -47,6 +53,7 @@ KINDS: Mapping[Kind, str] = {
     "noise": "the noise of the gradient at the end of the run",
     "gradient check": "the gradient against finite differences",
     "neighbours": "how often nearest neighbours share their class, and the others tell it",
+    "loss slice": "the loss along two directions at the end of the run",
 }
 """The kinds of evidence that a check can need, in words for its page."""
 
@@ -94,6 +101,7 @@ class Evidence:
     noise: NoiseScale | None = None
     gradient_check: GradientCheck | None = None
     neighbours: Neighbours | None = None
+    loss_slice: LossSlice | None = None
     unavailable: Mapping[Kind, str] = field(default_factory=dict)
     failed: Sequence[FailedProbe] = ()
     costs: Costs = field(default_factory=Costs)
@@ -155,4 +163,5 @@ _FIELDS: Mapping[Kind, str] = {
     "noise": "noise",
     "gradient check": "gradient_check",
     "neighbours": "neighbours",
+    "loss slice": "loss_slice",
 }

@@ -31,6 +31,22 @@ class Curvature:
 
 
 @dataclass(frozen=True)
+class LossSlice:
+    """The loss over so many kept *batches* along two directions through the final weights.
+
+    *places* say how far along; at 1 each filter has moved as far as it is long. *random* has the
+    losses along a filter-normalized random direction, *downhill* along the filter-normalized
+    negative gradient; it is empty where the gradient is zero.
+    """
+
+    step: int
+    places: Sequence[float]
+    random: Sequence[float]
+    downhill: Sequence[float] = ()
+    batches: int = 1
+
+
+@dataclass(frozen=True)
 class NoiseScale:
     """The batch size at which noise and gradient balance: tr Σ / |G|², as an interval.
 

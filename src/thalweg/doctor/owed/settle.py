@@ -12,6 +12,7 @@ from thalweg.doctor.evidence import (
     FailedProbe,
     GradientCheck,
     Kind,
+    LossSlice,
     Neighbours,
     NoiseScale,
     Probe,
@@ -19,6 +20,7 @@ from thalweg.doctor.evidence import (
 from thalweg.doctor.owed.case import Case
 from thalweg.doctor.owed.clock import Clock, Refused
 from thalweg.doctor.owed.curvature import curvature
+from thalweg.doctor.owed.cut import cut
 from thalweg.doctor.owed.first_order import FirstOrder
 from thalweg.doctor.owed.neighbours import neighbours
 from thalweg.doctor.owed.noise import noise
@@ -35,8 +37,9 @@ MEASURES: dict[Kind, Callable[[Case, Clock], Any]] = {
     "gradient check": check_gradient,
     "noise": noise,
     "curvature": curvature,
+    "loss slice": cut,
 }
-"""What needs the loss as a function, the cheapest first."""
+"""What needs the loss as a function, the cheapest first, and at last what no check looks at."""
 
 
 @final
@@ -49,6 +52,7 @@ class Settled:
     gradient_check: GradientCheck | None = None
     noise: NoiseScale | None = None
     curvature: Curvature | None = None
+    loss_slice: LossSlice | None = None
     unavailable: dict[Kind, str] = field(default_factory=dict)
     failed: list[FailedProbe] = field(default_factory=list)
     seconds: float = 0.0

@@ -10,7 +10,7 @@ from thalweg.doctor.watching.observer import Observer
 from thalweg.doctor.watching.survey import survey_model
 from thalweg.problems import own_gradient
 
-NEED_LOSS: tuple[Kind, ...] = ("curvature", "noise", "gradient check", "neighbours")
+NEED_LOSS: tuple[Kind, ...] = ("curvature", "noise", "gradient check", "neighbours", "loss slice")
 """What is not to be had unless the loss is there as a function."""
 
 
@@ -47,6 +47,7 @@ def gather(
         averages=tuple(seen.averages.facts(seen.inner)), others=tuple(seen.others),
         curvature=owed.curvature, noise=owed.noise,
         gradient_check=owed.gradient_check, neighbours=owed.neighbours,
+        loss_slice=owed.loss_slice,
         unavailable=_unavailable(seen) | owed.unavailable,
         failed=(*seen.failed.values(), *owed.failed),
         costs=Costs(seen.last - seen.begun, seen.watching, ending),

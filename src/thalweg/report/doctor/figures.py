@@ -1,4 +1,4 @@
-"""The pictures of a training that was examined: curves, layers by depth, and the spectrum."""
+"""The pictures of a training that was examined: curves, layers by depth, spectrum and slice."""
 
 from __future__ import annotations
 
@@ -196,6 +196,22 @@ def spectrum(seen: Evidence) -> Figure | None:
     )
 
 
+def loss_slice(seen: Evidence) -> Figure | None:
+    """Draw the loss along a random direction and down the gradient, the weights in the middle."""
+    found = seen.loss_slice
+    if found is None:
+        return None
+    cuts = {"random direction": found.random, "down the gradient": found.downhill}
+    traces = []
+    for number, (name, values) in enumerate(cuts.items()):
+        line = {"color": colour(number), "width": 2}
+        trace = _line(name, found.places[: len(values)], finite(values), line)
+        traces.append(trace | {"mode": "lines+markers", "marker": {"size": 6}})
+    heights = [value for each in traces for value in each["y"] if value is not None]
+    drawn = [each for each in traces if each["y"]]
+    return _figure(drawn, "move, in lengths of the filters", "loss", fitted(heights))
+
+
 def inputs(seen: Evidence) -> Figure | None:
     """Draw the mean of each feature, its spread, the standard deviation, and its extremes."""
     if seen.inputs is None:
@@ -268,5 +284,6 @@ FIGURES: Mapping[str, Callable[[Evidence], Figure | None]] = {
     "gradients": gradients,
     "updates": updates,
     "spectrum": spectrum,
+    "slice": loss_slice,
     "inputs": inputs,
 }

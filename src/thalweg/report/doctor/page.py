@@ -53,6 +53,12 @@ READINGS = {
         "Eigenvalues of the Hessian where the run ended, or points that stand for many. A ravine "
         "has most near zero and a few far to the right; a saddle has some to the left of zero.",
     ),
+    "slice": (
+        "Loss slice",
+        "The loss on kept batches around the weights where the run ended, which are at 0. At 1 each "
+        "filter has moved by its own length, at random or against its gradient. A flat valley "
+        "is wide; where the loss falls to the right of 0, there is still a way down.",
+    ),
     "inputs": ("Inputs", "Each feature over all batches that were looked at."),
 }
 
