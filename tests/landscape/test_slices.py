@@ -11,6 +11,7 @@ from torch.nn.functional import mse_loss
 from thalweg.errors import BadType, BadValue
 from thalweg.landscape import (
     Objective,
+    filter_normalized,
     function,
     loss_slice,
     objective,
@@ -84,6 +85,31 @@ def test_a_filter_of_zeros_stands_still():
     drawn = random_directions(curve, 1)[0]
     assert drawn.isfinite().all()
     assert not curve.layout.split(drawn)["filters.weight"].any()
+
+
+def test_a_gradient_is_normalized_like_a_random_direction_whatever_its_length():
+    _, curve = shaped()
+    gradient = curve.gradient()
+    found = filter_normalized(curve, gradient)
+    drawn, held = curve.layout.split(found), curve.layout.split(curve.point)
+    lengths = drawn["last.weight"].norm(dim=1)
+    torch.testing.assert_close(lengths, held["last.weight"].norm(dim=1))
+    assert {name for name, each in drawn.items() if each.any()} == {"filters.weight", "last.weight"}
+    torch.testing.assert_close(filter_normalized(curve, 1e3 * gradient), found)
+    assert found @ gradient > 0
+
+
+def test_a_filter_without_a_gradient_stands_still_and_none_at_all_is_refused():
+    _, curve = shaped()
+    parts = {name: torch.ones_like(each) for name, each in curve.layout.split(curve.point).items()}
+    parts["last.weight"][0] = 0.0
+    drawn = curve.layout.split(filter_normalized(curve, curve.layout.join(parts)))
+    assert not drawn["last.weight"][0].any()
+    assert drawn["last.weight"][1].all()
+    with pytest.raises(BadValue, match="direction is zero"):
+        filter_normalized(curve, torch.zeros(curve.size))
+    with pytest.raises(BadValue, match="direction"):
+        filter_normalized(curve, torch.ones(curve.size + 1))
 
 
 def test_directions_come_from_the_seed_and_leave_torchs_numbers_alone():

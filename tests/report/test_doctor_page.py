@@ -11,7 +11,7 @@ import pytest
 
 from examined import DIAGNOSIS, EVIDENCE, ILL, WELL
 from thalweg.doctor import Evidence
-from thalweg.doctor.evidence import Curvature, ParameterProbe, Step
+from thalweg.doctor.evidence import Curvature, LossSlice, ParameterProbe, Step
 from thalweg.report import page
 from thalweg.report.doctor.figures import FIGURES
 from thalweg.report.doctor.page import READINGS
@@ -162,3 +162,16 @@ def test_a_long_curve_keeps_its_spikes():
     curve = drawn("losses", Evidence(steps=steps))["data"][0]
     assert len(curve["y"]) <= 600
     assert curve["x"][curve["y"].index(50.0)] == 3333
+
+
+def test_a_slice_has_a_curve_for_each_direction_that_was_cut_and_gaps_where_it_overflows(html):
+    assert "At 1 each filter has moved by its own length" in body(html)
+    random, downhill = drawn("slice")["data"]
+    assert (random["name"], random["x"], random["y"]) == (
+        "random direction", [-1.0, 0.0, 1.0], [0.9, 0.3, None],
+    )  # fmt: skip
+    assert (downhill["name"], downhill["y"]) == ("down the gradient", [2.0, 0.3, 0.2])
+    alone = replace(EVIDENCE, loss_slice=LossSlice(9, [-1.0, 0.0, 1.0], [1.0, 1.0, 1.0]))
+    assert [each["name"] for each in drawn("slice", alone)["data"]] == ["random direction"]
+    nothing = LossSlice(9, [0.0], [math.nan])
+    assert FIGURES["slice"](replace(EVIDENCE, loss_slice=nothing)) is None

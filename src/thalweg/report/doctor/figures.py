@@ -208,6 +208,8 @@ def loss_slice(seen: Evidence) -> Figure | None:
         trace = _line(name, found.places[: len(values)], finite(values), line)
         traces.append(trace | {"mode": "lines+markers", "marker": {"size": 6}})
     heights = [value for each in traces for value in each["y"] if value is not None]
+    if not heights:
+        return None
     drawn = [each for each in traces if each["y"]]
     return _figure(drawn, "move, in lengths of the filters", "loss", fitted(heights))
 
