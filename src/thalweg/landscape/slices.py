@@ -112,7 +112,8 @@ def _normalized(objective: Objective, direction: Tensor, weights: Tensor) -> Ten
     if not found.any():
         raise BadValue(
             "a filter-normalized direction is zero: it was, the weights are, or there are only "
-            "biases and parameters of normalization layers. Give directions of your own to loss_slice."
+            "biases and parameters of normalization layers. Give directions of your own to "
+            "loss_slice."
         )
     return found
 

@@ -55,9 +55,9 @@ READINGS = {
     ),
     "slice": (
         "Loss slice",
-        "The loss on kept batches around the weights where the run ended, which are at 0. At 1 each "
-        "filter has moved by its own length, at random or against its gradient. A curve that hardly "
-        "rises shows a wide valley; where one falls to the right of 0, there is a way down.",
+        "The loss on kept batches around the weights where the run ended, which are at 0. At 1 "
+        "each filter has moved by its own length, at random or against its gradient. A curve that "
+        "hardly rises shows a wide valley; where one falls to the right of 0, there is a way down.",
     ),
     "inputs": ("Inputs", "Each feature over all batches that were looked at."),
 }
