@@ -15,6 +15,7 @@ from thalweg.doctor.watching import taps, targets
 from thalweg.doctor.watching.awaited import Awaited
 from thalweg.doctor.watching.budget import Budget
 from thalweg.doctor.watching.bystanders import Averages, Schedulers
+from thalweg.doctor.watching.hooks import WeakHook
 from thalweg.doctor.watching.labels import Labels
 from thalweg.doctor.watching.log import Log
 from thalweg.doctor.watching.losses import Losses
@@ -65,16 +66,16 @@ class Observer:
         self._marks: list[tuple[int, int] | None] = []
         self._kept_by_graph: tuple[Any, Any, str] = (None, None, "")
         plain = loss_fn is not None and not isinstance(loss_fn, nn.Module)
-        self._awaited = Awaited(loss_fn, _weakly(self._scored)) if plain and loss_fn else None
+        self._awaited = Awaited(loss_fn, WeakHook(self._scored)) if plain and loss_fn else None
 
     def attach(self) -> None:
         """Begin to see."""
-        self._handles.append(self.optimizer.register_step_post_hook(_weakly(self._after_step)))
+        self._handles.append(self.optimizer.register_step_post_hook(WeakHook(self._after_step)))
         if self.model._compiled_call_impl is None:
-            begins = _weakly(self._before_pass)
+            begins = WeakHook(self._before_pass)
             self._handles.append(self.model.register_forward_pre_hook(begins, with_kwargs=True))
         if isinstance(self.loss_fn, nn.Module):
-            hook = _weakly(self._after_loss)
+            hook = WeakHook(self._after_loss)
             self._handles.append(self.loss_fn.register_forward_hook(hook, with_kwargs=True))
         taps.listen(self)
         weakref.finalize(self, self.prober.layers.disarm).atexit = False
@@ -273,9 +274,9 @@ class Observer:
         """Hook what is not looked at for most updates: no hook is free."""
         if self._rare:
             return
-        self._rare.append(self.optimizer.register_step_pre_hook(_weakly(self._before_step)))
+        self._rare.append(self.optimizer.register_step_pre_hook(WeakHook(self._before_step)))
         if self.model._compiled_call_impl is None:
-            ends = _weakly(self._after_pass)
+            ends = WeakHook(self._after_pass)
             self._rare.append(self.model.register_forward_hook(ends, always_call=True))
 
     def _see_less(self) -> None:
@@ -286,18 +287,3 @@ class Observer:
 
 def _device(model: nn.Module) -> torch.device:
     return next((p.device for p in model.parameters()), torch.device("cpu"))
-
-
-def _weakly(method: Any) -> Callable[..., None]:
-    """Return a hook that neither keeps its observer alive nor ever raises."""
-    observer, function = weakref.ref(method.__self__), method.__func__
-
-    def hook(*args: Any) -> None:
-        alive = observer()
-        if alive is not None and not alive.paused:
-            try:
-                function(alive, *args)
-            except Exception as error:
-                alive.fail("watching", error)
-
-    return hook

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from time import perf_counter
-from typing import Any
+from typing import Any, final
 
 import torch
+
+from thalweg.doctor.watching.hooks import Hook
 
 
 class Timed:
@@ -28,17 +30,27 @@ class Timed:
         finally:
             self.seconds += perf_counter() - begun
 
-    def quietly(self, hook: Callable[..., None]) -> Callable[..., None]:
+    def quietly(self, hook: Callable[..., None]) -> Quiet:
         """Return a hook that does the same and never raises: every way in from the training."""
-
-        def quiet(*args: Any) -> None:
-            try:
-                hook(*args)
-            except Exception as error:
-                self.failure = self.failure or error
-
-        return quiet
+        return Quiet(self, hook)
 
     def begin(self) -> None:
         """Forget all work so far."""
         self.seconds, self.failure = 0.0, None
+
+
+@final
+class Quiet(Hook):
+    """Calls another hook, and keeps the first thing that went wrong in it."""
+
+    __slots__ = ("_hook", "_timed")
+
+    def __init__(self, timed: Timed, hook: Callable[..., None]) -> None:
+        self._timed, self._hook = timed, hook
+
+    def __call__(self, *args: Any) -> None:
+        """Call the hook."""
+        try:
+            self._hook(*args)
+        except Exception as error:
+            self._timed.failure = self._timed.failure or error
