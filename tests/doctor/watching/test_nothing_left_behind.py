@@ -3,10 +3,11 @@
 import copy
 import io
 import pickle
+import sys
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from thalweg.doctor import Watch
 from thalweg.doctor.watching.hooks import Hook
@@ -49,3 +50,52 @@ def test_a_copy_made_while_the_model_is_watched_is_not_watched_and_can_be_saved(
     watch.close()
     assert pickle.loads(pickle.dumps(twin))(INPUTS).shape == (len(INPUTS), 2)
     assert not hooks_of(model)
+
+
+class Offset(nn.Module):
+    """Puts out its own parameter."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(2))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.bias
+
+
+class Shifted(nn.Module):
+    """Adds an offset to what a network puts out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net, self.offset = net(), Offset()
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.net(inputs) + self.offset(inputs)
+
+
+def test_a_parameter_that_a_module_puts_out_loses_its_hooks_after_each_probe() -> None:
+    model = Shifted()
+    optimizer = sgd(model.parameters())
+    watch = Watch(model, optimizer, overhead=1e9, at_exit=0)
+    for _ in range(3):
+        step(model, optimizer)
+        assert not model.offset.bias._backward_hooks
+    assert all(each.layers["offset"].gradient for each in watch.evidence.probes)
+    model(INPUTS)
+    assert model.offset.bias._backward_hooks
+    watch.close()
+    assert not model.offset.bias._backward_hooks
+
+
+def plain(scores: Tensor, labels: Tensor) -> Tensor:
+    return nn.functional.cross_entropy(scores, labels)
+
+
+def test_a_watch_that_is_dropped_while_it_awaits_a_loss_gives_the_profiler_back() -> None:
+    model = net()
+    watch = Watch(model, sgd(model.parameters()), plain)
+    model(INPUTS)
+    assert sys.getprofile() is not None
+    del watch
+    assert sys.getprofile() is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
+import weakref
 from collections.abc import Callable
 from types import CodeType, FrameType
 from typing import Any
@@ -22,7 +23,7 @@ class Awaited:
     def begin(self) -> None:
         """Wait for the call, unless another profiler is at work."""
         if self._code is not None and sys.getprofile() is None:
-            self._hook = self._event
+            self._hook = _profile(weakref.ref(self))
             sys.setprofile(self._hook)
 
     def end(self) -> None:
@@ -31,10 +32,23 @@ class Awaited:
             sys.setprofile(None)
         self._hook = None
 
-    def _event(self, frame: FrameType, event: str, _: Any) -> None:
-        if event == "call" and frame.f_code is self._code:
+    def event(self, frame: FrameType, kind: str) -> None:
+        """Take in that something is called or returns."""
+        if kind == "call" and frame.f_code is self._code:
             self.end()
             self._heard(_arguments(frame))
+
+
+def _profile(awaited: weakref.ref[Awaited]) -> Callable[[FrameType, str, Any], None]:
+    """Return a profile hook for one that waits; when that is gone, it takes itself off."""
+
+    def profile(frame: FrameType, kind: str, _: Any) -> None:
+        if (alive := awaited()) is not None:
+            alive.event(frame, kind)
+        else:
+            sys.setprofile(None)
+
+    return profile
 
 
 def code_of(function: Any) -> CodeType | None:

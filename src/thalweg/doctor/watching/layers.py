@@ -28,6 +28,7 @@ class Layers:
     def __init__(self, model: nn.Module, timed: Timed) -> None:
         self._model, self._timed = model, timed
         self._hooks: list[Any] = []
+        self._gradients: list[Any] = []
         self._mode: Functions | None = None
         self._settled = False
         self._latest = ""
@@ -82,6 +83,9 @@ class Layers:
 
     def _forget(self) -> None:
         self._settled, self._latest = False, ""
+        for hook in self._gradients:
+            hook.remove()
+        self._gradients.clear()
         self.seen.clear()
         self.active.clear()
 
@@ -126,7 +130,8 @@ class Layers:
             found["silent"] = (~active).float().mean()
             self.active[name] = active, measure.positions(output)
         if output.requires_grad:
-            output.register_hook(partial(_gradient, self._timed, found))
+            hook = output.register_hook(partial(_gradient, self._timed, found))
+            self._gradients.append(hook)
 
 
 def _gradient(timed: Timed, found: dict[str, Any], gradient: Tensor) -> None:
