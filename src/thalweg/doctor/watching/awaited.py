@@ -9,11 +9,13 @@ from collections.abc import Callable
 from types import CodeType, FrameType
 from typing import Any
 
+from torch import Tensor
+
 
 class Awaited:
     """Tells *heard* of the arguments of the next call of *function*, between `begin` and `end`.
 
-    Nothing is heard of functions that are not written in Python, nor while a profiler runs.
+    Calls on nothing that has a gradient are not meant. Nothing is heard of functions that are not written in Python, nor while a profiler runs.
     """
 
     def __init__(self, function: Callable[..., Any], heard: Callable[[tuple], None]) -> None:
@@ -35,8 +37,10 @@ class Awaited:
     def event(self, frame: FrameType, kind: str) -> None:
         """Take in that something is called or returns."""
         if kind == "call" and frame.f_code is self._code:
-            self.end()
-            self._heard(_arguments(frame))
+            values = _arguments(frame)
+            if any(isinstance(each, Tensor) and each.requires_grad for each in values):
+                self.end()
+                self._heard(values)
 
 
 def _profile(awaited: weakref.ref[Awaited]) -> Callable[[FrameType, str, Any], None]:

@@ -117,13 +117,21 @@ class Observer:
         self.failed.setdefault(name, FailedProbe.of(name, error))
 
     def _before_pass(self, module: nn.Module, args: Any, keywords: dict[str, Any]) -> None:
-        self.losses.pass_begins()
-        self.passes.called(args, keywords, module.training)
-        if self.prober.armed and torch.is_grad_enabled():
-            self.prober.begin_pass((args, keywords))
+        if module is not self.model:
+            return
+        self.passes.training = module.training
+        if torch.is_grad_enabled():
+            self.losses.pass_begins()
+            self.passes.called(args, keywords)
+            if self.prober.armed:
+                self.prober.begin_pass((args, keywords))
 
     def _after_pass(self, module: nn.Module, args: Any, output: Any) -> None:
+        if module is not self.model:
+            return
         self.prober.layers.end()
+        if not torch.is_grad_enabled():
+            return
         self.passes.returned(output)
         if self._awaited and (self.prober.armed or self.updates < AWAITED):
             self._awaited.begin()
@@ -132,9 +140,10 @@ class Observer:
         if not_validating.get():
             return
         values = (*args, *keywords.values())
-        kind, training = type(module).__name__, self.passes.current.training
-        self.losses.called(kind, values, output, training)
-        if torch.is_grad_enabled():
+        graded = getattr(output, "requires_grad", torch.is_grad_enabled())
+        training = self.passes.current.training if graded else self.passes.training
+        self.losses.called(type(module).__name__, values, output, training)
+        if graded:
             self._scored(values)
 
     def _scored(self, values: tuple[Any, ...]) -> None:

@@ -82,13 +82,16 @@ class Pass:
 class Passes:
     """The pass on its way, the newest ones before it, and how scores follow from an output.
 
-    ``view`` is the way from what the model returns to the loss's first argument, None where it was
-    not seen; ``strange`` says that there was one that could not be told.
+    ``training`` is the model's mode in its newest call, even in one without gradient, which never
+    becomes ``current``, as nothing is trained by it. ``view`` is the way from what the model
+    returns to the loss's first argument, None where it was not seen; ``strange`` says that there
+    was one that could not be told.
     """
 
     def __init__(self, device: torch.device, expects_loss: bool) -> None:
         self._device, self._expects_loss = device.type, expects_loss
         self.current = Pass()
+        self.training = True
         self.kept: deque[Pass] = deque(maxlen=KEPT)
         self.view: View | None = None
         self.strange = False
@@ -100,10 +103,10 @@ class Passes:
         """Whether the way from output to scores is still to be found."""
         return self._expects_loss and self.view is None and not self.strange
 
-    def called(self, args: tuple[Any, ...], keywords: Mapping[str, Any], training: bool) -> None:
-        """The model is called."""
+    def called(self, args: tuple[Any, ...], keywords: Mapping[str, Any]) -> None:
+        """The model is called for what may be trained by."""
         self._output = None
-        self.current = Pass(args, keywords, training)
+        self.current = Pass(args, keywords, self.training)
         if torch.is_autocast_enabled(self._device):
             self.current.autocast = self._device, torch.get_autocast_dtype(self._device)
 
