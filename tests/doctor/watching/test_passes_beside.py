@@ -85,3 +85,28 @@ def test_passes_of_a_copy_are_not_those_of_the_model() -> None:
             teacher(INPUTS[:7])
 
         check_trained_on_all(seen(model, teach, nn.CrossEntropyLoss()))
+
+
+class Reversed(nn.Module):
+    """Calls a loss by name, the target first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loss = nn.CrossEntropyLoss()
+
+    def forward(self, scores: Tensor, labels: Tensor) -> Tensor:
+        return self.loss(target=labels, input=scores)
+
+
+def test_a_loss_called_by_name_has_its_arguments_in_the_order_of_its_signature() -> None:
+    model, calling = dropped(), Reversed()
+    optimizer = sgd(model.parameters())
+    with Watch(model, optimizer, calling.loss, overhead=1e9, at_exit=5.0) as watch:
+        for _ in range(20):
+            optimizer.zero_grad()
+            calling(model(INPUTS), LABELS).backward()
+            optimizer.step()
+    found = watch.evidence
+    assert found.curvature is not None
+    assert found.labels[0].classes == tuple(LABELS.tolist())
+    assert found.probes[1].accuracy is not None

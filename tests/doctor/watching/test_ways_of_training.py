@@ -10,6 +10,7 @@ from torch import Tensor, multiprocessing, nn
 from torch.nn import functional as F
 
 from thalweg.doctor import Evidence, Watch, watch
+from thalweg.errors import BadValue
 from thalweg.training import fit
 from watched import net, points, sgd
 
@@ -274,3 +275,39 @@ def test_of_closures_the_first_loss_counts_in_long_trainings_as_well() -> None:
             optimizer.step(closure)
     assert all(len(each) > 1 for each in seen)
     assert losses(watching.evidence) == pytest.approx([each[0] for each in seen])
+
+
+class Halving(torch.optim.Optimizer):
+    """Takes gradients by half, and has no learning rate."""
+
+    def __init__(self, params: Any) -> None:
+        super().__init__(params, {})
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:
+        for p in self.param_groups[0]["params"]:
+            p -= p.grad / 2
+
+
+def test_updates_of_an_optimizer_without_a_rate_are_counted_without_one() -> None:
+    model, loss_fn = net(), nn.CrossEntropyLoss()
+    optimizer = Halving(model.parameters())
+    with watch(model, optimizer, loss_fn) as watching:
+        for _ in range(5):
+            optimizer.zero_grad()
+            loss_fn(model(points()[0]), points()[1]).backward()
+            optimizer.step()
+    assert [each.lrs for each in watching.evidence.steps] == [()] * 5
+    assert not watching.evidence.failed
+    assert "5 updates" in watching.report()
+
+
+def test_a_closed_watch_refuses_to_be_opened_again() -> None:
+    model = net()
+    watching = Watch(model, sgd(model.parameters()))
+    watching.close()
+    with (
+        pytest.raises(BadValue, match="closed; expected one that is open: make a new one"),
+        watching,
+    ):
+        pass

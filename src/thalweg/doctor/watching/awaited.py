@@ -15,7 +15,8 @@ from torch import Tensor
 class Awaited:
     """Tells *heard* of the arguments of the next call of *function*, between `begin` and `end`.
 
-    Calls on nothing that has a gradient are not meant. Nothing is heard of functions that are not written in Python, nor while a profiler runs.
+    Calls on nothing that has a gradient are not meant. Nothing is heard of functions that are not
+    written in Python, nor while a profiler runs.
     """
 
     def __init__(self, function: Callable[..., Any], heard: Callable[[tuple], None]) -> None:

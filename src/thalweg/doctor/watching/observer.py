@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from inspect import signature
 from time import perf_counter
 from typing import Any
 
@@ -65,6 +66,7 @@ class Observer:
         self._held: list[Tensor] = []
         self._marks: list[tuple[int, int] | None] = []
         self._kept_by_graph: tuple[Any, Any, str] = (None, None, "")
+        self._names = _names(loss_fn.forward) if isinstance(loss_fn, nn.Module) else ()
         plain = loss_fn is not None and not isinstance(loss_fn, nn.Module)
         self._awaited = Awaited(loss_fn, WeakHook(self._scored)) if plain and loss_fn else None
 
@@ -139,12 +141,17 @@ class Observer:
     def _after_loss(self, module: nn.Module, args: Any, keywords: Any, output: Any) -> None:
         if not_validating.get():
             return
-        values = (*args, *keywords.values())
+        values = (*args, *self._in_order(keywords)) if keywords else args
         graded = getattr(output, "requires_grad", torch.is_grad_enabled())
         training = self.passes.current.training if graded else self.passes.training
         self.losses.called(type(module).__name__, values, output, training)
         if graded:
             self._scored(values)
+
+    def _in_order(self, keywords: dict[str, Any]) -> Iterator[Any]:
+        """Return arguments of the loss by name in the order in which it takes them."""
+        known = [name for name in self._names if name in keywords]
+        return map(keywords.__getitem__, dict.fromkeys((*known, *keywords)))
 
     def _scored(self, values: tuple[Any, ...]) -> None:
         self.passes.scored(values)
@@ -243,7 +250,8 @@ class Observer:
 
     def _record(self, now: float, skipped: bool) -> None:
         loss, backwards = self.losses.taken()
-        rates = tuple([float(group["lr"]) for group in self.optimizer.param_groups])
+        groups = self.optimizer.param_groups
+        rates = tuple([float(group["lr"]) for group in groups if "lr" in group])
         training, examples = self.passes.current.training, self._examples or None
         seconds, self.last, self._examples = now - self.last, now, 0
         row = [self.updates, loss, rates, examples, backwards, training, seconds, skipped]
@@ -296,3 +304,11 @@ class Observer:
 
 def _device(model: nn.Module) -> torch.device:
     return next((p.device for p in model.parameters()), torch.device("cpu"))
+
+
+def _names(function: Callable[..., Any]) -> tuple[str, ...]:
+    """Return the names of what a function takes, none where they cannot be told."""
+    try:
+        return tuple(signature(function).parameters)
+    except (TypeError, ValueError):
+        return ()

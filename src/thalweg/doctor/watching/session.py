@@ -18,7 +18,7 @@ from thalweg.doctor.owed import Settled
 from thalweg.doctor.watching.gather import gather, settled
 from thalweg.doctor.watching.observer import Observer
 from thalweg.doctor.watching.survey import innermost, survey_model, survey_optimizer
-from thalweg.errors import BadType
+from thalweg.errors import BadType, BadValue
 
 
 class Watch:
@@ -89,6 +89,8 @@ class Watch:
         self._settle()
 
     def __enter__(self) -> Watch:
+        if not self._seen.attached:
+            raise BadValue("The watch is closed; expected one that is open: make a new one.")
         return self
 
     def __exit__(
