@@ -13,7 +13,8 @@ INPUTS, LABELS = points()
 
 
 def dropped() -> nn.Sequential:
-    return nn.Sequential(*net()[:2], nn.Dropout(0.1), nn.Linear(16, 2))
+    first, activation, last = net()
+    return nn.Sequential(first, activation, nn.Dropout(0.1), last)
 
 
 def evaluated(model: nn.Module, loss_fn: Any = None) -> None:
