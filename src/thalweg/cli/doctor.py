@@ -79,8 +79,8 @@ def _check_alone(code: str, **options: Any) -> None:
     given = [f"--{name}" for name, value in options.items() if value is not None]
     if given:
         raise typer.BadParameter(
-            f"{code} prints its page, which {', '.join(given)} does not change; give a problem, or "
-            "the code alone."
+            f"{code} prints the page of a finding and takes no {', '.join(given)}; give the code "
+            "alone, or a problem."
         )
 
 

@@ -50,7 +50,7 @@ def code_of(function: Any) -> CodeType | None:
 
 def _bound_by(function: Any) -> tuple[int, set[str]]:
     """Return how many arguments in front, and which names, partial functions give beforehand."""
-    front, names = 0, set()
+    front, names = 0, set[str]()
     while isinstance(function, functools.partial):
         front += len(function.args)
         names |= function.keywords.keys()
