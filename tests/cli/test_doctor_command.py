@@ -64,6 +64,9 @@ def test_a_code_prints_its_page(thalweg):
         (["digits", "--rule", "sdg"], "Did you mean 'sgd'?"),
         (["digits", "--lr", "fast"], "'fast' is not a finite number"),
         (["nothing.py"], "nothing.py"),
+        (["GD301", "--json"], "takes no --json"),
+        (["gd301", "--html", "found.html"], "takes no --html"),
+        (["GD301", "--lr", "0", "--epochs", "2"], "takes no --lr, --epochs"),
         (["digits", "--html", "nowhere/found.html"], "there is no folder"),
     ],
 )

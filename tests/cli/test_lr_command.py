@@ -51,8 +51,9 @@ def test_programs_get_json(thalweg):
     assert (found["rule"], found["problem"]) == ("sgd", "digits")
 
 
-def test_a_loss_that_no_rate_lowers_ends_with_exit_code_1(thalweg, tmp_path):
-    (tmp_path / "flat.py").write_text(FLAT)
+@pytest.mark.parametrize("loss", ["0 * output.mean()", "(output * 0).sum() + 1"])
+def test_a_loss_that_no_rate_lowers_ends_with_exit_code_1(thalweg, tmp_path, loss):
+    (tmp_path / "flat.py").write_text(FLAT.replace("0 * output.mean()", loss))
     code, out, notices = thalweg("flat.py", "--updates", "20")
     assert (code, out) == (1, "")
     assert "fell at no learning rate" in notices

@@ -55,6 +55,10 @@ def doctor(
     refused, or the training failed. See docs/doctor.md.
     """
     if CODE.fullmatch(subject):
+        _check_alone(
+            subject, rule=rule, lr=lr, epochs=epochs, seed=seed or None, json=as_json or None,
+            html=html,
+        )  # fmt: skip
         _show_page(subject)
         return
     problems.find(subject)
@@ -69,6 +73,15 @@ def doctor(
     if place:
         note(f"Page: {report.page(found, place)}")
     raise typer.Exit(0 if found.diagnosis.healthy else FINDINGS)
+
+
+def _check_alone(code: str, **options: Any) -> None:
+    given = [f"--{name}" for name, value in options.items() if value is not None]
+    if given:
+        raise typer.BadParameter(
+            f"{code} prints the page of a finding and takes no {', '.join(given)}; give the code "
+            "alone, or a problem."
+        )
 
 
 def _show_page(code: str) -> None:

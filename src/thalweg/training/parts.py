@@ -28,7 +28,7 @@ def check_model_and_optimizer(model: Any, optimizer: Any) -> None:
             f"{type(optimizer).__name__} evaluates the model several times in one update, by a "
             "closure, and fit measures one gradient for each. Use another optimizer."
         )
-    _check_optimized(model, optimizer)
+    check_optimized(model, optimizer)
 
 
 def check_extras(strategies: Any, order: Any, checkpoints: Any) -> None:
@@ -65,10 +65,11 @@ def check_parameters(model: nn.Module) -> set[int]:
     return trained
 
 
-def _check_optimized(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+def check_optimized(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    """Raise BadValue unless the optimizer holds a parameter of the model that can be trained."""
     trained = check_parameters(model)
     if trained.isdisjoint(id(p) for group in optimizer.param_groups for p in group["params"]):
         raise BadValue(
-            "the optimizer updates no parameter of this model; it was made of another one. Make it "
-            "of model.parameters()."
+            "the optimizer updates no parameter of this model; it was made of another one, or of "
+            "none. Make it of model.parameters(), when the model is complete."
         )

@@ -179,6 +179,7 @@ def still(model: nn.Module) -> Any:
         ({"loss": lambda out, y: cross_entropy(out, y).detach()}, BadValue, "gradient"),
         ({"loss": lambda out, y: cross_entropy(out, y) * float("nan")}, BadValue, "nan"),
         ({"loss": lambda out, y: 0 * cross_entropy(out, y)}, NoRate, "fell at no learning rate"),
+        ({"loss": lambda out, y: 0 * out.sum() + 1}, NoRate, "fell at no learning rate"),
         ({"train": iter([(INPUTS, LABELS)])}, BadType, "only once"),
         ({"train": Used()}, BadValue, "yields no batch"),
         ({"train": []}, BadValue, "no batch"),
@@ -187,6 +188,12 @@ def still(model: nn.Module) -> Any:
         ({"hyper": {"momentun": 0.1}, "rule": "momentum"}, UnknownName, "momentun"),
         ({"updates": 3}, BadValue, "at least 20"),
         ({"batch": 1000}, BadValue, "batch=1,000"),
+        ({"batch": 0}, BadValue, "batch=0"),
+        ({"batch": False}, BadType, "batch=False"),
+        ({"batch": ""}, BadType, "batch=''"),
+        ({"rule": ""}, UnknownName, "there is no rule ''"),
+        ({"hyper": "x"}, BadType, "hyper='x'; expected numbers by name"),
+        ({"hyper": {1: 2}}, BadType, "expected numbers by name"),
     ],
 )
 def test_what_cannot_work_is_refused_in_words(
@@ -195,6 +202,12 @@ def test_what_cannot_work_is_refused_in_words(
     asked = {"loss": cross_entropy, "train": (INPUTS, LABELS), "rule": "sgd", "updates": 20}
     with pytest.raises(kind, match=message):
         suggest_lr(net(), **{**asked, **given})
+
+
+@pytest.mark.parametrize("given", [{"batch": 0}, {"batch": ""}, {"rule": ""}, {"hyper": "x"}])
+def test_a_problem_is_asked_about_with_nothing_that_is_empty(given: dict[str, Any]) -> None:
+    with pytest.raises((BadType, BadValue, UnknownName), match="expected|there is no rule"):
+        suggest_lr("digits", updates=20, **given)
 
 
 @pytest.mark.parametrize(

@@ -24,11 +24,14 @@ def neighbours(case: Case, clock: Clock) -> Neighbours:
 
     Distances are between the inputs as they are, and with every feature at unit spread; the better
     counts. Tokens are counted, and spread out by position; where each has a class of its own, it
-    is an example. Raises Refused where there are no classes, or too few examples.
+    is an example. Raises Refused where there are no classes, too few examples, or inputs
+    that are not finite.
     """
     inputs, classes = _examples(case)
     if len(classes) < LEAST or len(classes.unique()) < 2:
         raise Refused("too few examples of two classes were kept")
+    if not inputs.isfinite().all():
+        raise Refused("the inputs are not all finite")
     spread = inputs.std(0)
     level = (inputs - inputs.mean(0)) / torch.where(spread > 0, spread, 1)
     shares = classes.unique(return_counts=True)[1] / len(classes)

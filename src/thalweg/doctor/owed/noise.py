@@ -75,7 +75,7 @@ def _sums(on: Pass) -> tuple[str, ...]:
 
     Complex numbers are left out.
     """
-    values = [each.double() for each in on.tensors if not each.is_complex()]
+    values = [each.detach().double() for each in on.tensors if not each.is_complex()]
     sums = [each.sum(0) if each.ndim else each for each in values]
     return tuple(f"{float(each.square().sum()):.9g}" for each in (*sums, *values))
 

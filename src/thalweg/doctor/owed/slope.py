@@ -6,6 +6,7 @@ they are, the loss has a kink, and any gradient between them is right.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
@@ -63,11 +64,14 @@ class Slope:
 def check_gradient(case: Case, clock: Clock) -> GradientCheck:
     """Return how the gradient compares on the newest batch, over all parameters and in each.
 
-    Raises Refused where there is no time, or the loss is not the same twice.
+    Raises Refused where there is no time, or the loss is not finite or not the same twice.
     """
     case = _affordable(case.only(case.passes[-1:]), clock)
     loss = case.objective(torch.float64)
-    if loss() != loss():
+    value = float(loss())
+    if not math.isfinite(value):
+        raise Refused(f"the loss is {'NaN' if math.isnan(value) else 'infinite'}, and has no slope")
+    if value != float(loss()):
         raise Refused("the loss is not the same when it is computed twice")
     gradient = loss.gradient()
     generator = torch.Generator().manual_seed(0)

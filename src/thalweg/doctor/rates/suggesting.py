@@ -29,6 +29,9 @@ from thalweg.training.threads import threads
 UPDATES, FEWEST = 400, 20
 """Updates of a short run unless given, and at least."""
 
+BATCH = 32
+"""Examples of a batch unless given; a loader cuts its own."""
+
 SWEPT = 100
 """Updates of the range test at least; it has half as many as a short run where that is more."""
 
@@ -63,7 +66,7 @@ def suggest_lr(
             raise BadType("a model was given without loss or data: suggest_lr(model, loss, train).")
         optimizer = _optimizer(subject, rule, hyper)
         with undisturbed(as_data(train), None if valid is None else as_data(valid)):
-            case = _case(subject, optimizer, loss, train, valid, batch or 32, seed)
+            case = _case(subject, optimizer, loss, train, valid, batch, seed)
             return _advice(type(subject).__name__, case, updates)
     if loss is not None or train is not None or valid is not None:
         raise BadType("a problem brings its loss and its data; give them with a model alone.")
@@ -84,7 +87,7 @@ def _of_problem(
         model = problem.make_model(seed)
         optimizer = _optimizer(model, settings.rule, hyper)
         parts = problem.loss, problem.train, problem.validation
-        case = _case(model, optimizer, *parts, settings.batch or 1, seed)
+        case = _case(model, optimizer, *parts, settings.batch, seed)
         whole = (case.batches.updates_per_epoch or updates) * problem.epochs
         return _advice(problem.name, case, min(updates, max(whole, FEWEST)))
 
@@ -96,19 +99,27 @@ def _optimizer(
         if hyper:
             raise BadValue("hyperparameters were given beside an optimizer, which has its own.")
         return rule
-    if hyper and "lr" in hyper:
-        raise BadValue("lr was given among the hyperparameters, and it is what is to be found.")
+    _check_hyper(hyper)
     if not any(p.requires_grad for p in model.parameters()):
         raise BadValue("no parameter of the model requires a gradient; there is nothing to train.")
     settings: dict[str, Any] = dict(hyper or {})
-    return Optimizer(model.parameters(), rules.find(rule or "adamw"), **settings)
+    return Optimizer(model.parameters(), rules.find("adamw" if rule is None else rule), **settings)
+
+
+def _check_hyper(hyper: Any) -> None:
+    named = isinstance(hyper, Mapping) and all(isinstance(name, str) for name in hyper)
+    if hyper is not None and not named:
+        raise BadType(f'hyper={hyper!r:.60}; expected numbers by name, such as {{"beta1": 0.9}}.')
+    if hyper and "lr" in hyper:
+        raise BadValue("lr was given among the hyperparameters, and it is what is to be found.")
 
 
 def _case(
     model: nn.Module, optimizer: torch.optim.Optimizer, loss: Any, train: Any, valid: Any,
     batch: Any, seed: int,
 ) -> Subject:  # fmt: skip
-    batches = as_batches(as_data(train), batch, None, seed, 1)
+    size = BATCH if batch is None else batch
+    batches = as_batches(as_data(train), size, None, seed, 1)
     check_model_and_optimizer(model, optimizer)
     check_model_and_data(model, loss, train, valid)
     held_out = None if valid is None else as_data(valid)

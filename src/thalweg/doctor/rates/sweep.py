@@ -20,6 +20,9 @@ SEEDS = 3
 MEMORY = 0.9
 """How much of the running loss is kept from update to update."""
 
+ROUNDING = 2.0**-22
+"""A loss that falls by no more than this share of its size only rounds differently."""
+
 
 @final
 @dataclass(frozen=True, eq=False)
@@ -53,7 +56,8 @@ def sweep(subject: Subject, updates: int) -> Sweep:
     losses = np.mean([each[:length] for each in curves], axis=0)
     slope = np.gradient(losses, np.log(rates[:length]))
     steepest, lowest = int(slope.argmin()), int(losses.argmin())
-    if lowest == 0 or slope[steepest] >= 0:
+    fell = losses[0] - losses[lowest] > ROUNDING * np.abs(losses).max()
+    if not fell or slope[steepest] >= 0:
         raise NoRate(
             f"the loss fell at no learning rate from {ends[0]:.2g} to {rates[length - 1]:.2g}. "
             "Look for another cause with `thalweg doctor` or thalweg.watch, or allow more updates."

@@ -6,6 +6,7 @@ import functools
 import sys
 import weakref
 from collections.abc import Callable
+from itertools import takewhile
 from types import CodeType, FrameType
 from typing import Any
 
@@ -21,6 +22,7 @@ class Awaited:
 
     def __init__(self, function: Callable[..., Any], heard: Callable[[tuple], None]) -> None:
         self._code, self._heard = code_of(function), heard
+        self._bound = _bound_by(function)
         self._hook: Any = None
 
     def begin(self) -> None:
@@ -38,7 +40,7 @@ class Awaited:
     def event(self, frame: FrameType, kind: str) -> None:
         """Take in that something is called or returns."""
         if kind == "call" and frame.f_code is self._code:
-            values = _arguments(frame)
+            values = _arguments(frame, *self._bound)
             if any(isinstance(each, Tensor) and each.requires_grad for each in values):
                 self.end()
                 self._heard(values)
@@ -65,9 +67,22 @@ def code_of(function: Any) -> CodeType | None:
     return getattr(getattr(function, "__func__", function), "__code__", None)
 
 
-def _arguments(frame: FrameType) -> tuple[Any, ...]:
-    """Return the arguments of a call that has just begun, without ``self``."""
+def _bound_by(function: Any) -> tuple[int, set[str]]:
+    """Return how many arguments in front, and which names, partial functions give beforehand."""
+    front, names = 0, set[str]()
+    while isinstance(function, functools.partial):
+        front += len(function.args)
+        names |= function.keywords.keys()
+        function = function.func
+    return front, names
+
+
+def _arguments(frame: FrameType, front: int, bound: set[str]) -> tuple[Any, ...]:
+    """Return the arguments of a call that has just begun, without ``self`` and what was bound.
+
+    Behind the first name that was bound no argument can be given by its place.
+    """
     count = frame.f_code.co_argcount
     named = [(name, frame.f_locals.get(name)) for name in frame.f_code.co_varnames[:count]]
-    values = [value for name, value in named if name != "self"]
-    return tuple(values)
+    own = [each for each in named if each[0] != "self"][front:]
+    return tuple(value for _, value in takewhile(lambda each: each[0] not in bound, own))

@@ -9,13 +9,17 @@ from thalweg.doctor.owed import Case, Settled, settle
 from thalweg.doctor.watching.observer import Observer
 from thalweg.doctor.watching.survey import survey_model
 from thalweg.problems import own_gradient
+from thalweg.training import randomness
 
 NEED_LOSS: tuple[Kind, ...] = ("curvature", "noise", "gradient check", "neighbours", "loss slice")
 """What is not to be had unless the loss is there as a function."""
 
 
 def settled(seen: Observer, seconds: float) -> Settled:
-    """Measure what is owed, the observer looking away; afterwards the model is as it was."""
+    """Measure what is owed, the observer looking away; afterwards the model is as it was.
+
+    So are random numbers, whoever drew from them: the model or the loss.
+    """
     passes = seen.passes.usable()
     loss_fn = seen.loss_fn if passes and own_gradient(seen.loss_fn) is None else None
     if loss_fn is None:
@@ -23,11 +27,12 @@ def settled(seen: Observer, seconds: float) -> Settled:
     if not passes or not seconds:
         return Settled()
     view = seen.passes.view
-    seen.paused = True
+    seen.paused, before = True, randomness.capture()
     try:
         case = Case(seen.inner, seen.optimizer, loss_fn, view, passes, seen.updates)
         return settle(case, seconds, seen.prober)
     finally:
+        randomness.restore(before)
         seen.paused = False
 
 
@@ -55,17 +60,18 @@ def gather(
 
 
 def _completed(seen: Observer, model: ModelFacts) -> ModelFacts:
-    """Return the facts of the model with the activations that it calls as functions.
+    """Return the facts of the model with what was added to it, and the functions it calls.
 
-    Its parameters are in the groups of the optimizer that they are in now.
+    These are its activations; parameters are in the groups of the optimizer that they are in now.
     """
     functions, order = seen.prober.functions, seen.prober.order
-    now = survey_model(seen.model, seen.optimizer).parameters
-    parameters = {
-        name: replace(each, groups=now[name].groups if name in now else each.groups)
+    now = survey_model(seen.model, seen.optimizer)
+    before = {
+        name: replace(each, groups=now.parameters.get(name, each).groups)
         for name, each in model.parameters.items()
     }
-    modules = {**model.modules, **functions}
+    parameters = {**now.parameters, **before}
+    modules = {**now.modules, **model.modules, **functions}
     return replace(model, parameters=parameters, modules=modules, order=order or model.order)
 
 

@@ -19,6 +19,7 @@ from thalweg.doctor.watching.gather import gather, settled
 from thalweg.doctor.watching.observer import Observer
 from thalweg.doctor.watching.survey import innermost, survey_model, survey_optimizer
 from thalweg.errors import BadType, BadValue
+from thalweg.training.parts import check_optimized
 
 
 class Watch:
@@ -45,6 +46,7 @@ class Watch:
         check_number("at_exit", at_exit, 0)
         self.overhead, self.at_exit = overhead, at_exit
         optimizer = innermost(optimizer)
+        check_optimized(model, optimizer)
         self._facts = survey_model(model, optimizer), survey_optimizer(model, optimizer)
         self._seen = Observer(model, optimizer, loss_fn, overhead)
         self._owed, self._settled_at, self._ending = Settled(), 0, 0.0
