@@ -25,6 +25,7 @@ from small import (
 )
 from torch import Tensor, nn
 
+from descendants import descendants
 from thalweg import Optimizer, parallel, problems
 from thalweg.errors import BadFile, BadValue
 from thalweg.parallel import (
@@ -158,21 +159,13 @@ class Mortal(Algorithm):
             answer = yield request
 
 
-def processes(kind: str) -> list[int]:
-    """The processes of workers or of shards, by their numbers."""
-    import psutil
-
-    found = psutil.Process().children(recursive=True)
-    return sorted(each.pid for each in found if each.name().startswith(f"ray::{kind}"))
-
-
 def struck(kind: str, *signals: signal.Signals, apart: float = 0.0) -> Callable[[Progress], None]:
     """Return a watcher that signals to a process that is new then, at the first report."""
-    older = processes(kind)
+    older = descendants(f"ray::{kind}")
 
     def watch(progress: Progress) -> None:
         if progress.gradients <= 20:
-            target = min(set(processes(kind)) - set(older))
+            target = min(set(descendants(f"ray::{kind}")) - set(older))
             os.kill(target, signals[0])
             for each in signals[1:]:
                 threading.Timer(apart, os.kill, (target, each)).start()

@@ -5,10 +5,10 @@ import signal
 import socket
 from typing import Any
 
-import psutil
 import pytest
 from killable import LINE, told
 
+from descendants import descendants
 from thalweg.errors import BadValue
 from thalweg.racing import race
 
@@ -47,11 +47,10 @@ def test_a_cluster_does_the_same_race_though_a_process_is_killed_in_it():
     killed: list[int] = []
 
     def kill(progress):
-        ours = psutil.Process().children(recursive=True)
-        busy = [each for each in ours if "ray::_do" in " ".join(each.cmdline() or [each.name()])]
+        busy = descendants("ray::_do")
         if busy and not killed:
-            killed.append(busy[0].pid)
-            os.kill(busy[0].pid, signal.SIGKILL)
+            killed.append(busy[0])
+            os.kill(busy[0], signal.SIGKILL)
 
     found = told(race(LINE, RULES, memory=1, ray="local", on_progress=kill, **SMALL))
     assert killed
