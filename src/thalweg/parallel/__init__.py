@@ -10,7 +10,7 @@ from thalweg.parallel.algorithms.elastic import Elastic
 from thalweg.parallel.algorithms.local import LocalUpdates, diloco
 from thalweg.parallel.algorithms.synchronous import Synchronous
 from thalweg.parallel.compression import BFloat16, Compression, TopK
-from thalweg.parallel.engine import Engine, Job, Progress, Tally
+from thalweg.parallel.engine import Engine, Job, Moment, Progress, Tally
 from thalweg.parallel.fitting import fit
 from thalweg.parallel.flat import Layout
 from thalweg.parallel.inproc.conditions import Fault, Network, failures
@@ -22,12 +22,15 @@ from thalweg.parallel.inproc.distributions import (
     uniform,
 )
 from thalweg.parallel.inproc.engine import InProcess
-from thalweg.parallel.result import Point, Result
+from thalweg.parallel.result import Interrupted, Point, Result, RunningLoss
 from thalweg.parallel.server.serving import Serving
 from thalweg.parallel.server.shard import Shard
 from thalweg.parallel.server.snapshots import Snapshots
 from thalweg.parallel.server.versions import Outcome, Reading, Receipt, Version
 from thalweg.parallel.simulate import Cell, Simulation, best, simulate, tuned
+from thalweg.parallel.teams.team import Team, Teams
+from thalweg.parallel.teams.training import train_problem
+from thalweg.parallel.watching import Listener
 
 if TYPE_CHECKING:
     from thalweg.parallel.cluster.engine import RayEngine as RayEngine
@@ -49,11 +52,12 @@ _HOMES = {
 __all__ = [
     *_HOMES,
     "Algorithm", "BFloat16", "Cell", "Compression", "Distribution", "Downpour", "Elastic", "Engine",
-    "Fault", "Gradient", "InProcess", "Job", "Layout", "LocalUpdates", "Measured", "Network",
-    "Outcome", "Point", "Progress", "Pull", "Push", "Reading", "Receipt", "Result", "Seat",
-    "Serving", "Shard", "Simulation", "Snapshots", "Synchronous", "Tally", "TopK", "Version",
-    "best", "catalogue", "constant", "diloco", "exponential", "failures", "find", "fit",
-    "lognormal", "simulate", "tuned", "uniform",
+    "Fault", "Gradient", "InProcess", "Interrupted", "Job", "Layout", "Listener", "LocalUpdates",
+    "Measured", "Moment", "Network", "Outcome", "Point", "Progress", "Pull", "Push", "Reading",
+    "Receipt", "Result", "RunningLoss", "Seat", "Serving", "Shard", "Simulation", "Snapshots",
+    "Synchronous", "Tally", "Team", "Teams", "TopK", "Version", "best", "catalogue", "constant",
+    "diloco", "exponential", "failures", "find", "fit", "lognormal", "simulate", "train_problem",
+    "tuned", "uniform",
 ]  # fmt: skip
 
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from fractions import Fraction
 
 from torch import Tensor
 
-from thalweg.parallel.engine import Job, Progress
+from thalweg.parallel.engine import Job, Moment, Progress, Tally
 
 
 class Account:
-    """The gradients of a job: dealt to workers, and measured by them."""
+    """The gradients of a job: dealt to workers, and measured by them; *clock* tells the time."""
 
-    def __init__(self, job: Job) -> None:
-        self._job = job
+    def __init__(self, job: Job, tally: Tally, clock: Callable[[], float]) -> None:
+        self._job, self._tally, self._clock = job, tally, clock
         self.dealt = self.measured = 0
         self._examples = self._told = self._batch_examples = 0
         self._loss = 0.0
@@ -24,19 +25,22 @@ class Account:
         return self._job.gradients - self.dealt
 
     def deal(self) -> int | None:
-        """Return the number of the next batch, None where none is left."""
-        if not self.undealt:
+        """Return the number of the next batch, None where none is left, or none is wanted."""
+        if not self.undealt or self._job.stopped():
             return None
         self.dealt += 1
         return self.dealt - 1
 
-    def note(self, loss: float, examples: int) -> bool:
-        """Count a gradient; return whether it is time to tell, unless it is the last one."""
+    def note(self, worker: int, loss: float, examples: int) -> bool:
+        """Count a worker's gradient; return whether to tell, which is left for the last one."""
         self.measured += 1
+        self._tally.measured[worker] += 1
         self._examples += examples
         self._batch_examples += examples
         self._loss += loss * examples
-        return self.measured % self._job.every == 0 and self.measured < self._job.gradients
+        standing = self.measured, self._examples, self._clock()
+        self._job.hear(Moment(worker, loss, *standing, self._tally))
+        return passed(self._job.every, self.measured) and self.measured < self._job.gradients
 
     def tell(self, time: float, updates: int, values: Callable[[], Tensor | None]) -> None:
         """Tell how far it has come, unless nothing happened since."""
@@ -46,3 +50,8 @@ class Account:
         loss = self._loss / self._batch_examples
         self._loss, self._batch_examples = 0.0, 0
         self._job.watch(Progress(self.measured, self._examples, updates, time, loss, values))
+
+
+def passed(every: int | Fraction, count: int) -> bool:
+    """Whether a count that grows by one has just come to a multiple of *every*, or beyond it."""
+    return count // every > (count - 1) // every

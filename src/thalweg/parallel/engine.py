@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from fractions import Fraction
+from typing import Any, ClassVar, NamedTuple
 
 from torch import Tensor
 
@@ -34,12 +35,28 @@ class Progress(NamedTuple):
     values: Callable[[], Tensor | None]
 
 
+class Moment(NamedTuple):
+    """Where a training stands when a worker, known by its rank, has just measured a gradient.
+
+    ``loss`` is that of its batch. ``gradients`` and ``examples`` are those of all workers so far,
+    ``time`` is the engine's clock, and the tally goes on changing.
+    """
+
+    worker: int
+    loss: float
+    gradients: int
+    examples: int
+    time: float
+    tally: Tally
+
+
 @dataclass(frozen=True, eq=False)
 class Job:
     """What is to be trained: an algorithm for so many workers, a model, and a number of gradients.
 
     Parameters begin as *start*, cut into *shards*; pushes travel by *compression*. Progress is
-    reported to *watch* after every *every* gradients and at the end.
+    reported to *watch* after every *every* gradients and at the end, and each gradient to *hear*.
+    Once *stopped* says so, no gradient is dealt out any more.
     """
 
     algorithm: Algorithm
@@ -48,8 +65,10 @@ class Job:
     gradients: int
     workers: int = 1
     shards: int = 1
-    every: int = 100
+    every: int | Fraction = 100
     watch: Callable[[Progress], None] = lambda progress: None
+    hear: Callable[[Moment], None] = lambda moment: None
+    stopped: Callable[[], bool] = lambda: False
     compression: Compression = field(default_factory=Whole)
 
     def seat(self, rank: int) -> Seat:
@@ -61,8 +80,8 @@ class Job:
 class Tally:
     """What happened to gradients and messages; counts of pushes are per shard.
 
-    ``receipts`` counts pushes by what shards did with them, ``staleness`` the applied ones by how
-    many updates old they were. ``lost_gradients`` were dealt to workers that died before they had
+    ``measured`` counts gradients by the rank of the worker, ``receipts`` pushes by what shards did
+    with them, ``staleness`` the applied ones by how many updates old they were. ``lost_gradients`` were dealt to workers that died before they had
     measured them, and ``lost_pushes`` are pushes of which no answer came: they may have been
     applied. ``lost_updates`` were made by shards that died, after their last snapshot.
 
@@ -73,6 +92,7 @@ class Tally:
     ``released`` the waits that would never have ended.
     """
 
+    measured: Counter[int] = field(default_factory=Counter)
     receipts: Counter[Outcome] = field(default_factory=Counter)
     staleness: Counter[int] = field(default_factory=Counter)
     undealt: int = 0
@@ -91,9 +111,34 @@ class Tally:
         if receipt.outcome is Outcome.APPLIED:
             self.staleness[receipt.staleness] += 1
 
+    @property
+    def applied(self) -> int:
+        """How many pushes became part of the parameters."""
+        return self.receipts[Outcome.APPLIED]
+
+    @property
+    def refused(self) -> int:
+        """How many pushes arrived and did not."""
+        return self.receipts.total() - self.applied
+
+    def as_data(self) -> dict[str, Any]:
+        """Return it as JSON can hold it, staleness and the workers' gradients as pairs."""
+        pairs = {name: sorted(getattr(self, name).items()) for name in ("measured", "staleness")}
+        receipts = {outcome.value: count for outcome, count in self.receipts.items()}
+        return {**vars(self), **pairs, "receipts": receipts}
+
+    @classmethod
+    def of_data(cls, data: Mapping[str, Any]) -> Tally:
+        """Return the tally that became these data."""
+        pairs = {name: Counter(dict(data[name])) for name in ("measured", "staleness")}
+        receipts = {Outcome(value): count for value, count in data["receipts"].items()}
+        return cls(**{**data, **pairs, "receipts": Counter(receipts)})
+
 
 class Engine(ABC):
-    """Where workers run and how they reach the shards."""
+    """Where workers run and how they reach the shards; its clock counts in *unit*."""
+
+    unit: ClassVar[str] = "seconds"
 
     @abstractmethod
     def run(self, job: Job) -> tuple[Tensor, Tally]:

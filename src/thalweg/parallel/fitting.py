@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Literal
 
-import torch
 from torch import Tensor, nn
 
 from thalweg.arguments import check_count
 from thalweg.errors import BadType
 from thalweg.parallel.algorithms.algorithm import Algorithm
 from thalweg.parallel.compression import Compression, Whole
-from thalweg.parallel.engine import Engine, Job, Progress
+from thalweg.parallel.engine import Engine, Job
 from thalweg.parallel.flat import vector_of
 from thalweg.parallel.inproc.engine import InProcess
 from thalweg.parallel.replica import Batches, Replica
-from thalweg.parallel.result import Point, Result
+from thalweg.parallel.result import Interrupted, Result
+from thalweg.parallel.watching import Listener, Nobody, Watch
 from thalweg.training.data.batches import check_size
 from thalweg.training.data.forms import Examples, as_data
-from thalweg.training.evaluation import evaluate
 from thalweg.training.fitting import check_model_and_data
+from thalweg.training.interrupts import requests
 
 if TYPE_CHECKING:
     from thalweg.training.study.notes import Notes
@@ -40,45 +41,61 @@ def fit(
     seed: int = 0,
     shards: int = 1,
     compress: Compression | None = None,
+    looks: int = 1,
     run: Notes | None = None,
+    listener: Listener | None = None,
 ) -> Result:
     """Train *model* in place with so many workers and return how it went.
 
     Data, loss and batches are those of `thalweg.training.fit`; a worker's gradient is of one batch,
     and the workers share the batches of every epoch between them. The engine simulates in this
     process unless another is given. *shards* hold the parameters, each a part; *compress* makes
-    what is pushed to them smaller, as ``BFloat16()`` and ``TopK(0.01)`` do. Where the training
-    stands after each epoch goes to *run*, a run of a record.
+    what is pushed to them smaller, as ``BFloat16()`` and ``TopK(0.01)`` do. The parameters are
+    judged *looks* times an epoch. That, the running loss, and in the end what became of all pushes,
+    go to *run*, a run of a record; *listener* hears of every gradient.
 
     The model gets the server's parameters in the end. Other state, such as the statistics of batch
     normalization, is that of the model in this process, which saw the batches of all workers.
 
+    SIGINT and SIGTERM let the workers finish what they have begun. Then Interrupted is raised with
+    the result so far; a second SIGINT does not wait.
+
     Raises BadValue or BadType before the first gradient for what cannot work.
     """
     _check(algorithm, engine, compress)
-    for name, value, low in (("workers", workers, 1), ("epochs", epochs, 1), ("seed", seed, 0)):
-        check_count(name, value, low)
+    for name, value in (("workers", workers), ("epochs", epochs), ("looks", looks)):
+        check_count(name, value)
+    check_count("seed", seed, 0)
     examples = _examples(train)
     check_model_and_data(model, loss, train, valid)
     check_size(batch, len(examples))
     batches = Batches(examples, batch, seed)
     replica = Replica(model, loss, batches)
-    watch = Watch(replica, valid, run)
+    engine, listener = engine or InProcess(), listener or Nobody()
     gradients = batches.per_epoch * epochs
-    job = Job(
-        algorithm,
-        replica,
-        vector_of(model),
-        gradients,
-        workers,
-        shards,
-        batches.per_epoch,
-        watch,
-        compress or Whole(),
-    )
-    values, tally = (engine or InProcess()).run(job)
+    watch = Watch(replica, valid, gradients, run, listener)
+    listener.begins(workers, gradients, epochs, engine.unit)
+    with requests() as request:
+        values, tally = engine.run(
+            Job(
+                algorithm, replica, vector_of(model), gradients, workers, shards,
+                Fraction(batches.per_epoch, looks), watch, watch.hear,
+                lambda: request.signal is not None, compress or Whole(),
+            )
+        )  # fmt: skip
     replica.load(values)
-    return Result(model, tuple(watch.history), tally)
+    if run is not None:
+        run.emit("tally", sum(tally.measured.values()), data=tally.as_data())
+    listener.ends()
+    result = Result(model, tuple(watch.history), tuple(watch.losses), tally)
+    if request.signal is not None:
+        raise Interrupted(_stopped(result, gradients), request.signal, result)
+    return result
+
+
+def _stopped(result: Result, gradients: int) -> str:
+    done = sum(result.tally.measured.values())
+    return f"Stopped after {done:,} of {gradients:,} gradients."
 
 
 def _check(algorithm: Any, engine: Any, compress: Any) -> None:
@@ -98,27 +115,3 @@ def _examples(train: Any) -> Examples:
             "share batches by number. Pass its data set, or a pair (inputs, targets)."
         )
     return data
-
-
-class Watch:
-    """Judges the server's parameters while a training runs, and keeps the history."""
-
-    def __init__(self, replica: Replica, valid: Any, run: Notes | None) -> None:
-        self.replica, self.valid, self.run = replica, valid, run
-        self.history: list[Point] = []
-
-    def __call__(self, progress: Progress) -> None:
-        """Note where the training stands."""
-        loss, accuracy = self._judged(progress.values())
-        point = Point(*progress[:5], loss, accuracy)
-        self.history.append(point)
-        if self.run is not None:
-            self.run.emit("loss", point.gradients, point.running_loss)
-            self.run.emit("parallel", point.gradients, loss, point._asdict())
-
-    @torch.no_grad()
-    def _judged(self, values: Tensor | None) -> tuple[float | None, float | None]:
-        if self.valid is None or values is None:
-            return None, None
-        self.replica.load(values)
-        return evaluate(self.replica.model, self.replica.loss, self.valid)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import isfinite
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import nn
 
@@ -33,15 +33,36 @@ class Point(NamedTuple):
         return self.running_loss if self.valid_loss is None else self.valid_loss
 
 
+class RunningLoss(NamedTuple):
+    """The mean loss of some batches, those after the one before it, at a time."""
+
+    gradients: int
+    examples: int
+    time: float
+    loss: float
+
+
 @dataclass(frozen=True, eq=False)
 class Result:
-    """A parallel training that has ended."""
+    """A parallel training that has ended.
+
+    ``history`` has the looks at the server's parameters, ``losses`` the running loss in between.
+    """
 
     model: nn.Module
     history: tuple[Point, ...]
+    losses: tuple[RunningLoss, ...]
     tally: Tally
 
     @property
     def diverged(self) -> bool:
         """Whether the loss at the end is not a finite number."""
         return bool(self.history) and not isfinite(self.history[-1].judged)
+
+
+class Interrupted(KeyboardInterrupt):
+    """A training stopped by ``signal``; ``result`` is what it had come to."""
+
+    def __init__(self, message: str, signal: int, result: Any) -> None:
+        super().__init__(message)
+        self.signal, self.result = signal, result

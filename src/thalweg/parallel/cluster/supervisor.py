@@ -52,7 +52,8 @@ class Supervisor:
         self, ray: Any, engine: RayEngine, job: Job, parts: list[range], folder: Path
     ) -> None:
         self.ray, self.engine, self.job, self.parts = ray, engine, job, parts
-        self.account, self.tally = Account(job), Tally()
+        self.tally = Tally()
+        self.account = Account(job, self.tally, self._time)
         self._begun, self._lives = time.monotonic(), count()
         self._parcel = ray.put(sealed(job.algorithm, job.replica, job.compression))
         self._calls: dict[Any, Member] = {}
@@ -165,7 +166,9 @@ class Supervisor:
         member.pushes += len(report.receipts) // len(self.parts)
         for buffer, found in zip(self.job.replica.model.buffers(), report.buffers, strict=True):
             buffer.copy_(found)
-        if report.loss is not None and self.account.note(report.loss, report.examples):
+        if report.loss is not None and self.account.note(
+            member.rank, report.loss, report.examples
+        ):
             self.account.tell(self._time(), self._updates(), self._values)
 
     def _go_on(self, member: Member, report: Report) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -31,6 +32,8 @@ class InProcess(Engine):
     *detection*. Shards take a snapshot after every *snapshot_every* updates, besides the one they
     begin with, into memory or into a folder each in *snapshots*.
     """
+
+    unit: ClassVar[str] = "virtual seconds"
 
     compute: float | Distribution = 1.0
     network: Network = field(default_factory=Network)

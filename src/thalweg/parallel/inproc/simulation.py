@@ -41,7 +41,7 @@ class Simulation:
         self.post = Post(self.clock, network, self.random, self.tally)
         self.workers: dict[int, VirtualWorker] = {}
         self._lives = count()
-        self.account = Account(job)
+        self.account = Account(job, self.tally, lambda: self.clock.now)
         self._last_left = 0.0
 
     def run(self, faults: list[Fault]) -> tuple[Tensor, Tally]:
@@ -130,7 +130,7 @@ class Simulation:
         def measure() -> None:
             worker.measuring = False
             found = self.job.replica.measure(at, number)
-            due = self.account.note(found.loss, found.examples)
+            due = self.account.note(worker.rank, found.loss, found.examples)
             call.reply(found)
             if due:
                 self._report(self.clock.now)

@@ -1,0 +1,1 @@
+"""One problem trained by teams of different sizes: carried out, recorded, and read back."""
