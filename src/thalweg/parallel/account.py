@@ -17,7 +17,7 @@ class Account:
         self._job, self._tally, self._clock = job, tally, clock
         self.dealt = self.measured = 0
         self._examples = self._told = self._batch_examples = 0
-        self._loss = 0.0
+        self._loss = self._began = 0.0
 
     @property
     def undealt(self) -> int:
@@ -28,6 +28,8 @@ class Account:
         """Return the number of the next batch, None where none is left, or none is wanted."""
         if not self.undealt or self._job.stopped():
             return None
+        if not self.dealt:
+            self._began = self._clock()
         self.dealt += 1
         return self.dealt - 1
 
@@ -38,7 +40,7 @@ class Account:
         self._examples += examples
         self._batch_examples += examples
         self._loss += loss * examples
-        standing = self.measured, self._examples, self._clock()
+        standing = self.measured, self._examples, self._clock(), self._began
         self._job.hear(Moment(worker, loss, *standing, self._tally))
         return passed(self._job.every, self.measured) and self.measured < self._job.gradients
 

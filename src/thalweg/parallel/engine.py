@@ -38,8 +38,9 @@ class Progress(NamedTuple):
 class Moment(NamedTuple):
     """Where a training stands when a worker, known by its rank, has just measured a gradient.
 
-    ``loss`` is that of its batch. ``gradients`` and ``examples`` are those of all workers so far,
-    ``time`` is the engine's clock, and the tally goes on changing.
+    ``loss`` is that of its batch. ``gradients`` and ``examples`` are those of all workers so far.
+    ``time`` is the engine's clock, and ``began`` when the first batch was dealt out: workers had
+    begun by then. The tally goes on changing.
     """
 
     worker: int
@@ -47,6 +48,7 @@ class Moment(NamedTuple):
     gradients: int
     examples: int
     time: float
+    began: float
     tally: Tally
 
 

@@ -87,7 +87,7 @@ def fit(
     if run is not None:
         run.emit("tally", sum(tally.measured.values()), data=tally.as_data())
     listener.ends()
-    result = Result(model, tuple(watch.history), tuple(watch.losses), tally)
+    result = Result(model, tuple(watch.history), tuple(watch.losses), tally, watch.began)
     if request.signal is not None:
         raise Interrupted(_stopped(result, gradients), request.signal, result)
     return result

@@ -47,12 +47,14 @@ class Result:
     """A parallel training that has ended.
 
     ``history`` has the looks at the server's parameters, ``losses`` the running loss in between.
+    The first batch was dealt out at ``began``.
     """
 
     model: nn.Module
     history: tuple[Point, ...]
     losses: tuple[RunningLoss, ...]
     tally: Tally
+    began: float = 0.0
 
     @property
     def diverged(self) -> bool:

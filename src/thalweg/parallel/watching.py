@@ -57,13 +57,21 @@ class Watch:
         self.losses: list[RunningLoss] = []
         self._every = Fraction(gradients, min(gradients, POINTS))
         self._waiting: list[float] = []
+        self.began = 0.0
 
     def hear(self, moment: Moment) -> None:
         """Take the loss of a batch, and note the mean of some now and then."""
+        if moment.gradients == 1:
+            self._begin(moment.began)
         self._waiting.append(moment.loss)
         if passed(self._every, moment.gradients):
             self._note_losses(moment)
         self.listener.hears(moment)
+
+    def _begin(self, time: float) -> None:
+        self.began = time
+        if self.run is not None:
+            self.run.emit("began", 0, time)
 
     def _note_losses(self, moment: Moment) -> None:
         mean = fsum(self._waiting) / len(self._waiting)

@@ -21,8 +21,8 @@ class Team:
     """One training by so many workers.
 
     ``settings`` are the algorithm's and those of the training. ``history`` has the looks at the
-    server's parameters, ``losses`` the running loss in between; times are in ``unit``. ``model`` is
-    there where this process trained it.
+    server's parameters, ``losses`` the running loss in between. Times are in ``unit``; the first
+    batch was dealt out at ``began``. ``model`` is there where this process trained it.
     """
 
     id: str
@@ -32,6 +32,7 @@ class Team:
     status: str
     history: tuple[Point, ...]
     losses: tuple[RunningLoss, ...]
+    began: float
     tally: Tally
     provenance: Mapping[str, Any]
     model: nn.Module | None = None
@@ -48,15 +49,13 @@ class Team:
 
     @property
     def speed(self) -> float | None:
-        """Examples in a unit of time, from the first noted gradients to the last.
+        """Examples in a unit of time, from the first batch that was dealt out to the end.
 
-        So the start of processes does not count. None where fewer than two were noted.
+        So the start of processes does not count. None where no gradient was measured.
         """
-        if len(self.losses) < 2:
+        if not self.history or self.history[-1].time <= self.began:
             return None
-        first, last = self.losses[0], self.losses[-1]
-        lasted = last.time - first.time
-        return (last.examples - first.examples) / lasted if lasted > 0 else None
+        return self.history[-1].examples / (self.history[-1].time - self.began)
 
     def reached(self, loss: float) -> float | None:
         """Return when the loss was first as low, on the straight line between two looks.
@@ -99,7 +98,7 @@ class Teams:
 def read(book: Record, id: str, model: nn.Module | None = None) -> Team:
     """Return what the record says about a training with several workers."""
     run = book.find(id)
-    tally = run.events.get("tally")
+    tally, began = run.events.get("tally"), run.events.get("began")
     return Team(
         id=run.id,
         workers=run.hyper["workers"],
@@ -111,6 +110,7 @@ def read(book: Record, id: str, model: nn.Module | None = None) -> Team:
             RunningLoss(event.step, event.data["examples"], event.data["time"], event.value or 0.0)
             for event in book.events(run.id, "loss")
         ),
+        began=(began and began.value) or 0.0,
         tally=Tally.of_data(tally.data) if tally else Tally(),
         provenance=run.provenance,
         model=model,
