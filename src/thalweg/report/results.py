@@ -13,49 +13,51 @@ from thalweg.report.file import check_page, write
 
 if TYPE_CHECKING:
     from thalweg.doctor import Diagnosis, Examination, Watch
-    from thalweg.parallel import Simulation
+    from thalweg.parallel import Simulation, Teams
     from thalweg.racing import Contest, Result
     from thalweg.training import Study
 
     Examined = Diagnosis | Examination | Watch
+    Reported = Result | Contest | Study | Simulation | Teams | Examined
 
 
-def summary(result: Result | Contest | Study | Simulation | Examined) -> RenderableType:
+def summary(result: Reported) -> RenderableType:
     """Return the verdict of a race or a contest, the findings of the doctor, or another's claim.
 
     Below it stands a table, or what shows each finding.
     """
     from thalweg.doctor import Diagnosis, Examination, Watch
-    from thalweg.parallel import Simulation
+    from thalweg.parallel import Simulation, Teams
     from thalweg.racing import Contest
     from thalweg.report.contest.table import contest_summary
     from thalweg.report.doctor.table import doctor_summary
     from thalweg.report.race.table import race_summary
     from thalweg.report.simulation.table import simulation_summary
     from thalweg.report.study.table import study_summary
+    from thalweg.report.teams.table import teams_summary
     from thalweg.training import Study
 
     if isinstance(result, Study):
         return study_summary(result)
     if isinstance(result, Simulation):
         return simulation_summary(result)
+    if isinstance(result, Teams):
+        return teams_summary(result)
     if isinstance(result, (Diagnosis, Examination, Watch)):
         return doctor_summary(result)
     return contest_summary(result) if isinstance(result, Contest) else race_summary(result)
 
 
-def page(
-    result: Result | Contest | Study | Simulation | Examined, path: str | os.PathLike[str]
-) -> Path:
+def page(result: Reported, path: str | os.PathLike[str]) -> Path:
     """Write a result to ``path``, in the form its ending asks for; return that.
 
-    ``.json`` holds all of a race, a contest, a simulation or a diagnosis as data, ``.csv`` a line
-    for each training, condition or finding; anything else is an HTML page of about 5 MB. A file
-    already there is replaced. Raises BadFile where it cannot be written, with what was there
+    ``.json`` holds all of a race, a contest, a simulation, teams of workers or a diagnosis as data,
+    ``.csv`` a line for each training, condition, look or finding; anything else is an HTML page of
+    about 5 MB. A file already there is replaced. Raises BadFile where it cannot be written, with what was there
     untouched, BadValue for data of a study, which its record has, and BadType for no result.
     """
     from thalweg.doctor import Diagnosis, Examination, Watch
-    from thalweg.parallel import Simulation
+    from thalweg.parallel import Simulation, Teams
     from thalweg.racing import Contest, Result
     from thalweg.training import Study
 
@@ -65,6 +67,8 @@ def page(
         return write(place, _study(result, ending))
     if isinstance(result, Simulation):
         return write(place, _simulation(result, ending))
+    if isinstance(result, Teams):
+        return write(place, _teams(result, ending))
     if isinstance(result, (Diagnosis, Examination, Watch)):
         return write(place, _examined(result, ending))
     if isinstance(result, Contest):
@@ -110,6 +114,16 @@ def _simulation(simulation: Simulation, ending: str) -> str:
 
     forms = {".json": as_json, ".csv": as_csv}
     return forms.get(ending, simulation_page)(simulation)
+
+
+def _teams(teams: Teams, ending: str) -> str:
+    from thalweg.report.teams.export import as_csv, as_json
+    from thalweg.report.teams.page import teams_page
+
+    if not any(team.history for team in teams.teams):
+        raise BadValue("nothing was measured by these workers, so that there is no page of it.")
+    forms = {".json": as_json, ".csv": as_csv}
+    return forms.get(ending, teams_page)(teams)
 
 
 def _examined(found: Examined, ending: str) -> str:

@@ -76,10 +76,10 @@ def _check(algorithm: Any, workers: Any) -> None:
         raise BadValue(f"workers={workers!r} has a number twice; give each one once.")
 
 
-def settings_of(algorithm: Any) -> dict[str, Any]:
-    """Return an algorithm's settings as a record can hold them."""
+def settings_of(chosen: Any) -> dict[str, Any]:
+    """Return the settings of an algorithm or an engine as a record can hold them."""
     plain = str | int | float | bool | None
-    return {k: v if isinstance(v, plain) else str(v) for k, v in vars(algorithm).items()}
+    return {k: v if isinstance(v, plain) else str(v) for k, v in vars(chosen).items()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,7 +119,7 @@ class Call:
         engine, problem = self.engine(workers), self.problem
         model = problem.make_model(self.shared["seed"])
         own = {"workers": workers, "engine": type(engine).__name__, "time": engine.unit,
-               "cores": os.cpu_count()}  # fmt: skip
+               "cores": os.cpu_count(), **settings_of(engine), **self.shared}  # fmt: skip
         with self._running(book, KIND, own, parent) as run:
             try:
                 result = fit(

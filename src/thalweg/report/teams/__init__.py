@@ -1,0 +1,1 @@
+"""Trainings with several workers on screen, while they run and afterwards, and on their page."""

@@ -1,0 +1,280 @@
+"""What trainings with several workers say, in sentences and cells, for the terminal and the page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from thalweg.report import numerals
+
+if TYPE_CHECKING:
+    from thalweg.parallel import Point, Team, Teams
+
+VIRTUAL = (
+    "The workers are simulated in one process, and time is virtual: it tells how the work is "
+    "shared, not how fast this machine is."
+)
+
+
+def question(teams: Teams) -> str:
+    """Name what was trained how, by how many."""
+    settings = teams.teams[0].settings
+    return (
+        f"{settings['parallel']} on {teams.problem} with {counted(teams)}, "
+        f"{numerals.count(settings['epochs'], 'epoch')} in batches of {settings['batch']}."
+    )
+
+
+def counted(teams: Teams) -> str:
+    """Name the numbers of workers: 1, 2 and 4 workers."""
+    *others, last = teams.teams
+    before = ", ".join(str(team.workers) for team in others)
+    return f"{before} and {_workers(last)}" if others else _workers(last)
+
+
+def label(team: Team) -> str:
+    """Name a team among others, and say if it was cut short."""
+    return _workers(team) + (", interrupted" if team.status == "interrupted" else "")
+
+
+def _workers(team: Team) -> str:
+    return numerals.count(team.workers, "worker")
+
+
+# The claim, and what it needs to be understood.
+
+
+def claim(teams: Teams) -> str:
+    """Say what more workers brought, or what those few did."""
+    first, last = teams.teams[0], teams.teams[-1]
+    pace, sooner = faster(teams, last), earlier(teams, last)
+    if first is last or pace is None:
+        return _alone(last)
+    arrived = "" if sooner is None else f", and came to a loss of {_target(teams)} {_when(sooner)}"
+    return (
+        f"{_workers(last)} saw {pace:.2f} times the examples of {_workers(first)} in the same time"
+        f"{arrived}."
+    )
+
+
+def _alone(team: Team) -> str:
+    if not team.history:
+        return f"{label(team)}: nothing was measured."
+    if team.diverged:
+        return f"With {_workers(team)} the training diverged."
+    return (
+        f"{label(team)} came to a loss of {judged(team.history[-1])} in "
+        f"{time(team.history[-1].time, team.unit)}."
+    )
+
+
+def _when(ratio: float) -> str:
+    if f"{ratio:.2f}" == "1.00":
+        return "at the same time"
+    return f"{ratio:.2f} times sooner" if ratio > 1 else f"{1 / ratio:.2f} times later"
+
+
+def judged(point: Point) -> str:
+    """Write the loss of a look, and the accuracy where there is one."""
+    share = point.valid_accuracy
+    accuracy = "" if share is None else f", accuracy {numerals.share(share)}"
+    return f"{numerals.loss(point.judged)}{accuracy}"
+
+
+def others(teams: Teams) -> Iterator[str]:
+    """Yield what has to be said beside the claim: whose time it is, and what went wrong."""
+    yield _clock(teams.teams[-1])
+    yield from (f"With {_workers(team)} the training diverged." for team in _diverged(teams))
+    for team in teams.teams:
+        if team.status == "interrupted":
+            yield f"The training with {_workers(team)} was interrupted: {_done(team)}."
+        elif team.tally.undealt:
+            yield f"The training with {_workers(team)} ended early: {_done(team)}."
+
+
+def _diverged(teams: Teams) -> list[Team]:
+    return [team for team in teams.teams if team.diverged] if len(teams.teams) > 1 else []
+
+
+def _done(team: Team) -> str:
+    measured = team.tally.measured.total()
+    return f"{measured:,} of {measured + team.tally.undealt:,} gradients were measured"
+
+
+def _clock(last: Team) -> str:
+    if last.unit != "seconds":
+        return VIRTUAL
+    if last.settings.get("address"):
+        return "Time is that of the cluster, from the start of its processes."
+    cores = last.settings["cores"]
+    crowded = f", which {_workers(last)} share" if last.workers > cores else ""
+    return (
+        f"Time is that of this machine with {numerals.count(cores, 'core')}{crowded}; it begins "
+        "with the start of the processes."
+    )
+
+
+# What stands in the table of teams.
+
+
+def faster(teams: Teams, team: Team) -> float | None:
+    """Return how many times the examples of the smallest team a team saw in the same time."""
+    first = teams.teams[0].speed
+    return team.speed / first if team.speed and first else None
+
+
+def earlier(teams: Teams, team: Team) -> float | None:
+    """Return how many times sooner than the smallest team a team was at the common loss."""
+    before, now = (_arrival(teams, each) for each in (teams.teams[0], team))
+    return before / now if before and now else None
+
+
+def _arrival(teams: Teams, team: Team) -> float | None:
+    return None if teams.target is None else team.reached(teams.target)
+
+
+def _target(teams: Teams) -> str:
+    return numerals.loss(teams.target)
+
+
+def columns(teams: Teams) -> list[str]:
+    """Return the titles of the table; a single team has nothing to be compared with."""
+    compared = ["×", f"to loss {_target(teams)}", "× sooner"] if len(teams.teams) > 1 else []
+    return ["workers", "examples/s", *compared, "loss at the end", "accuracy", "time"]
+
+
+def cells(teams: Teams, team: Team) -> list[str]:
+    """Return what stands in the columns."""
+    last = team.history[-1] if team.history else None
+    compared = [_times(faster(teams, team)), _moment(_arrival(teams, team), team),
+                _times(earlier(teams, team))] if len(teams.teams) > 1 else []  # fmt: skip
+    return [
+        f"{team.workers:,}",
+        numerals.NONE if team.speed is None else numerals.significant(team.speed),
+        *compared,
+        numerals.loss(last and last.judged),
+        numerals.share(last and last.valid_accuracy),
+        _moment(last and last.time, team),
+    ]
+
+
+def _times(ratio: float | None) -> str:
+    return numerals.NONE if ratio is None else f"{ratio:.2f}"
+
+
+def _moment(found: float | None, team: Team) -> str:
+    return numerals.NONE if found is None else numerals.seconds(found)
+
+
+def time(value: float, unit: str) -> str:
+    """Write a duration with its unit: 17.0 virtual seconds."""
+    return f"{value:,.1f} {unit}"
+
+
+def reading(teams: Teams) -> str:
+    """Say how the table is read."""
+    team = teams.teams[0]
+    parts = [f"A second is a virtual one. {_pace(False)}" if team.unit != "seconds" else _pace()]
+    if len(teams.teams) > 1:
+        parts.append(
+            f"× compares with {_workers(team)}. The loss {_target(teams)} is the lowest that all "
+            "came to; when they did is read off the straight line between two looks at it."
+        )
+    return " ".join(parts)
+
+
+def _pace(starting: bool = True) -> str:
+    told = "Examples a second count from the first batch that was dealt out"
+    return f"{told}, times from the start of the processes." if starting else f"{told}."
+
+
+# The ledger.
+
+
+ALWAYS = ("lost_gradients", "lost_pushes", "lost_updates")
+"""What is counted that a ledger shows even where it is zero everywhere."""
+
+
+def ledger_columns(teams: Teams) -> list[str]:
+    """Return the titles of the ledger: what never happened is left out, but for losses."""
+    return ["workers", "gradients", "of each", "pushes applied", "refused", "late at most",
+            *(name.replace("_", " ") for name in _counted(teams))]  # fmt: skip
+
+
+def ledger_cells(teams: Teams, team: Team) -> list[str]:
+    """Return what stands in its columns."""
+    tally = team.tally
+    found = [tally.measured.total(), tally.applied, tally.refused, max(tally.staleness, default=0)]
+    gradients, *pushes = (f"{count:,}" for count in found)
+    counts = (f"{getattr(tally, name):,}" for name in _counted(teams))
+    return [f"{team.workers:,}", gradients, _of_each(team), *pushes, *counts]
+
+
+def _of_each(team: Team) -> str:
+    """Return the fewest and the most gradients that a worker measured."""
+    found = [team.tally.measured[rank] for rank in range(team.workers)]
+    low, high = min(found), max(found)
+    return f"{low:,}" if low == high else f"{low:,}–{high:,}"
+
+
+def lost(team: Team) -> int:
+    """Return how many gradients, pushes and updates were lost, together."""
+    return sum(getattr(team.tally, name) for name in ALWAYS)
+
+
+def _counted(teams: Teams) -> list[str]:
+    return [
+        name
+        for name, value in vars(teams.teams[0].tally).items()
+        if isinstance(value, int)
+        and (name in ALWAYS or any(getattr(team.tally, name) for team in teams.teams))
+    ]
+
+
+def happened(team: Team) -> str:
+    """Say what went otherwise than planned for a team; nothing where all went well."""
+    counts = {k: n for k, n in vars(team.tally).items() if isinstance(n, int) and n}
+    told = ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in counts.items())
+    parts = [part for part in (f"refused{_refusals(team)}" * bool(team.tally.refused), told) if part]
+    return f"{label(team)}: {'; '.join(parts)}." if parts else ""
+
+
+def _refusals(team: Team) -> str:
+    found = {o.value: n for o, n in team.tally.receipts.items() if o.value != "applied" and n}
+    return f" ({', '.join(f'{why} {n:,}' for why, n in found.items())})" if found else ""
+
+
+def refusals(teams: Teams) -> str:
+    """Say why pushes were refused, and how the ledger is read."""
+    told = [f"{label(team)}{_refusals(team)}" for team in teams.teams if team.tally.refused]
+    why = f" Refused: {'; '.join(told)}." if told else ""
+    return (
+        "Pushes are counted per shard, as the workers were told of them. Nothing that was lost or "
+        f"refused was measured again.{why}"
+    )
+
+
+# How it was carried out.
+
+_OUTSIDE = ("parallel", "workers", "batch", "epochs", "cores")
+
+
+def settings(teams: Teams) -> list[str]:
+    """Say what was the same for all, and every setting that was given or has a default."""
+    shared = teams.teams[0].settings
+    found = {name: value for name, value in shared.items() if name not in _OUTSIDE}
+    told = ", ".join(f"{name} {_shown(value)}" for name, value in found.items() if value is not None)
+    same = "All began with the same weights and shared the same batches of every epoch. "
+    return [(same if len(teams.teams) > 1 else "") + f"Settings: {told}."]
+
+
+def _shown(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def versions(teams: Teams) -> str:
+    """Name the software, the threads and the runs of the record on one line."""
+    found = teams.teams[0].provenance
+    known = [f"{name} {found[name]}" for name in ("thalweg", "torch", "numpy", "python")]
+    runs = ", ".join(team.id for team in teams.teams)
+    return ", ".join([*known, numerals.count(found["threads"], "thread"), f"runs {runs}"])
