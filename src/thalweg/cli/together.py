@@ -2,34 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import typer
 
-from thalweg import problems, record
-from thalweg.cli.app import DIVERGED, note, notices, plain_warnings, say
+from thalweg import problems, record, report
+from thalweg.cli.app import DIVERGED, note, notices, plain_warnings, say, screen, whole
+from thalweg.cli.places import check_distinct
 from thalweg.cli.stopping import exit_code, leaving_at_once, stoppable
-from thalweg.errors import BadFile, BadValue
+from thalweg.errors import BadValue
 
 if TYPE_CHECKING:
-    from thalweg.parallel import Algorithm, Engine, Result
-    from thalweg.problems import Problem
-    from thalweg.record import Record, Run
+    from thalweg.parallel import Algorithm, Engine, Teams
 
 ENGINES = ("inproc", "ray")
 SHARED = ("rule", "lr", "hyper", "batch", "epochs", "seed")
 """The settings of a training that one with many workers has too."""
+
+WORKERS = (2,)
+"""How many workers there are unless told otherwise."""
+
+
+def numbers_of_workers(text: str) -> tuple[int, ...]:
+    """Return a number of workers, or several such as 1,2,4, each given once."""
+    parse = whole(1)
+    found = tuple(parse(part.strip()) for part in text.split(","))
+    twice = [count for count in found if found.count(count) > 1]
+    if twice:
+        raise typer.BadParameter(f"{text!r} has {twice[0]} twice; give each number once.")
+    return found
 
 
 class Crew(NamedTuple):
     """Who trains: an algorithm's name, how many workers, on which engine, and where Ray is."""
 
     parallel: str | None
-    workers: int | None
+    workers: tuple[int, ...] | None
     engine: str | None
     ray: str | None
 
@@ -37,6 +47,11 @@ class Crew(NamedTuple):
     def on_ray(self) -> bool:
         """Whether the engine is Ray."""
         return self.engine == "ray" or self.ray is not None
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """The numbers of workers to train with, one after the other."""
+        return self.workers or WORKERS
 
 
 def check_alone(crew: Crew) -> None:
@@ -51,19 +66,19 @@ def train_together(name: str, crew: Crew, settings: dict[str, Any], places: dict
     _check(name, crew, settings, places)
     with stoppable(), plain_warnings():
         try:
-            result = _trained(name, crew, settings, places)
+            teams = _trained(name, crew, settings, places)
         except KeyboardInterrupt as stop:
-            note("Interrupted; a training with several workers cannot be resumed.")
+            _show_what_was_done(stop, places)
             raise typer.Exit(exit_code(stop)) from None
-    _show(result, places)
-    raise typer.Exit(DIVERGED if result.diverged else 0)
+        _show(teams, places)
+    raise typer.Exit(DIVERGED if teams.diverged else 0)
 
 
 def _check(name: str, crew: Crew, settings: dict[str, Any], places: dict[str, Any]) -> None:
     """Refuse what can be refused before torch is loaded."""
     problems.find(name)
     other = [f"--{key.replace('_', '-')}" for key in settings.keys() - {*SHARED} if settings[key]]
-    other += [key for key in ("--out", "--every", "--resume") if places.get(key)]
+    other += [key for key in ("--every", "--resume") if places.get(key)]
     if places["--checkpoints"] and not crew.on_ray:
         other.append("--checkpoints")
     if other:
@@ -76,27 +91,31 @@ def _check(name: str, crew: Crew, settings: dict[str, Any], places: dict[str, An
         raise BadValue("--ray names a cluster, --engine inproc simulates; give one of them.")
     if isinstance(settings["lr"], tuple):
         raise BadValue("--lr has several rates; give one with --parallel.")
+    if places["--save"] and len(crew.counts) > 1:
+        raise BadValue("--save writes the weights of one training; give one number of --workers.")
+    _check_places(places)
 
 
-def _trained(name: str, crew: Crew, settings: dict[str, Any], places: dict[str, Any]) -> Result:
+def _check_places(places: dict[str, Any]) -> None:
+    for key, check in {"--out": report.check_page, "--save": report.check_path}.items():
+        if places[key]:
+            check(places[key])
+    written = {key: places[key] for key in ("--out", "--save")}
+    check_distinct({**written, "--record": record.open(places["--record"]).path})
+
+
+def _trained(name: str, crew: Crew, settings: dict[str, Any], places: dict[str, Any]) -> Teams:
     with leaving_at_once(notices), notices.status(f"Loading torch and {name}"):
         from thalweg import parallel
 
         problem = problems.load(name)
-        algorithm, engine = _algorithm(crew, settings), _engine(crew, settings, places)
-    workers, seed = crew.workers or 2, settings["seed"] or 0
-    how: dict[str, Any] = {"batch": settings["batch"] or problem.batch_size,
-           "epochs": settings["epochs"] or problem.epochs, "seed": seed}  # fmt: skip
-    said = {**_said(algorithm), **crew._asdict(), **how, "workers": workers}
-    with record.open(places["--record"]) as book, _running(book, problem, said, seed) as run:
-        told = Told(run, "seconds" if crew.on_ray else "virtual seconds")
-        result = parallel.fit(
-            problem.make_model(seed), problem.loss, problem.train, problem.validation,
-            algorithm=algorithm, workers=workers, engine=engine, run=told, **how,
+        algorithm = _algorithm(crew, settings)
+    how = {key: settings[key] for key in ("batch", "epochs")}
+    with record.open(places["--record"]) as book, report.follow_teams(notices) as listener:
+        return parallel.train_problem(
+            problem, algorithm, crew.counts, lambda count: _engine(crew, settings, places, count),
+            seed=settings["seed"] or 0, name=crew.parallel, book=book, listener=listener, **how,
         )  # fmt: skip
-        run.emit("tally", result.history[-1].gradients, data=_tallied(result))
-        run.end("diverged" if result.diverged else "finished")
-    return result
 
 
 def _algorithm(crew: Crew, settings: dict[str, Any]) -> Algorithm:
@@ -112,74 +131,37 @@ def _algorithm(crew: Crew, settings: dict[str, Any]) -> Algorithm:
     return found
 
 
-def _engine(crew: Crew, settings: dict[str, Any], places: dict[str, Any]) -> Engine:
+def _engine(crew: Crew, settings: dict[str, Any], places: dict[str, Any], count: int) -> Engine:
+    """Return the engine for so many workers; each number of several has snapshots of its own."""
     from thalweg import parallel
 
     seed = settings["seed"] or 0
     if not crew.on_ray:
         return parallel.InProcess(seed=seed)
-    return parallel.RayEngine(crew.ray, snapshots=places["--checkpoints"], seed=seed)
+    folder = places["--checkpoints"]
+    if folder and len(crew.counts) > 1:
+        folder = folder / f"workers-{count}"
+    return parallel.RayEngine(crew.ray, snapshots=folder, seed=seed)
 
 
-def _said(algorithm: Any) -> dict[str, Any]:
-    """Return an algorithm's settings as a record can hold them."""
-    plain = str | int | float | bool | None
-    return {k: v if isinstance(v, plain) else str(v) for k, v in vars(algorithm).items()}
+def _show_what_was_done(stop: KeyboardInterrupt, places: dict[str, Any]) -> None:
+    """Say where a training was stopped, and show what there is of it."""
+    from thalweg.parallel import Interrupted
+
+    note("Interrupted; a training with several workers cannot be resumed.")
+    if isinstance(stop, Interrupted) and any(team.history for team in stop.result.teams):
+        _show(stop.result, places)
 
 
-@contextmanager
-def _running(book: Record, problem: Problem, said: dict[str, Any], seed: int) -> Iterator[Run]:
-    """Begin a run, and say that it failed where it does."""
-    run = book.begin(problem.name, said, seed, kind="parallel")
-    try:
-        yield run
-    except BaseException as error:
-        with suppress(BadFile):
-            run.end("failed" if isinstance(error, Exception) else "interrupted")
-        raise
-
-
-class Told:
-    """A run whose progress is shown as it comes, with time in *unit*."""
-
-    def __init__(self, run: Run, unit: str) -> None:
-        self._run, self.id, self._unit = run, run.id, unit
-
-    def emit(self, name: str, step: int, value: float | None = None, data: Any = None) -> None:
-        """Note an event, and say where the training stands."""
-        self._run.emit(name, step, value, data)
-        if name == "parallel":
-            note(f"{step:,} gradients in {data['time']:.1f} {self._unit}: loss {_judged(data)}")
-
-    def flush(self) -> None:
-        """Put what was noted where it outlives this process."""
-        self._run.flush()
-
-    def end(self, status: str) -> None:
-        """Say how it ended."""
-        self._run.end(status)
-
-
-def _judged(point: dict[str, Any]) -> str:
-    if point["valid_loss"] is None:
-        return f"{point['running_loss']:.4f}"
-    accuracy = point["valid_accuracy"]
-    return f"{point['valid_loss']:.4f}" + ("" if accuracy is None else f", accuracy {accuracy:.2%}")
-
-
-def _tallied(result: Result) -> dict[str, Any]:
-    """Return everything that was counted and is not zero."""
-    receipts = {f"pushes {each.value}": n for each, n in result.tally.receipts.items()}
-    latest = max(result.tally.staleness, default=0)
-    others = {k: n for k, n in vars(result.tally).items() if isinstance(n, int) and n}
-    return {**receipts, "updates late at most": latest, **others}
-
-
-def _show(result: Result, places: dict[str, Any]) -> None:
-    say(f"{result.history[-1].examples:,} examples: loss {_judged(result.history[-1]._asdict())}")
-    say(", ".join(f"{name.replace('_', ' ')} {n:,}" for name, n in _tallied(result).items()))
-    say(f"Record: {record.open(places['--record']).path}")
+def _show(teams: Teams, places: dict[str, Any]) -> None:
+    screen.print(report.summary(teams))
+    ids = ", ".join(team.id for team in teams.teams)
+    say(f"Record: {record.open(places['--record']).path}, run{'s' * (len(teams.teams) > 1)} {ids}")
     if places["--save"]:
         from thalweg.training import save_weights
 
-        say(f"Weights: {save_weights(result.model, Path(places['--save']))}")
+        model = teams.teams[0].model
+        assert model is not None
+        say(f"Weights: {save_weights(model, Path(places['--save']))}")
+    if places["--out"]:
+        say(f"Page: {report.page(teams, places['--out'])}")

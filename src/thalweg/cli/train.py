@@ -27,7 +27,13 @@ from thalweg.cli.app import (
 )
 from thalweg.cli.places import check_distinct, command
 from thalweg.cli.stopping import exit_code, leaving_at_once, stoppable
-from thalweg.cli.together import ENGINES, Crew, check_alone, train_together
+from thalweg.cli.together import (
+    ENGINES,
+    Crew,
+    check_alone,
+    numbers_of_workers,
+    train_together,
+)
 from thalweg.errors import BadFile, BadValue
 from thalweg.schedules.spread import maker
 
@@ -142,7 +148,11 @@ def train(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Write a page with curves; an old file is replaced."),
+        typer.Option(
+            metavar="FILE",
+            help="Write a page with curves; with --parallel .json and .csv hold data. An old file "
+            "is replaced.",
+        ),
     ] = None,
     save: Annotated[
         Path | None,
@@ -156,8 +166,12 @@ def train(
         typer.Option(metavar="NAME", help="Let workers share it by downpour, easgd, local_sgd, …"),
     ] = None,
     workers: Annotated[
-        int | None,
-        typer.Option(metavar="N", parser=whole(1), help="How many workers. Default: 2."),
+        Any,
+        typer.Option(
+            metavar="N,…",
+            parser=numbers_of_workers,
+            help="How many workers, or several such as 1,2,4 in turn. Default: 2.",
+        ),
     ] = None,
     engine: Annotated[
         str | None,

@@ -35,14 +35,16 @@ class Account:
 
     def note(self, worker: int, loss: float, examples: int) -> bool:
         """Count a worker's gradient; return whether to tell, which is left for the last one."""
-        self.measured += 1
+        before, self.measured = self.measured, self.measured + 1
         self._tally.measured[worker] += 1
         self._examples += examples
         self._batch_examples += examples
         self._loss += loss * examples
         standing = self.measured, self._examples, self._clock(), self._began
         self._job.hear(Moment(worker, loss, *standing, self._tally))
-        return passed(self._job.every, self.measured) and self.measured < self._job.gradients
+        return (
+            passed(self._job.every, before, self.measured) and self.measured < self._job.gradients
+        )
 
     def tell(self, time: float, updates: int, values: Callable[[], Tensor | None]) -> None:
         """Tell how far it has come, unless nothing happened since."""
@@ -54,6 +56,6 @@ class Account:
         self._job.watch(Progress(self.measured, self._examples, updates, time, loss, values))
 
 
-def passed(every: int | Fraction, count: int) -> bool:
-    """Whether a count that grows by one has just come to a multiple of *every*, or beyond it."""
-    return count // every > (count - 1) // every
+def passed(every: int | Fraction, before: int, now: int) -> bool:
+    """Whether a count that grew has come to another multiple of *every*, or beyond it."""
+    return now // every > before // every

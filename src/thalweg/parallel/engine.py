@@ -83,9 +83,10 @@ class Tally:
     """What happened to gradients and messages; counts of pushes are per shard.
 
     ``measured`` counts gradients by the rank of the worker, ``receipts`` pushes by what shards did
-    with them, ``staleness`` the applied ones by how many updates old they were. ``lost_gradients`` were dealt to workers that died before they had
-    measured them, and ``lost_pushes`` are pushes of which no answer came: they may have been
-    applied. ``lost_updates`` were made by shards that died, after their last snapshot.
+    with them, ``staleness`` the applied ones by how many updates old they were. ``lost_gradients``
+    were dealt to workers that died before they had measured them, and ``lost_pushes`` are pushes of
+    which no answer came: they may have been applied. ``lost_updates`` were made by shards that
+    died, after their last snapshot.
 
     ``undealt`` gradients nobody was left to measure.
 
@@ -138,9 +139,13 @@ class Tally:
 
 
 class Engine(ABC):
-    """Where workers run and how they reach the shards; its clock counts in *unit*."""
+    """Where workers run and how they reach the shards.
+
+    Its clock counts in ``unit``. What is ``stoppable`` ends early where a job says so.
+    """
 
     unit: ClassVar[str] = "seconds"
+    stoppable: ClassVar[bool] = False
 
     @abstractmethod
     def run(self, job: Job) -> tuple[Tensor, Tally]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -21,7 +22,7 @@ from thalweg.parallel.watching import Listener, Nobody, Watch
 from thalweg.training.data.batches import check_size
 from thalweg.training.data.forms import Examples, as_data
 from thalweg.training.fitting import check_model_and_data
-from thalweg.training.interrupts import requests
+from thalweg.training.interrupts import Request, requests
 
 if TYPE_CHECKING:
     from thalweg.training.study.notes import Notes
@@ -57,8 +58,8 @@ def fit(
     The model gets the server's parameters in the end. Other state, such as the statistics of batch
     normalization, is that of the model in this process, which saw the batches of all workers.
 
-    SIGINT and SIGTERM let the workers finish what they have begun. Then Interrupted is raised with
-    the result so far; a second SIGINT does not wait.
+    SIGINT and SIGTERM let the workers finish what they have begun, where the engine is stoppable.
+    Then Interrupted is raised with the result so far; a second SIGINT does not wait.
 
     Raises BadValue or BadType before the first gradient for what cannot work.
     """
@@ -75,7 +76,7 @@ def fit(
     gradients = batches.per_epoch * epochs
     watch = Watch(replica, valid, gradients, run, listener)
     listener.begins(workers, gradients, epochs, engine.unit)
-    with requests() as request:
+    with requests() if engine.stoppable else nullcontext(Request()) as request:
         values, tally = engine.run(
             Job(
                 algorithm, replica, vector_of(model), gradients, workers, shards,

@@ -57,15 +57,16 @@ class Watch:
         self.losses: list[RunningLoss] = []
         self._every = Fraction(gradients, min(gradients, POINTS))
         self._waiting: list[float] = []
-        self.began = 0.0
+        self._heard, self.began = 0, 0.0
 
     def hear(self, moment: Moment) -> None:
         """Take the loss of a batch, and note the mean of some now and then."""
-        if moment.gradients == 1:
+        if not self._heard:
             self._begin(moment.began)
         self._waiting.append(moment.loss)
-        if passed(self._every, moment.gradients):
+        if passed(self._every, self._heard, moment.gradients):
             self._note_losses(moment)
+        self._heard = moment.gradients
         self.listener.hears(moment)
 
     def _begin(self, time: float) -> None:

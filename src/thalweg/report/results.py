@@ -53,8 +53,9 @@ def page(result: Reported, path: str | os.PathLike[str]) -> Path:
 
     ``.json`` holds all of a race, a contest, a simulation, teams of workers or a diagnosis as data,
     ``.csv`` a line for each training, condition, look or finding; anything else is an HTML page of
-    about 5 MB. A file already there is replaced. Raises BadFile where it cannot be written, with what was there
-    untouched, BadValue for data of a study, which its record has, and BadType for no result.
+    about 5 MB. A file already there is replaced. Raises BadFile where it cannot be written, with
+    what was there untouched, BadValue for data of a study, which its record has, and for teams that
+    measured nothing, and BadType for no result.
     """
     from thalweg.doctor import Diagnosis, Examination, Watch
     from thalweg.parallel import Simulation, Teams

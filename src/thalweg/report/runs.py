@@ -244,7 +244,9 @@ def status(run: RunSummary) -> Text:
 
 
 def _rule(run: RunSummary) -> str:
-    """Return the rule of a run, or how many rules a race has."""
+    """Return the rule of a run, or how many rules a race has; who trained it, and how many."""
+    if "parallel" in run.hyper:
+        return f"{run.hyper['parallel']} ×{_shown(run.hyper['workers'])}"
     racing = run.hyper.get("header", {}).get("rules", ()) if run.kind == "race" else ()
     return numerals.count(len(racing), "rule") if racing else _shown(run.hyper.get("rule", ""))
 

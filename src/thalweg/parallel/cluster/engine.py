@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -37,6 +38,8 @@ class RayEngine(Engine):
     Shards take a snapshot after every *snapshot_every* updates, into a folder each in *snapshots*,
     which every node of a cluster must see; on one machine a temporary one is the default.
     """
+
+    stoppable: ClassVar[bool] = True
 
     address: str | None = None
     timeout: float = 60.0

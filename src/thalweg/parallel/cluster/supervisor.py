@@ -166,9 +166,7 @@ class Supervisor:
         member.pushes += len(report.receipts) // len(self.parts)
         for buffer, found in zip(self.job.replica.model.buffers(), report.buffers, strict=True):
             buffer.copy_(found)
-        if report.loss is not None and self.account.note(
-            member.rank, report.loss, report.examples
-        ):
+        if report.loss is not None and self.account.note(member.rank, report.loss, report.examples):
             self.account.tell(self._time(), self._updates(), self._values)
 
     def _go_on(self, member: Member, report: Report) -> None:

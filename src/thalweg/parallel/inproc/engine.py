@@ -34,6 +34,7 @@ class InProcess(Engine):
     """
 
     unit: ClassVar[str] = "virtual seconds"
+    stoppable: ClassVar[bool] = True
 
     compute: float | Distribution = 1.0
     network: Network = field(default_factory=Network)

@@ -154,7 +154,8 @@ class Moved:
         yield f"loss      {numerals.loss(self.loss)} in the last batches{judged}"
         yield f"speed     {examples:,.0f} examples/s{clock}"
         late = moment.tally.staleness
-        yield f"late      {drawn(late)} updates, half by {middle(late)}"
+        most = max(late, default=0)
+        yield f"late      0 {drawn(late)} {most} updates, half of them at most {middle(late)}"
         yield f"pushes    {mishaps(moment)}"
 
     def _crew(self, moment: Moment) -> Table:

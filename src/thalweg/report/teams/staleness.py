@@ -31,13 +31,12 @@ def _name(place: int, width: int) -> str:
 
 
 def drawn(staleness: Counter[int], most: int = 30) -> str:
-    """Return the bars as characters, with the least and the most updates late at the ends."""
+    """Return the bars as characters, from no update late to the most that were seen."""
     if not staleness:
-        return "–"
+        return ""
     counts = [count for _, count in bars(staleness, width_of([staleness], most))]
     steps = len(HEIGHTS) - 1
-    line = "".join(HEIGHTS[-(-count * steps // max(counts))] if count else " " for count in counts)
-    return f"0 {line} {max(staleness)}"
+    return "".join(HEIGHTS[-(-count * steps // max(counts))] if count else " " for count in counts)
 
 
 def middle(staleness: Counter[int]) -> int:

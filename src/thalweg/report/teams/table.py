@@ -13,7 +13,7 @@ from thalweg.report.teams import words
 from thalweg.report.teams.staleness import drawn, middle
 
 _LEDGER = ("workers", "gradients", "pushes applied", "refused", "lost", "half late by",
-           "all late by at most", "updates late")  # fmt: skip
+           "all late by at most", "so many each")  # fmt: skip
 
 
 def teams_summary(teams: Teams) -> RenderableType:
@@ -35,7 +35,7 @@ def _ledger(team: Team) -> list[str]:
     tally = team.tally
     counts = [team.workers, tally.measured.total(), tally.applied, tally.refused, words.lost(team),
               middle(tally.staleness), max(tally.staleness, default=0)]  # fmt: skip
-    return [*(f"{count:,}" for count in counts), drawn(tally.staleness, 20)]
+    return [*(f"{count:,}" for count in counts), drawn(tally.staleness, 16)]
 
 
 def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:

@@ -1,4 +1,4 @@
-"""What trainings with several workers say, in sentences and cells, for the terminal and the page."""
+"""What trainings with several workers say, once for the terminal and the page."""
 
 from __future__ import annotations
 
@@ -83,6 +83,7 @@ def judged(point: Point) -> str:
 
 def others(teams: Teams) -> Iterator[str]:
     """Yield what has to be said beside the claim: whose time it is, and what went wrong."""
+    yield from _price(teams)
     yield _clock(teams.teams[-1])
     yield from (f"With {_workers(team)} the training diverged." for team in _diverged(teams))
     for team in teams.teams:
@@ -92,13 +93,35 @@ def others(teams: Teams) -> Iterator[str]:
             yield f"The training with {_workers(team)} ended early: {_done(team)}."
 
 
+def _price(teams: Teams) -> Iterator[str]:
+    """Yield what the largest team's examples are worth beside the smallest one's."""
+    first, last = teams.teams[0], teams.teams[-1]
+    if first is last or not all(_whole(team) for team in (first, last)):
+        return
+    examples = last.history[-1].examples
+    yield (
+        f"After the same {examples:,} examples {_workers(last)} stood at a loss of "
+        f"{judged(last.history[-1])}; {_workers(first)} at {judged(first.history[-1])}."
+    )
+
+
+def _whole(team: Team) -> bool:
+    return (
+        bool(team.history) and not team.diverged and team.tally.measured.total() == _planned(team)
+    )
+
+
+def _planned(team: Team) -> int:
+    tally = team.tally
+    return tally.measured.total() + tally.undealt + tally.lost_gradients
+
+
 def _diverged(teams: Teams) -> list[Team]:
     return [team for team in teams.teams if team.diverged] if len(teams.teams) > 1 else []
 
 
 def _done(team: Team) -> str:
-    measured = team.tally.measured.total()
-    return f"{measured:,} of {measured + team.tally.undealt:,} gradients were measured"
+    return f"{team.tally.measured.total():,} of {_planned(team):,} gradients were measured"
 
 
 def _clock(last: Team) -> str:
@@ -235,7 +258,9 @@ def happened(team: Team) -> str:
     """Say what went otherwise than planned for a team; nothing where all went well."""
     counts = {k: n for k, n in vars(team.tally).items() if isinstance(n, int) and n}
     told = ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in counts.items())
-    parts = [part for part in (f"refused{_refusals(team)}" * bool(team.tally.refused), told) if part]
+    parts = [
+        part for part in (f"refused{_refusals(team)}" * bool(team.tally.refused), told) if part
+    ]
     return f"{label(team)}: {'; '.join(parts)}." if parts else ""
 
 
@@ -263,7 +288,9 @@ def settings(teams: Teams) -> list[str]:
     """Say what was the same for all, and every setting that was given or has a default."""
     shared = teams.teams[0].settings
     found = {name: value for name, value in shared.items() if name not in _OUTSIDE}
-    told = ", ".join(f"{name} {_shown(value)}" for name, value in found.items() if value is not None)
+    told = ", ".join(
+        f"{name} {_shown(value)}" for name, value in found.items() if value is not None
+    )
     same = "All began with the same weights and shared the same batches of every epoch. "
     return [(same if len(teams.teams) > 1 else "") + f"Settings: {told}."]
 
