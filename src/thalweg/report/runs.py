@@ -15,6 +15,7 @@ from rich.text import Text
 from thalweg.record import numbers
 from thalweg.report import numerals
 from thalweg.report.sparkline import Curve, scale, sparkline
+from thalweg.report.teams.recorded import lateness, shares
 
 if TYPE_CHECKING:
     from thalweg.record import Event, Exported, RunSummary
@@ -83,7 +84,7 @@ def _listed(run: RunSummary, length: int) -> dict[str, str | Text]:
     return {
         "id": Text(run.id[:length], style="cyan"),
         "when": moment(run.started),
-        "kind": "" if run.kind == "train" else run.kind,
+        "kind": _kind(run),
         "name": run.name,
         "rule": _rule(run),
         "lr": _shown(run.hyper.get("lr", "")),
@@ -150,6 +151,8 @@ def _properties(runs: Sequence[RunSummary]) -> Iterator[Property]:
     yield Property("ended", lambda run: moment(run.ended), OUTCOME)
     yield Property("epochs", _progress, OUTCOME)
     yield from _entries("last", runs, "last ", _number, OUTCOME)
+    yield Property("gradients by worker", shares, OUTCOME)
+    yield Property("updates late", lateness, OUTCOME)
     yield Property("name", lambda run: run.name, SETTING)
     yield Property("kind", lambda run: run.kind, SETTING)
     yield from _entries("hyper", runs, "", _shown, SETTING)
@@ -244,11 +247,21 @@ def status(run: RunSummary) -> Text:
 
 
 def _rule(run: RunSummary) -> str:
-    """Return the rule of a run, or how many rules a race has; who trained it, and how many."""
-    if "parallel" in run.hyper:
-        return f"{run.hyper['parallel']} ×{_shown(run.hyper['workers'])}"
+    """Return the rule of a run, or how many rules a race has."""
     racing = run.hyper.get("header", {}).get("rules", ()) if run.kind == "race" else ()
-    return numerals.count(len(racing), "rule") if racing else _shown(run.hyper.get("rule", ""))
+    return numerals.count(len(racing), "rule") if racing else _shown(_ruled(run.hyper))
+
+
+def _ruled(hyper: Mapping[str, Any]) -> Any:
+    """Return what a run was trained with: a rule, or else a parallel algorithm."""
+    return hyper.get("rule", hyper.get("parallel", ""))
+
+
+def _kind(run: RunSummary) -> str:
+    """Return what kind of run it is: nothing for the usual one, how many workers shared it."""
+    if run.kind == "parallel":
+        return numerals.count(run.hyper["workers"], "worker")
+    return "" if run.kind == "train" else run.kind
 
 
 def _progress(run: RunSummary) -> str:

@@ -15,6 +15,9 @@ Place = Callable[[Point | RunningLoss], float]
 BARS = 40
 """How many bars the updates late are told in at most."""
 
+POINTS = 40
+"""How many points of a running loss are drawn at most."""
+
 FAR = 8.0
 """How many times longer than another a training takes for the axis of time to be logarithmic."""
 
@@ -55,7 +58,7 @@ def _of(teams: Teams, number: int, place: Place) -> Iterator[Figure]:
     """Yield the running loss of a team, thin, and that on the validation set where there is one."""
     team, alone = teams.teams[number], len(teams.teams) == 1
     looked = [point for point in team.history if point.valid_loss is not None]
-    running = _trace([(place(each), each.loss) for each in team.losses], colour(number))
+    running = _trace(_thinned([(place(each), each.loss) for each in team.losses]), colour(number))
     yield running | {
         "name": "running" if alone else words.label(team), "mode": "lines", "opacity": 0.5,
         "line": {"color": colour(number), "width": 1}, "legendgroup": str(number),
@@ -71,6 +74,13 @@ def _of(teams: Teams, number: int, place: Place) -> Iterator[Figure]:
             "hovertemplate": "validation, %{x:.4g}: %{y:.4g}<extra>" + words.label(team)
             + "</extra>",
         }  # fmt: skip
+
+
+def _thinned(pairs: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Return at most so many points, each the mean of those it stands for, at their last place."""
+    length = -(-len(pairs) // POINTS) or 1
+    parts = [pairs[begin : begin + length] for begin in range(0, len(pairs), length)]
+    return [(part[-1][0], math.fsum(y for _, y in part) / len(part)) for part in parts]
 
 
 def _trace(pairs: list[tuple[float, float]], hue: str) -> Figure:
@@ -92,13 +102,13 @@ def speed_up(teams: Teams) -> Figure | None:
     places = [f"{team.workers:,}" for team in teams.teams]
     first = teams.teams[0].workers
     curves = {
-        "examples in the same time": [words.faster(teams, team) for team in teams.teams],
-        "sooner at the same loss": [words.earlier(teams, team) for team in teams.teams],
+        "examples a second": [words.faster(teams, team) for team in teams.teams],
+        "time to the loss": [words.earlier(teams, team) for team in teams.teams],
     }
     drawn = [_ratios(name, number, places, of) for number, (name, of) in enumerate(curves.items())]
     ideal = [team.workers / first for team in teams.teams]
     drawn.append(
-        _ratios("as many times as workers", 6, places, list(ideal))
+        _ratios("number of workers", 6, places, list(ideal))
         | {"mode": "lines", "line": {"color": colour(6), "width": 1.5, "dash": "dot"}}
     )
     found = [value for trace in drawn for value in trace["y"] if value is not None]

@@ -9,8 +9,8 @@ from thalweg.report.frame import framed, paragraphs, points, section, table
 from thalweg.report.teams import figures, words
 
 _RUNNING = (
-    "Thin: the running loss, the mean of some batches while the parameters were changing. Thick: "
-    "the validation set, at the server's parameters."
+    "Thin: the running loss, the mean of some batches while the parameters were changing. With "
+    "dots: the validation set, at the server's parameters."
 )
 
 _READINGS = {
@@ -22,7 +22,8 @@ _READINGS = {
     ),
     "speed": (
         "What more workers save",
-        "Below 1 they are slower. The dotted line is as many times faster as there are workers.",
+        "How many times more examples a second they see, and how many times sooner they come to the "
+        "loss of the table. Below 1 they are slower; the dotted line is their number.",
     ),
     "staleness": (
         "How late gradients were",
