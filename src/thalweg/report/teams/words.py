@@ -163,7 +163,13 @@ def _target(teams: Teams) -> str:
 def columns(teams: Teams) -> list[str]:
     """Return the titles of the table; a single team has nothing to be compared with."""
     compared = ["×", f"to loss {_target(teams)}", "× sooner"] if len(teams.teams) > 1 else []
-    return ["workers", "examples/s", *compared, "loss at the end", "accuracy", "time"]
+    start = ["start"] if _starts(teams) else []
+    return ["workers", *start, "examples/s", *compared, "last loss", "accuracy", "time"]
+
+
+def _starts(teams: Teams) -> bool:
+    """Whether any workers took a while before the first batch was dealt out."""
+    return any(team.began for team in teams.teams)
 
 
 def cells(teams: Teams, team: Team) -> list[str]:
@@ -173,6 +179,7 @@ def cells(teams: Teams, team: Team) -> list[str]:
                 _times(earlier(teams, team))] if len(teams.teams) > 1 else []  # fmt: skip
     return [
         f"{team.workers:,}",
+        *([numerals.seconds(team.began)] if _starts(teams) else []),
         numerals.NONE if team.speed is None else numerals.significant(team.speed),
         *compared,
         numerals.loss(last and last.judged),
