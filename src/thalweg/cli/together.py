@@ -148,7 +148,7 @@ def _show_what_was_done(stop: KeyboardInterrupt, places: dict[str, Any]) -> None
     """Say where a training was stopped, and show what there is of it."""
     from thalweg.parallel import Interrupted
 
-    note("Interrupted; a training with several workers cannot be resumed.")
+    note(f"{str(stop) or 'Interrupted.'} A training with several workers cannot be resumed.")
     if isinstance(stop, Interrupted) and any(team.history for team in stop.result.teams):
         _show(stop.result, places)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import nullcontext
+from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,16 +13,16 @@ from thalweg.arguments import check_count
 from thalweg.errors import BadType
 from thalweg.parallel.algorithms.algorithm import Algorithm
 from thalweg.parallel.compression import Compression, Whole
-from thalweg.parallel.engine import Engine, Job
+from thalweg.parallel.engine import Engine, Job, Tally
 from thalweg.parallel.flat import vector_of
 from thalweg.parallel.inproc.engine import InProcess
 from thalweg.parallel.replica import Batches, Replica
 from thalweg.parallel.result import Interrupted, Result
+from thalweg.parallel.stop import Stop
 from thalweg.parallel.watching import Listener, Nobody, Watch
 from thalweg.training.data.batches import check_size
 from thalweg.training.data.forms import Examples, as_data
 from thalweg.training.fitting import check_model_and_data
-from thalweg.training.interrupts import Request, requests
 
 if TYPE_CHECKING:
     from thalweg.training.study.notes import Notes
@@ -58,8 +58,9 @@ def fit(
     The model gets the server's parameters in the end. Other state, such as the statistics of batch
     normalization, is that of the model in this process, which saw the batches of all workers.
 
-    SIGINT and SIGTERM let the workers finish what they have begun, where the engine is stoppable.
-    Then Interrupted is raised with the result so far; a second SIGINT does not wait.
+    From the first gradient on, where the engine is stoppable, SIGINT and SIGTERM let the workers
+    finish what they have begun. Then Interrupted is raised with the result so far; a second SIGINT
+    does not wait.
 
     Raises BadValue or BadType before the first gradient for what cannot work.
     """
@@ -76,22 +77,26 @@ def fit(
     gradients = batches.per_epoch * epochs
     watch = Watch(replica, valid, gradients, run, listener)
     listener.begins(workers, gradients, epochs, engine.unit)
-    with requests() if engine.stoppable else nullcontext(Request()) as request:
-        values, tally = engine.run(
-            Job(
-                algorithm, replica, vector_of(model), gradients, workers, shards,
-                Fraction(batches.per_epoch, looks), watch, watch.hear,
-                lambda: request.signal is not None, compress or Whole(),
-            )
-        )  # fmt: skip
+    job = Job(
+        algorithm, replica, vector_of(model), gradients, workers, shards,
+        Fraction(batches.per_epoch, looks), watch, watch.hear, compression=compress or Whole(),
+    )  # fmt: skip
+    values, tally, signal = _carried_out(engine, job, watch)
     replica.load(values)
-    if run is not None:
-        run.emit("tally", sum(tally.measured.values()), data=tally.as_data())
-    listener.ends()
+    watch.end(tally)
     result = Result(model, tuple(watch.history), tuple(watch.losses), tally, watch.began)
-    if request.signal is not None:
-        raise Interrupted(_stopped(result, gradients), request.signal, result)
+    if signal is not None:
+        raise Interrupted(_stopped(result, gradients), signal, result)
     return result
+
+
+def _carried_out(engine: Engine, job: Job, watch: Watch) -> tuple[Tensor, Tally, int | None]:
+    """Run a job; return parameters, what happened, and the signal that ended it early."""
+    with Stop() as stop:
+        if engine.stoppable:
+            watch.at_first = stop.listen
+        values, tally = engine.run(replace(job, stopped=stop.asked))
+    return values, tally, stop.signal
 
 
 def _stopped(result: Result, gradients: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
 from math import fsum
 from typing import TYPE_CHECKING, Any, Protocol
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 
 from thalweg.parallel.account import passed
-from thalweg.parallel.engine import Moment, Progress
+from thalweg.parallel.engine import Moment, Progress, Tally
 from thalweg.parallel.replica import Replica
 from thalweg.parallel.result import Point, RunningLoss
 from thalweg.training.evaluation import evaluate
@@ -47,7 +48,10 @@ class Nobody(Listener):
 
 
 class Watch:
-    """Keeps the history of a job of so many gradients, and tells a run and a listener of it."""
+    """Keeps the history of a job of so many gradients, and tells a run and a listener of it.
+
+    Before the first gradient is told, ``at_first`` is called.
+    """
 
     def __init__(
         self, replica: Replica, valid: Any, gradients: int, run: Notes | None, listener: Listener
@@ -58,6 +62,7 @@ class Watch:
         self._every = Fraction(gradients, min(gradients, POINTS))
         self._waiting: list[float] = []
         self._heard, self.began = 0, 0.0
+        self.at_first: Callable[[], None] = lambda: None
 
     def hear(self, moment: Moment) -> None:
         """Take the loss of a batch, and note the mean of some now and then."""
@@ -71,6 +76,7 @@ class Watch:
 
     def _begin(self, time: float) -> None:
         self.began = time
+        self.at_first()
         if self.run is not None:
             self.run.emit("began", 0, time)
 
@@ -91,6 +97,12 @@ class Watch:
             self.run.emit("parallel", point.gradients, loss, point._asdict())
             self.run.flush()
         self.listener.sees(point)
+
+    def end(self, tally: Tally) -> None:
+        """Note what became of everything."""
+        if self.run is not None:
+            self.run.emit("tally", tally.measured.total(), data=tally.as_data())
+        self.listener.ends()
 
     @torch.no_grad()
     def _judged(self, values: Tensor | None) -> tuple[float | None, float | None]:

@@ -62,8 +62,9 @@ def _alone(team: Team) -> str:
         return f"{label(team)}: nothing was measured."
     if team.diverged:
         return f"With {_workers(team)} the training diverged."
+    cut = "," if team.status == "interrupted" else ""
     return (
-        f"{label(team)} came to a loss of {judged(team.history[-1])} in "
+        f"{label(team)}{cut} came to a loss of {judged(team.history[-1])} in "
         f"{time(team.history[-1].time, team.unit)}."
     )
 
