@@ -11,6 +11,7 @@ import pytest
 
 from examined import ILL
 from races import raced
+from teamed import TEAMS
 from thalweg.racing import Contest
 from thalweg.report import page, plot
 from thalweg.report.doctor.figures import FIGURES
@@ -316,6 +317,37 @@ def test_the_doctor_fits_a_phone_and_is_dark_where_the_scheme_is(opened: Tabs, i
         "box => [getComputedStyle(box).backgroundColor, getComputedStyle(box).color]"
     )
     assert lightness(shades[0]) < 80 < 180 < lightness(shades[1])
+    for title in tab.locator(".plot .xtitle, .plot .legendtext").all():
+        box = title.bounding_box()
+        assert box
+        assert 0 <= box["x"] <= box["x"] + box["width"] <= 375
+
+
+@pytest.fixture(scope="module")
+def teams(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return page(TEAMS, tmp_path_factory.mktemp("teams") / "teams.html")
+
+
+def test_the_curves_of_every_number_of_workers_are_drawn(opened: Tabs, teams: Path) -> None:
+    tab = opened(teams)
+    drawn = {
+        name: tab.locator(f"#{name} .scatterlayer .trace").count()
+        for name in ("time", "examples", "speed")
+    }
+    assert drawn == {"time": 6, "examples": 6, "speed": 3}
+    assert tab.locator("#staleness .barlayer .point").count() > 3
+    tab.mouse.move(*point(tab, "time", 3, 1))
+    label = tab.locator("#time .hoverlayer .hovertext")
+    label.wait_for()
+    assert "validation, 11: 0.72 workers" in (label.text_content() or "")
+    assert opened.complaints == []
+
+
+def test_the_page_of_workers_fits_a_dark_phone(opened: Tabs, teams: Path) -> None:
+    tab = opened(teams, color_scheme="dark", **PHONE)
+    assert tab.evaluate("document.documentElement.scrollWidth") == 375
+    ground = tab.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert lightness(ground) < 60
     for title in tab.locator(".plot .xtitle, .plot .legendtext").all():
         box = title.bounding_box()
         assert box
