@@ -56,7 +56,7 @@ def test_it_trains_as_fit_does_and_records_it(thalweg):
 def test_several_numbers_of_workers_are_trained_in_turn_and_compared(thalweg):
     code, out, notices = thalweg(*TOGETHER, "--workers", "2, 1", "--out", "page.html")
     assert code == 0
-    assert "2 workers saw 1.9" in out
+    assert "2 workers saw 2.00 times the examples of 1 worker" in out
     assert notices.count("1 worker, epoch") == notices.count("2 workers, epoch") == 2
     assert out.count("Page: ") == 1
     assert "What more workers save" in Path("page.html").read_text("utf-8")

@@ -339,7 +339,7 @@ def test_the_curves_of_every_number_of_workers_are_drawn(opened: Tabs, teams: Pa
     tab.mouse.move(*point(tab, "time", 3, 1))
     label = tab.locator("#time .hoverlayer .hovertext")
     label.wait_for()
-    assert "validation, 11: 0.72 workers" in (label.text_content() or "")
+    assert "validation, 11: 0.7000" in (label.text_content() or "")
     assert opened.complaints == []
 
 

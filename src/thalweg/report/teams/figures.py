@@ -63,7 +63,7 @@ def _of(teams: Teams, number: int, place: Place) -> Iterator[Figure]:
         "name": "running" if alone else words.label(team), "mode": "lines", "opacity": 0.5,
         "line": {"color": colour(number), "width": 1}, "legendgroup": str(number),
         "showlegend": alone or not looked,
-        "hovertemplate": "running, %{x:.4g}: %{y:.4g}<extra>" + words.label(team) + "</extra>",
+        "hovertemplate": "running, %{x:.6~g}: %{y:.4g}<extra>" + words.label(team) + "</extra>",
     }  # fmt: skip
     if looked:
         hue = colour(number + alone)
@@ -71,7 +71,7 @@ def _of(teams: Teams, number: int, place: Place) -> Iterator[Figure]:
         yield judged | {
             "name": "validation" if alone else words.label(team), "mode": "lines+markers",
             "line": {"color": hue, "width": 2}, "legendgroup": str(number + alone),
-            "hovertemplate": "validation, %{x:.4g}: %{y:.4g}<extra>" + words.label(team)
+            "hovertemplate": "validation, %{x:.6~g}: %{y:.4g}<extra>" + words.label(team)
             + "</extra>",
         }  # fmt: skip
 
