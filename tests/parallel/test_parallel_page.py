@@ -14,7 +14,10 @@ PAGE = (Path(__file__).parents[2] / "docs" / "parallel.md").read_text(encoding="
 BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 
 
-def test_its_programs_run(capsys: pytest.CaptureFixture[str]) -> None:
+def test_its_programs_run(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     names: dict = {}
     for block in BLOCKS:
         if "RayEngine" not in block:
@@ -22,6 +25,7 @@ def test_its_programs_run(capsys: pytest.CaptureFixture[str]) -> None:
     shown = capsys.readouterr().out
     assert "applied\nduplicate\ntensor([-0.5000" in shown
     assert isinstance(names["faults"][0], Fault)
+    assert "Loss against examples" in Path("workers.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.long

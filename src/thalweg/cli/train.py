@@ -64,7 +64,10 @@ def _named(texts: list[str]) -> dict[str, float]:
 def train(
     problem: ProblemName,
     rule: Annotated[
-        str | None, typer.Option(metavar="KEY", help="The rule, such as adam. Default: adamw.")
+        str | None,
+        typer.Option(
+            metavar="KEY", help="The rule, such as adam. Default: adamw, or the algorithm's."
+        ),
     ] = None,
     lr: Annotated[
         Any,
@@ -178,7 +181,8 @@ def train(
         typer.Option(
             metavar="NAME",
             parser=one_of("engine", ENGINES),
-            help="inproc simulates the workers; ray gives each a process. Default: inproc.",
+            help="inproc simulates the workers, in virtual time; ray gives each a process. "
+            "Default: inproc.",
         ),
     ] = None,
     ray: Annotated[
@@ -188,8 +192,9 @@ def train(
 ) -> None:
     """Train a problem; stopped or killed at any moment, it goes on with --resume.
 
-    Ctrl-C and SIGTERM finish the update and write a checkpoint. Exit code 0: done; 1: every run
-    diverged; 2: refused, or a file could not be written; 130 and 143: interrupted.
+    Ctrl-C and SIGTERM finish the update and write a checkpoint. With --parallel they let workers
+    finish their batches, and what was done is kept, but not resumed. Exit code 0: done; 1: every
+    run diverged; 2: refused, or a file could not be written; 130 and 143: interrupted.
     """
     settings = {
         "rule": rule, "lr": lr, "schedule": schedule, "warmup": warmup, "batch": batch,
