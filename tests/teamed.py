@@ -25,9 +25,8 @@ def team(workers: int, seconds: float, losses: tuple[float, ...], **changes: Any
     gradients = 10 * len(losses)
     measured = Counter(dict.fromkeys(range(workers), gradients // workers))
     measured[0] += gradients % workers
-    tally = Tally(
-        measured, Counter({Outcome.APPLIED: gradients}), Counter({workers - 1: gradients})
-    )
+    receipts = Counter({Outcome.APPLIED: gradients})
+    tally = Tally(receipts, Counter({workers - 1: gradients}), measured)
     fields: dict[str, Any] = {
         "id": f"run{workers}", "workers": workers, "unit": "seconds", "settings": SETTINGS,
         "status": "finished", "history": history, "losses": running, "began": 1.0, "tally": tally,
@@ -40,7 +39,7 @@ def eventful() -> Tally:
     """Return a tally in which something of everything happened."""
     receipts = {Outcome.APPLIED: 37, Outcome.STALE: 2, Outcome.NONFINITE: 1}
     return Tally(
-        Counter({0: 25, 1: 14}), Counter(receipts), Counter({0: 7, 1: 20, 25: 10}),
+        Counter(receipts), Counter({0: 7, 1: 20, 25: 10}), Counter({0: 25, 1: 14}),
         lost_gradients=1, restarts=1,
     )  # fmt: skip
 

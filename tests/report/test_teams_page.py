@@ -73,7 +73,11 @@ def test_one_that_diverged_sets_no_target_and_is_named():
 
 def test_one_that_was_cut_short_says_how_far_it_came():
     short = team(
-        2, 5.0, FALLING[:2], status="interrupted", tally=Tally(Counter({0: 20}), undealt=20)
+        2,
+        5.0,
+        FALLING[:2],
+        status="interrupted",
+        tally=Tally(measured=Counter({0: 20}), undealt=20),
     )
     found = told(Teams("digits", "", (short,)))
     assert "2 workers, interrupted, came to a loss of 0.6000" in found

@@ -20,7 +20,7 @@ class Clock:
 
 
 def moment(gradients, tally=None, loss=0.5, time=7.0):
-    tally = tally or Tally(Counter({0: gradients}))
+    tally = tally or Tally(measured=Counter({0: gradients}))
     return Moment(0, loss, gradients, 32 * gradients, time, 1.0, tally)
 
 
@@ -97,7 +97,7 @@ def test_loss_lateness_and_mishaps_are_told():
 
 def test_of_many_workers_eight_have_a_bar():
     view, _, drawn = moved(workers=30)
-    view.hears(moment(1, Tally(Counter({rank: 10 + rank for rank in range(30)}))))
+    view.hears(moment(1, Tally(measured=Counter({rank: 10 + rank for rank in range(30)}))))
     lines = drawn[-1].splitlines()
     assert sum(line.startswith("worker ") for line in lines) == 8
     assert lines[-1].split() == ["22", "others", "18", "to", "39", "gradients", "each"]
@@ -106,7 +106,7 @@ def test_of_many_workers_eight_have_a_bar():
 
 def test_a_worker_ahead_of_its_share_does_not_leave_the_view():
     view, _, drawn = moved(workers=2, gradients=10)
-    view.hears(moment(1, Tally(Counter({0: 9, 1: 1}))))
+    view.hears(moment(1, Tally(measured=Counter({0: 9, 1: 1}))))
     bars = [line for line in drawn[-1].splitlines() if line.startswith("worker")]
     assert [line.split()[-2:] for line in bars] == [["9", "gradients"], ["1", "gradients"]]
     assert bars[0].count("━") == 24

@@ -82,8 +82,8 @@ class Job:
 class Tally:
     """What happened to gradients and messages; counts of pushes are per shard.
 
-    ``measured`` counts gradients by the rank of the worker, ``receipts`` pushes by what shards did
-    with them, ``staleness`` the applied ones by how many updates old they were. ``lost_gradients``
+    ``receipts`` counts pushes by what shards did with them, ``staleness`` the applied ones by how
+    many updates old they were, ``measured`` gradients by the rank of the worker. ``lost_gradients``
     were dealt to workers that died before they had measured them, and ``lost_pushes`` are pushes of
     which no answer came: they may have been applied. ``lost_updates`` were made by shards that
     died, after their last snapshot.
@@ -95,9 +95,9 @@ class Tally:
     ``released`` the waits that would never have ended.
     """
 
-    measured: Counter[int] = field(default_factory=Counter)
     receipts: Counter[Outcome] = field(default_factory=Counter)
     staleness: Counter[int] = field(default_factory=Counter)
+    measured: Counter[int] = field(default_factory=Counter)
     undealt: int = 0
     lost_gradients: int = 0
     lost_pushes: int = 0
