@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,9 @@ QUIET = [
 ]  # fmt: skip
 DESKTOP = {"viewport": {"width": 1200, "height": 900}, "color_scheme": "light"}
 PHONE = {"viewport": {"width": 375, "height": 740}, "is_mobile": True, "has_touch": True}
+KEY = 26
+"""Pixels of the line or box before a name in a legend."""
+
 PICTURES = ["curves", "finals", "sensitivity", "times", "budget", "near"]
 
 
@@ -348,10 +352,11 @@ def test_the_page_of_workers_fits_a_dark_phone(opened: Tabs, teams: Path) -> Non
     assert tab.evaluate("document.documentElement.scrollWidth") == 375
     ground = tab.evaluate("getComputedStyle(document.body).backgroundColor")
     assert lightness(ground) < 60
-    for title in tab.locator(".plot .xtitle, .plot .legendtext").all():
-        box = title.bounding_box()
-        assert box
-        assert 0 <= box["x"] <= box["x"] + box["width"] <= 375
+    names = [each.bounding_box() for each in tab.locator(".plot .legendtext").all()]
+    assert len(names) == 3 + 3 + 3 + 3
+    for left, right in pairwise(box for box in names if box):
+        apart = right["x"] - left["x"] - left["width"]
+        assert right["y"] > left["y"] or apart >= KEY
 
 
 def test_no_page_complains_or_asks_for_more_than_itself(opened: Tabs, small: Path) -> None:

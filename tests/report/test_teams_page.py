@@ -155,6 +155,11 @@ def test_a_single_team_has_a_page_without_comparisons(tmp_path):
     ]
 
 
+def test_where_nothing_was_late_there_is_no_picture_of_it():
+    assert figures.staleness(Teams("digits", "", (team(1, 5.0, FALLING),))) is None
+    assert figures.staleness(ALONE) is not None
+
+
 def test_a_long_running_loss_is_drawn_as_means_of_stretches():
     many = tuple(TEAMS.teams[0].losses[0]._replace(gradients=k, loss=float(k)) for k in range(100))
     long = replace(team(1, 1.0, FALLING), losses=many)

@@ -102,13 +102,13 @@ def speed_up(teams: Teams) -> Figure | None:
     places = [f"{team.workers:,}" for team in teams.teams]
     first = teams.teams[0].workers
     curves = {
-        "examples a second": [words.faster(teams, team) for team in teams.teams],
-        "time to the loss": [words.earlier(teams, team) for team in teams.teams],
+        "examples/s": [words.faster(teams, team) for team in teams.teams],
+        "time to loss": [words.earlier(teams, team) for team in teams.teams],
     }
     drawn = [_ratios(name, number, places, of) for number, (name, of) in enumerate(curves.items())]
     ideal = [team.workers / first for team in teams.teams]
     drawn.append(
-        _ratios("number of workers", 6, places, list(ideal))
+        _ratios("workers", 6, places, list(ideal))
         | {"mode": "lines", "line": {"color": colour(6), "width": 1.5, "dash": "dot"}}
     )
     found = [value for trace in drawn for value in trace["y"] if value is not None]
@@ -137,11 +137,11 @@ def _ratios(name: str, number: int, places: list[str], values: list[float | None
 
 
 def staleness(teams: Teams) -> Figure | None:
-    """Draw how late the applied pushes were, as shares of each team's; None where none was."""
-    width = width_of([team.tally.staleness for team in teams.teams], BARS)
-    drawn = [_bars(team, number, width) for number, team in enumerate(teams.teams)]
-    if not any(trace["y"] for trace in drawn):
+    """Draw how late the applied pushes were, as shares of each team's; None where none was late."""
+    found = [team.tally.staleness for team in teams.teams]
+    if not any(max(each, default=0) for each in found):
         return None
+    drawn = [_bars(team, number, width_of(found, BARS)) for number, team in enumerate(teams.teams)]
     return {
         "data": drawn,
         "layout": {

@@ -23,7 +23,7 @@ _READINGS = {
     "speed": (
         "What more workers save",
         "How many times the examples a second they see, and how many times sooner they come to the "
-        "loss of the table. Below 1 they are slower; the dotted line is their number.",
+        "loss of the table. Below 1 they are slower; the dotted line is how many they are.",
     ),
     "staleness": (
         "How late gradients were",
