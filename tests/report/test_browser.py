@@ -32,7 +32,7 @@ QUIET = [
 ]  # fmt: skip
 DESKTOP = {"viewport": {"width": 1200, "height": 900}, "color_scheme": "light"}
 PHONE = {"viewport": {"width": 375, "height": 740}, "is_mobile": True, "has_touch": True}
-KEY = 26
+KEY = 35
 """Pixels of the line or box before a name in a legend."""
 
 PICTURES = ["curves", "finals", "sensitivity", "times", "budget", "near"]
