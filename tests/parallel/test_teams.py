@@ -72,6 +72,7 @@ def test_the_record_tells_all_that_the_training_returned(book):
     assert told.tally == result.tally
     assert (told.history, told.losses, told.began) == (result.history, result.losses, result.began)
     assert (told.workers, told.unit, told.status) == (3, "virtual seconds", "finished")
+    assert told.gradients == 18
 
 
 def test_every_gradient_is_heard_and_counted_for_its_worker():

@@ -77,6 +77,7 @@ def test_one_that_was_cut_short_says_how_far_it_came():
         5.0,
         FALLING[:2],
         status="interrupted",
+        gradients=40,
         tally=Tally(measured=Counter({0: 20}), undealt=20),
     )
     found = told(Teams("digits", "", (short,)))

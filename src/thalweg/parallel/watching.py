@@ -59,6 +59,7 @@ class Watch:
         self.replica, self.valid, self.run, self.listener = replica, valid, run, listener
         self.history: list[Point] = []
         self.losses: list[RunningLoss] = []
+        self.gradients = gradients
         self._every = Fraction(gradients, min(gradients, POINTS))
         self._waiting: list[float] = []
         self._heard, self.began = 0, 0.0
@@ -78,7 +79,7 @@ class Watch:
         self.began = time
         self.at_first()
         if self.run is not None:
-            self.run.emit("began", 0, time)
+            self.run.emit("began", 0, time, {"gradients": self.gradients})
 
     def _note_losses(self, moment: Moment) -> None:
         mean = fsum(self._waiting) / len(self._waiting)

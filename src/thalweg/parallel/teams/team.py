@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Team:
-    """One training by so many workers.
+    """One training by so many workers, of so many ``gradients`` that were to be measured.
 
     ``settings`` are the algorithm's and those of the training. ``history`` has the looks at the
     server's parameters, ``losses`` the running loss in between. Times are in ``unit``; the first
@@ -27,6 +27,7 @@ class Team:
 
     id: str
     workers: int
+    gradients: int
     unit: str
     settings: Mapping[str, Any]
     status: str
@@ -102,6 +103,7 @@ def read(book: Record, id: str, model: nn.Module | None = None) -> Team:
     return Team(
         id=run.id,
         workers=run.hyper["workers"],
+        gradients=began.data["gradients"] if began else 0,
         unit=run.hyper["time"],
         settings=run.hyper,
         status=run.status,

@@ -97,24 +97,15 @@ def others(teams: Teams) -> Iterator[str]:
 def _price(teams: Teams) -> Iterator[str]:
     """Yield what the largest team's examples are worth beside the smallest one's."""
     first, last = teams.teams[0], teams.teams[-1]
-    if first is last or not all(_whole(team) for team in (first, last)):
+    if first is last or first.diverged or last.diverged or not (first.history and last.history):
         return
     examples = last.history[-1].examples
+    if first.history[-1].examples != examples:
+        return
     yield (
         f"After the same {examples:,} examples {_workers(last)} stood at a loss of "
         f"{judged(last.history[-1])}; {_workers(first)} at {judged(first.history[-1])}."
     )
-
-
-def _whole(team: Team) -> bool:
-    return (
-        bool(team.history) and not team.diverged and team.tally.measured.total() == _planned(team)
-    )
-
-
-def _planned(team: Team) -> int:
-    tally = team.tally
-    return tally.measured.total() + tally.undealt + tally.lost_gradients
 
 
 def _diverged(teams: Teams) -> list[Team]:
@@ -122,7 +113,7 @@ def _diverged(teams: Teams) -> list[Team]:
 
 
 def _done(team: Team) -> str:
-    return f"{team.tally.measured.total():,} of {_planned(team):,} gradients were measured"
+    return f"{team.tally.measured.total():,} of {team.gradients:,} gradients were measured"
 
 
 def _clock(last: Team) -> str:
