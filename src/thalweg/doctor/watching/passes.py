@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any
 
 import torch
@@ -25,6 +26,8 @@ COMPARED = 256
 
 BYTES = 2**28
 """The batches that are kept take at most so much memory, but one is always kept."""
+
+VERSION = attrgetter("_version")
 
 
 @dataclass(eq=False, slots=True)
@@ -72,9 +75,10 @@ class Pass:
 
     def versions_now(self) -> tuple[int, ...]:
         """Return how often each of its tensors has been written to."""
-        values = (*self.args, *self.keywords.values(), *self.rest)
+        named = self.keywords.values() if self.keywords else ()
+        values = (*self.args, *named, *self.rest)
         try:
-            return tuple([each._version for each in values])
+            return tuple(map(VERSION, values))
         except (AttributeError, RuntimeError):  # some are no tensors, or of inference mode
             return tuple(map(_version, self.tensors))
 
@@ -124,19 +128,22 @@ class Passes:
             self.view = find_view(self._output, args[0])
             self.strange, self._output = self.view is None, None
 
-    def trained(self, step: int) -> None:
-        """The first gradient of the pass on its way was computed, for update number *step*."""
+    def trained(self, step: int) -> int:
+        """The first gradient of the pass on its way was computed, for update number *step*.
+
+        Return its examples.
+        """
         self._output = None
         current = self.current
         if not current.args and not current.keywords:
-            return
-        current.step = step
-        if self._expects_loss and not current.rest:
-            return
-        current.versions = current.versions_now()
-        if not self._measured:
-            self._bound(current.tensors, current.examples)
-        self.kept.append(current)
+            return 0
+        current.step, examples = step, current.examples
+        if current.rest or not self._expects_loss:
+            current.versions = current.versions_now()
+            if not self._measured:
+                self._bound(current.tensors, examples)
+            self.kept.append(current)
+        return examples
 
     def _bound(self, tensors: list[Tensor], examples: int) -> None:
         size = sum(each.numel() * each.element_size() for each in tensors)
