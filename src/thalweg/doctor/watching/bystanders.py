@@ -62,14 +62,19 @@ class Schedulers:
         return hasattr(getattr(self._optimizer(), "step", None), "_wrapped_by_lr_sched")
 
     def search(self) -> None:
-        """Find the schedulers of the optimizer, and other optimizers."""
+        """Find the schedulers of the optimizer, and other optimizers.
+
+        One whose constructor failed may still be there, half made: it is none.
+        """
         optimizer = self._optimizer()
         for each in gc.get_objects():
             kind = type(each)
-            if issubclass(kind, LRScheduler) and vars(each).get("optimizer") is optimizer:
-                self._found.setdefault(id(each), (each, []))
-            elif issubclass(kind, torch.optim.Optimizer) and each is not optimizer:
-                self.others.add(each)
+            if issubclass(kind, LRScheduler) and hasattr(each, "last_epoch"):
+                if vars(each).get("optimizer") is optimizer:
+                    self._found.setdefault(id(each), (each, []))
+            elif issubclass(kind, torch.optim.Optimizer) and hasattr(each, "param_groups"):
+                if each is not optimizer:
+                    self.others.add(each)
 
     def facts(self, updates: int) -> list[SchedulerFacts]:
         """Return what is known of them now."""

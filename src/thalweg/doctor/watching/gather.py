@@ -40,16 +40,21 @@ def gather(
     seen: Observer, facts: tuple[ModelFacts, OptimizerFacts], owed: Settled, ending: float
 ) -> Evidence:
     """Return the evidence so far; *ending* seconds went into all that was measured at the end."""
-    seen.losses.end_pass(seen.updates)
+    attempt = seen.attempt
+    attempt("validation", seen.losses.end_pass, seen.updates)
     steps, (model, optimizer) = seen.log.steps(), facts
     return Evidence(
-        model=_completed(seen, model), optimizer=optimizer, steps=steps,
+        model=attempt("the model", _completed, seen, model) or model,
+        optimizer=optimizer, steps=steps,
         probes=(*seen.probes, owed.probe) if owed.probe else tuple(seen.probes),
-        units=seen.prober.units(), inputs=seen.prober.features.inputs(),
+        units=attempt("units", seen.prober.units) or {},
+        inputs=attempt("inputs", seen.prober.features.inputs),
         labels=tuple(seen.labels.batches),
-        validations=tuple(seen.losses.validations), nonfinite=seen.trouble.end(steps),
-        schedulers=tuple(seen.schedulers.facts(seen.updates)),
-        averages=tuple(seen.averages.facts(seen.inner)), others=tuple(seen.others),
+        validations=tuple(seen.losses.validations),
+        nonfinite=attempt("finite numbers", seen.trouble.end, steps),
+        schedulers=attempt("schedulers", seen.schedulers.facts, seen.updates) or (),
+        averages=attempt("averages", seen.averages.facts, seen.inner) or (),
+        others=tuple(seen.others),
         curvature=owed.curvature, noise=owed.noise,
         gradient_check=owed.gradient_check, neighbours=owed.neighbours,
         loss_slice=owed.loss_slice,

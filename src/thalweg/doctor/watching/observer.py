@@ -86,22 +86,33 @@ class Observer:
     def detach(self) -> None:
         """See nothing from now on."""
         self.look_around()
-        taps.leave(self)
-        if self._awaited:
-            self._awaited.end()
-        self.prober.disarm()
-        for handle in (*self._handles, *self._rare):
-            handle.remove()
+        handles = [*self._handles, *self._rare]
         self._handles.clear()
         self._rare.clear()
+        for handle in handles:
+            self.attempt("closing", handle.remove)
+        if self._awaited:
+            self.attempt("closing", self._awaited.end)
+        self.attempt("closing", taps.leave, self)
+        self.attempt("closing", self.prober.disarm)
+
+    def attempt(self, name: str, work: Callable[..., Any], *args: Any) -> Any:
+        """Return ``work(*args)``; where it fails, take that in as a failed probe, return None."""
+        try:
+            return work(*args)
+        except Exception as error:
+            self.fail(name, error)
 
     def look_around(self) -> None:
         """Look for schedulers and for other optimizers, once after the newest update."""
         if self._looked_at < self.updates:
             self._looked_at = self.updates
-            self.schedulers.search()
-            names = {id(p): name for name, p in self.inner.named_parameters()}
-            self.others = self.schedulers.beside(names, self.prober.written)
+            self.attempt("schedulers and other optimizers", self._search)
+
+    def _search(self) -> None:
+        self.schedulers.search()
+        names = {id(p): name for name, p in self.inner.named_parameters()}
+        self.others = self.schedulers.beside(names, self.prober.written)
 
     @property
     def attached(self) -> bool:
