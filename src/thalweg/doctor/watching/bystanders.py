@@ -69,12 +69,10 @@ class Schedulers:
         optimizer = self._optimizer()
         for each in gc.get_objects():
             kind = type(each)
-            if issubclass(kind, LRScheduler) and hasattr(each, "last_epoch"):
-                if vars(each).get("optimizer") is optimizer:
-                    self._found.setdefault(id(each), (each, []))
-            elif issubclass(kind, torch.optim.Optimizer) and hasattr(each, "param_groups"):
-                if each is not optimizer:
-                    self.others.add(each)
+            if issubclass(kind, LRScheduler) and _steps(each, optimizer):
+                self._found.setdefault(id(each), (each, []))
+            elif issubclass(kind, torch.optim.Optimizer) and _is_other(each, optimizer):
+                self.others.add(each)
 
     def facts(self, updates: int) -> list[SchedulerFacts]:
         """Return what is known of them now."""
@@ -93,6 +91,14 @@ class Schedulers:
             if held and getattr(each, "optimizer", None) is not self._optimizer():
                 found.append(OtherFacts(type(each).__name__, held, bool(written & {*held})))
         return found
+
+
+def _steps(scheduler: Any, optimizer: Any) -> bool:
+    return vars(scheduler).get("optimizer") is optimizer and hasattr(scheduler, "last_epoch")
+
+
+def _is_other(each: Any, optimizer: Any) -> bool:
+    return each is not optimizer and hasattr(each, "param_groups")
 
 
 def _held(optimizer: torch.optim.Optimizer | None) -> Iterator[Tensor]:
