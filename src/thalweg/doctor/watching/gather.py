@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from thalweg.doctor.evidence import Costs, Evidence, Kind, ModelFacts, OptimizerFacts
 from thalweg.doctor.owed import Case, Settled, settle
+from thalweg.doctor.watching.hearing import our_own
 from thalweg.doctor.watching.observer import Observer
 from thalweg.doctor.watching.survey import survey_model
 from thalweg.problems import own_gradient
@@ -16,7 +17,7 @@ NEED_LOSS: tuple[Kind, ...] = ("curvature", "noise", "gradient check", "neighbou
 
 
 def settled(seen: Observer, seconds: float) -> Settled:
-    """Measure what is owed, the observer looking away; afterwards the model is as it was.
+    """Measure what is owed, all observers looking away; afterwards the model is as it was.
 
     So are random numbers, whoever drew from them: the model or the loss.
     """
@@ -26,14 +27,13 @@ def settled(seen: Observer, seconds: float) -> Settled:
         passes = [each for each in seen.passes.kept if each.untouched]
     if not passes or not seconds:
         return Settled()
-    view = seen.passes.view
-    seen.paused, before = True, randomness.capture()
+    view, before = seen.passes.view, randomness.capture()
     try:
-        case = Case(seen.inner, seen.optimizer, loss_fn, view, passes, seen.updates)
-        return settle(case, seconds, seen.prober)
+        with our_own():
+            case = Case(seen.inner, seen.optimizer, loss_fn, view, passes, seen.updates)
+            return settle(case, seconds, seen.prober)
     finally:
         randomness.restore(before)
-        seen.paused = False
 
 
 def gather(

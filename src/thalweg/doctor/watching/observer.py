@@ -37,7 +37,8 @@ class Observer:
     """Keeps the log of a training, its losses, probes and batches, while it is attached.
 
     ``updates`` were taken; ``begun`` and ``last`` are when it began and when the last ended, and
-    ``watching`` the seconds between that went into watching. While ``paused`` it sees nothing.
+    ``watching`` the seconds between that went into watching. Of the doctor's own work it
+    sees nothing.
     """
 
     def __init__(
@@ -56,7 +57,6 @@ class Observer:
         self.labels = Labels()
         self.failed: dict[str, FailedProbe] = {}
         self.updates, self.watching = 0, 0.0
-        self.paused = False
         self.begun = self.last = perf_counter()
         self._budget = Budget(share)
         self._examples = self._looked_at = 0
