@@ -82,7 +82,7 @@ class Supervisor:
 
     def _run(self) -> tuple[Tensor, Tally]:
         crew = [self._worker(rank) for rank in range(self.job.workers)]
-        self._await_start([*self.servers.handles, *(member.handle for member in crew)])
+        self._await_start(crew)
         for member in crew:
             self._call(member, "begin")
         while self._calls:
@@ -109,20 +109,25 @@ class Supervisor:
         )  # fmt: skip
         return Member(name, rank, handle)
 
-    def _await_start(self, handles: list[Any]) -> None:
-        """Wait until processes have begun; raise where the cluster has no room for them."""
-        ready = [handle.__ray_ready__.remote() for handle in handles]
-        limit = max(START, self.engine.timeout)
+    def _await_start(self, crew: list[Member]) -> None:
+        """Wait until all workers take part, so that no round ends without one of them.
+
+        Raise where the cluster has no room for them, or where they cannot take part.
+        """
+        joining = [member.handle.join.remote() for member in crew]
+        limit, errors = max(START, self.engine.timeout), self.ray.exceptions
         try:
-            self.ray.get(ready, timeout=limit)
-        except self.ray.exceptions.GetTimeoutError as error:
+            self.ray.get(joining, timeout=limit)
+        except errors.GetTimeoutError as error:
             free = self.ray.available_resources().get("CPU", 0)
             raise BadValue(
-                f"{len(handles)} processes have not begun in {limit:g} seconds; "
+                f"{len(crew)} workers have not begun in {limit:g} seconds; "
                 f"{free:g} CPUs are free, each worker needs {self.engine.cpus:g}. Use fewer "
                 "workers, or a larger cluster or timeout."
             ) from error
-        except self.ray.exceptions.RayActorError as error:
+        except errors.RayTaskError as error:
+            raise _cause(error) from error
+        except errors.RayActorError as error:
             raise WorkerDied(f"a process died when it began: {error}") from error
 
     def _call(self, member: Member, call: str, *arguments: Any) -> None:

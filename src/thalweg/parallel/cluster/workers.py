@@ -62,9 +62,13 @@ class Worker:
 
     # What the supervisor calls.
 
-    def begin(self) -> Report:
-        """Take part, and go on to where the script asks for its first gradient."""
+    def join(self) -> None:
+        """Take part from now on; BadValue where the servers have another model."""
         self.servers.ask_alike("join", self.name, Layout.of(self.replica.model))
+
+    def begin(self) -> Report:
+        """Go on to where the script asks for its first gradient."""
+        self.join()
         self._advance(None)
         return self._report(None)
 
