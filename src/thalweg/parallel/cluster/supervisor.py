@@ -29,20 +29,30 @@ if TYPE_CHECKING:
 LOOK = 1.0
 """Seconds between two looks for workers that do not answer."""
 
-START = 60.0
+START = 120.0
 """Seconds that processes have at least to begin."""
 
 
 @dataclass(eq=False)
 class Member:
-    """One life of a worker, and the call that it is carrying out."""
+    """One life of a worker, and the call that it is carrying out.
+
+    ``held`` gradients it has not pushed; of its pushes it has ``sent`` so many, and heard what
+    became of ``heard``, as far as it has told.
+    """
 
     name: str
     rank: int
     handle: Any
     call: str = ""
     since: float = 0.0
-    pushes: int = 0
+    held: int = 0
+    sent: int = 0
+    heard: int = 0
+
+    def patience(self, timeout: float) -> float:
+        """Return for how many seconds to wait for an answer: to begin takes a process longer."""
+        return max(START, timeout) if self.call == "begin" else timeout
 
 
 class Supervisor:
@@ -167,7 +177,8 @@ class Supervisor:
         for receipt in report.receipts:
             self.tally.note(receipt)
         self.tally.resent += report.resent
-        member.pushes += len(report.receipts) // len(self.parts)
+        member.held, member.sent = report.held, report.sent
+        member.heard += len(report.receipts) // len(self.parts)
         for buffer, found in zip(self.job.replica.model.buffers(), report.buffers, strict=True):
             buffer.copy_(found)
         if report.loss is not None and self.account.note(report.loss, report.examples):
@@ -187,9 +198,9 @@ class Supervisor:
     def _dismiss(self, member: Member) -> None:
         """Let a worker go that ended, died or does not answer, and count what goes with it."""
         self.ray.kill(member.handle)
-        self.tally.lost_gradients += member.call == "work"
+        self.tally.lost_gradients += member.held + (member.call == "work")
         arrived = self.servers.ask_alike("leave", member.name)
-        self.tally.lost_pushes += sum(max(pushes - member.pushes, 0) for pushes in arrived)
+        self.tally.lost_pushes += sum(max(n, member.sent) - member.heard for n in arrived)
 
     def _start_again(self, rank: int) -> None:
         if self.account.undealt and self.tally.restarts < self.engine.restarts:
@@ -198,9 +209,9 @@ class Supervisor:
 
     def _reopen(self, handle: Any) -> None:
         """Let a shard that died go on, with the workers that are there now."""
+        self._watches[handle.until_death.remote()] = handle
         names = [member.name for member in self._calls.values()]
         Servers([handle], self.engine.timeout).ask_alike("open", names)
-        self._watches[handle.until_death.remote()] = handle
 
     # Who does not answer.
 
@@ -209,12 +220,21 @@ class Supervisor:
         if time.monotonic() - self._looked < LOOK or not self._calls:
             return
         self._looked = time.monotonic()
+        if not self.account.undealt:
+            self._spare_beginners()
         waiting = {name for names in self.servers.ask_alike("waiting") for name in names}
         crew = {member.name for member in self._calls.values()}
         if crew <= waiting:
             self._let_go_of(crew)
         else:
             self._end_those_stuck(waiting)
+
+    def _spare_beginners(self) -> None:
+        """Wait for nobody who would begin when nothing is left to do."""
+        for call, member in list(self._calls.items()):
+            if member.call == "begin":
+                del self._calls[call]
+                self._dismiss(member)
 
     def _let_go_of(self, crew: set[str]) -> None:
         """Answer workers that all wait for one another, when they did so at the last look too."""
@@ -224,8 +244,9 @@ class Supervisor:
 
     def _end_those_stuck(self, waiting: set[str]) -> None:
         """End those that neither answer nor wait, as they did not at the last look."""
-        latest = time.monotonic() - self.engine.timeout
-        late = {m.name for m in self._calls.values() if m.since < latest} - waiting
+        now, timeout = time.monotonic(), self.engine.timeout
+        late = {m.name for m in self._calls.values() if now - m.since > m.patience(timeout)}
+        late -= waiting
         for call, member in list(self._calls.items()):
             if member.name in late & self._suspects:
                 del self._calls[call]
