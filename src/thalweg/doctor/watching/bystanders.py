@@ -62,13 +62,16 @@ class Schedulers:
         return hasattr(getattr(self._optimizer(), "step", None), "_wrapped_by_lr_sched")
 
     def search(self) -> None:
-        """Find the schedulers of the optimizer, and other optimizers."""
+        """Find the schedulers of the optimizer, and other optimizers.
+
+        One whose constructor failed may still be there, half made: it is none.
+        """
         optimizer = self._optimizer()
         for each in gc.get_objects():
             kind = type(each)
-            if issubclass(kind, LRScheduler) and vars(each).get("optimizer") is optimizer:
+            if issubclass(kind, LRScheduler) and _steps(each, optimizer):
                 self._found.setdefault(id(each), (each, []))
-            elif issubclass(kind, torch.optim.Optimizer) and each is not optimizer:
+            elif issubclass(kind, torch.optim.Optimizer) and _is_other(each, optimizer):
                 self.others.add(each)
 
     def facts(self, updates: int) -> list[SchedulerFacts]:
@@ -88,6 +91,14 @@ class Schedulers:
             if held and getattr(each, "optimizer", None) is not self._optimizer():
                 found.append(OtherFacts(type(each).__name__, held, bool(written & {*held})))
         return found
+
+
+def _steps(scheduler: Any, optimizer: Any) -> bool:
+    return vars(scheduler).get("optimizer") is optimizer and hasattr(scheduler, "last_epoch")
+
+
+def _is_other(each: Any, optimizer: Any) -> bool:
+    return each is not optimizer and hasattr(each, "param_groups")
 
 
 def _held(optimizer: torch.optim.Optimizer | None) -> Iterator[Tensor]:

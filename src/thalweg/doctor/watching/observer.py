@@ -38,7 +38,8 @@ class Observer:
     """Keeps the log of a training, its losses, probes and batches, while it is attached.
 
     ``updates`` were taken; ``begun`` and ``last`` are when it began and when the last ended, and
-    ``watching`` the seconds between that went into watching. While ``paused`` it sees nothing.
+    ``watching`` the seconds between that went into watching. Of the doctor's own work it
+    sees nothing.
     """
 
     def __init__(
@@ -57,7 +58,6 @@ class Observer:
         self.labels = Labels()
         self.failed: dict[str, FailedProbe] = {}
         self.updates, self.watching = 0, 0.0
-        self.paused = False
         self.begun = self.last = perf_counter()
         self._budget = Budget(share)
         self._examples = self._looked_at = 0
@@ -87,22 +87,33 @@ class Observer:
     def detach(self) -> None:
         """See nothing from now on."""
         self.look_around()
-        taps.leave(self)
-        if self._awaited:
-            self._awaited.end()
-        self.prober.disarm()
-        for handle in (*self._handles, *self._rare):
-            handle.remove()
+        handles = [*self._handles, *self._rare]
         self._handles.clear()
         self._rare.clear()
+        for handle in handles:
+            self.attempt("closing", handle.remove)
+        if self._awaited:
+            self.attempt("closing", self._awaited.end)
+        self.attempt("closing", taps.leave, self)
+        self.attempt("closing", self.prober.disarm)
+
+    def attempt(self, name: str, work: Callable[..., Any], *args: Any) -> Any:
+        """Return ``work(*args)``; where it fails, take that in as a failed probe, return None."""
+        try:
+            return work(*args)
+        except Exception as error:
+            self.fail(name, error)
 
     def look_around(self) -> None:
         """Look for schedulers and for other optimizers, once after the newest update."""
         if self._looked_at < self.updates:
             self._looked_at = self.updates
-            self.schedulers.search()
-            names = {id(p): name for name, p in self.inner.named_parameters()}
-            self.others = self.schedulers.beside(names, self.prober.written)
+            self.attempt("schedulers and other optimizers", self._search)
+
+    def _search(self) -> None:
+        self.schedulers.search()
+        names = {id(p): name for name, p in self.inner.named_parameters()}
+        self.others = self.schedulers.beside(names, self.prober.written)
 
     @property
     def attached(self) -> bool:

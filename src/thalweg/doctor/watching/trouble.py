@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from thalweg.doctor.evidence import NonFinite, Step
 from thalweg.doctor.watching.features import tensors_in
+from thalweg.doctor.watching.hearing import our_own
 from thalweg.doctor.watching.losses import Number
 from thalweg.doctor.watching.passes import Pass
 
@@ -125,7 +126,7 @@ def first_sick_module(model: nn.Module, on: Pass) -> str | None:
         for name, module in model.named_modules()
     ]
     try:
-        with repeating(model), torch.no_grad(), on.precision():
+        with our_own(), repeating(model), torch.no_grad(), on.precision():
             model(*on.args, **on.keywords)
     finally:
         for hook in hooks:
