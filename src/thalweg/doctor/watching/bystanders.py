@@ -30,18 +30,18 @@ class Schedulers:
 
     def __init__(self, optimizer: torch.optim.Optimizer) -> None:
         self._optimizer = weakref.ref(optimizer)
-        self._found: dict[int, tuple[Any, list[tuple[int, int]]]] = {}
-        self._rates: Any = None
+        self.found: dict[int, tuple[Any, list[tuple[int, int]]]] = {}
+        self.rates: Any = None
         self._sought: set[bool] = set()
         self._own = follows_schedules(optimizer)
         self.others: weakref.WeakSet[torch.optim.Optimizer] = weakref.WeakSet()
 
     def look(self, updates: int, rates: tuple[float, ...]) -> None:
         """Note where the schedulers stand after so many updates."""
-        if not self._found and rates != self._rates:
-            self._seek(changed=self._rates is not None)
-        self._rates = rates
-        for scheduler, positions in self._found.values():
+        if not self.found and rates != self.rates:
+            self._seek(changed=self.rates is not None)
+        self.rates = rates
+        for scheduler, positions in self.found.values():
             place = scheduler.last_epoch
             if not positions or positions[-1][1] != place:
                 positions.append((updates, place))
@@ -70,14 +70,14 @@ class Schedulers:
         for each in gc.get_objects():
             kind = type(each)
             if issubclass(kind, LRScheduler) and _steps(each, optimizer):
-                self._found.setdefault(id(each), (each, []))
+                self.found.setdefault(id(each), (each, []))
             elif issubclass(kind, torch.optim.Optimizer) and _is_other(each, optimizer):
                 self.others.add(each)
 
     def facts(self, updates: int) -> list[SchedulerFacts]:
         """Return what is known of them now."""
-        inside = {id(part) for each, _ in self._found.values() for part in _parts(each)}
-        outer = [found for key, found in self._found.items() if key not in inside]
+        inside = {id(part) for each, _ in self.found.values() for part in _parts(each)}
+        outer = [found for key, found in self.found.items() if key not in inside]
         return [_facts(each, [*seen, (updates, each.last_epoch)]) for each, seen in outer]
 
     def beside(self, names: dict[int, str], written: set[str]) -> list[OtherFacts]:

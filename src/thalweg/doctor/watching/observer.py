@@ -251,7 +251,8 @@ class Observer:
         seconds, self.last, self._examples = now - self.last, now, 0
         row = [self.updates, loss, rates, examples, backwards, training, seconds, skipped]
         self.log.add(row)
-        self.schedulers.look(self.updates, rates)
+        if self.schedulers.found or self.schedulers.rates != rates:
+            self.schedulers.look(self.updates, rates)
 
     def _finish_probe(self) -> None:
         probe, timed = self.prober.after_step(self.updates), self.prober.timed

@@ -101,12 +101,21 @@ def _put_back() -> None:
 def _backward(original: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(original)
     def backward(tensors: Any, grad_tensors: Any = None, *args: Any, **keywords: Any) -> None:
-        told = isinstance(tensors, Tensor) and grad_tensors is None and tensors.numel() == 1
-        if told:
-            _tell("backward_begins", *(_unscaled(tensors) if _scaled else (tensors, None)))
+        heard, here = [], level()
+        if isinstance(tensors, Tensor) and grad_tensors is None and tensors.numel() == 1:
+            heard = [each for known, at in _listeners if at == here and (each := known())]
+        loss, scale = _unscaled(tensors) if heard and _scaled else (tensors, None)
+        for each in heard:
+            try:
+                each.backward_begins(loss, scale)
+            except Exception as error:
+                each.fail("watching", error)
         original(tensors, grad_tensors, *args, **keywords)
-        if told:
-            _tell("backward_ended")
+        for each in heard:
+            try:
+                each.backward_ended()
+            except Exception as error:
+                each.fail("watching", error)
 
     return backward
 
