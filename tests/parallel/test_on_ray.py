@@ -93,6 +93,34 @@ def test_synchronous_workers_are_one_with_a_large_batch() -> None:
     assert apart.max() < 1e-9
 
 
+class Late(nn.Linear):
+    """A line that one of two workers takes a while to look at, as a file in *folder* arranges."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(6, 1, bias=False, dtype=torch.float64)
+        self.folder, self.seen = folder, False
+
+    def named_parameters(self, *how: Any, **more: Any) -> Iterator[tuple[str, nn.Parameter]]:
+        if self.folder.exists() and not self.seen:
+            self.seen = True
+            try:
+                (self.folder / "first").touch(exist_ok=False)
+            except FileExistsError:
+                time.sleep(1)
+        return super().named_parameters(*how, **more)
+
+
+def test_nobody_begins_a_round_before_the_last_worker_takes_part(tmp_path: Path) -> None:
+    model, updates = Late(tmp_path / "crew"), []
+    made = job(
+        model, squares, Synchronous("sgd", lr=0.1), 8, Batches(Rows(*linear_data(32, 6)), 4, 2),
+        workers=2, watch=lambda progress: updates.append(progress.updates),
+    )  # fmt: skip
+    model.folder.mkdir()
+    RayEngine().run(made)
+    assert updates == [4]
+
+
 @pytest.mark.long
 @pytest.mark.parametrize(
     "algorithm",

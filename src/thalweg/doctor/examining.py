@@ -16,6 +16,7 @@ from thalweg.arguments import check_number
 from thalweg.doctor import words
 from thalweg.doctor.diagnosis import Diagnosis, diagnose
 from thalweg.doctor.evidence import Evidence
+from thalweg.doctor.watching.hearing import our_own
 from thalweg.doctor.watching.session import Watch
 from thalweg.optim import Optimizer
 from thalweg.problems import Problem, own_gradient
@@ -57,7 +58,7 @@ def examine(
     loaded = problems.load(problem) if isinstance(problem, str) else problem
     settings = Settings(rule=rule, lr=lr, epochs=epochs, seed=seed).completed(loaded)
     strategies = [] if epochs else [Enough(seconds)]
-    with threads(loaded.threads):
+    with our_own(), threads(loaded.threads):
         evidence = _watched(loaded, settings, strategies)
     return Examination(loaded.name, settings, evidence, diagnose(evidence))
 

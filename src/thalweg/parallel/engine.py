@@ -84,7 +84,7 @@ class Tally:
 
     ``receipts`` counts pushes by what shards did with them, ``staleness`` the applied ones by how
     many updates old they were, ``measured`` gradients by the rank of the worker. ``lost_gradients``
-    were dealt to workers that died before they had measured them, and ``lost_pushes`` are pushes of
+    were dealt to workers that died before they had pushed them, and ``lost_pushes`` are pushes of
     which no answer came: they may have been applied. ``lost_updates`` were made by shards that
     died, after their last snapshot.
 

@@ -114,8 +114,8 @@ def test_labels_are_seen_to_the_end_of_a_long_run() -> None:
 def test_small_batches_are_seen_for_longer() -> None:
     labels = Labels()
     for step in range(1, 1500):
-        if labels.due(step - 1):
-            labels.add(LabelBatch(step, (step % 3,)))
+        if step > labels.due:
+            labels.add(LabelBatch(step, (step % 3,)), step - 1)
     assert [each.step for each in labels.batches[:1024]] == list(range(1, 1025))
     assert len(labels.batches) < 1100
 

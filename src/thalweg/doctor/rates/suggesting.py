@@ -15,6 +15,7 @@ from thalweg.doctor.rates.edge import edge
 from thalweg.doctor.rates.subject import Subject, undisturbed
 from thalweg.doctor.rates.sweep import sweep
 from thalweg.doctor.rates.trials import Trials
+from thalweg.doctor.watching.hearing import our_own
 from thalweg.errors import BadType, BadValue
 from thalweg.optim import Optimizer
 from thalweg.optim.driver import Driver
@@ -65,7 +66,7 @@ def suggest_lr(
         if loss is None or train is None:
             raise BadType("a model was given without loss or data: suggest_lr(model, loss, train).")
         optimizer = _optimizer(subject, rule, hyper)
-        with undisturbed(as_data(train), None if valid is None else as_data(valid)):
+        with our_own(), undisturbed(as_data(train), None if valid is None else as_data(valid)):
             case = _case(subject, optimizer, loss, train, valid, batch, seed)
             return _advice(type(subject).__name__, case, updates)
     if loss is not None or train is not None or valid is not None:
@@ -83,7 +84,7 @@ def _of_problem(
         raise BadType("an optimizer belongs to a model: suggest_lr(model, loss, train, rule=…).")
     settings = Settings(rule=rule, batch=batch, seed=seed).completed(problem)
     sets = [as_data(each) for each in (problem.train, problem.validation) if each is not None]
-    with undisturbed(*sets), threads(problem.threads):
+    with our_own(), undisturbed(*sets), threads(problem.threads):
         model = problem.make_model(seed)
         optimizer = _optimizer(model, settings.rule, hyper)
         parts = problem.loss, problem.train, problem.validation

@@ -12,6 +12,8 @@ from typing import Any
 
 from torch import Tensor
 
+from thalweg.doctor.watching.hearing import level
+
 
 class Awaited:
     """Tells *heard* of the arguments of the next call of *function*, between `begin` and `end`.
@@ -24,6 +26,7 @@ class Awaited:
         self._code, self._heard = code_of(function), heard
         self._bound = _bound_by(function)
         self._hook: Any = None
+        self._level = level()
 
     def begin(self) -> None:
         """Wait for the call, unless another profiler is at work."""
@@ -39,7 +42,7 @@ class Awaited:
 
     def event(self, frame: FrameType, kind: str) -> None:
         """Take in that something is called or returns."""
-        if kind == "call" and frame.f_code is self._code:
+        if kind == "call" and frame.f_code is self._code and self._level == level():
             values = _arguments(frame, *self._bound)
             if any(isinstance(each, Tensor) and each.requires_grad for each in values):
                 self.end()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 
 class Budget:
     """Seconds that watching may take: a share of the training's own.
@@ -14,12 +16,17 @@ class Budget:
         self._share = share
         self._probes, self._cost = 0, 0.0
 
-    def affords(self, run: float, watching: float) -> bool:
-        """Whether a probe may be taken after *run* seconds, *watching* of them on watching."""
+    def wait(self, run: float, watching: float) -> float:
+        """Return the seconds until a probe may be taken, none or fewer where it may be taken now.
+
+        The training has taken *run* seconds, *watching* of them went into watching.
+        """
+        if not self._share:
+            return math.inf
         if self._probes < 2 or self._probes % 2:
-            return self._share > 0
+            return 0.0
         pair = 2 * self._cost / self._probes
-        return watching + pair <= self._share * (run - watching)
+        return (watching + pair) / self._share - (run - watching)
 
     def spent(self, seconds: float) -> None:
         """Take in what a probe cost."""

@@ -30,18 +30,18 @@ class Schedulers:
 
     def __init__(self, optimizer: torch.optim.Optimizer) -> None:
         self._optimizer = weakref.ref(optimizer)
-        self._found: dict[int, tuple[Any, list[tuple[int, int]]]] = {}
-        self._rates: Any = None
+        self.found: dict[int, tuple[Any, list[tuple[int, int]]]] = {}
+        self.rates: Any = None
         self._sought: set[bool] = set()
         self._own = follows_schedules(optimizer)
         self.others: weakref.WeakSet[torch.optim.Optimizer] = weakref.WeakSet()
 
     def look(self, updates: int, rates: tuple[float, ...]) -> None:
         """Note where the schedulers stand after so many updates."""
-        if not self._found and rates != self._rates:
-            self._seek(changed=self._rates is not None)
-        self._rates = rates
-        for scheduler, positions in self._found.values():
+        if not self.found and rates != self.rates:
+            self._seek(changed=self.rates is not None)
+        self.rates = rates
+        for scheduler, positions in self.found.values():
             place = scheduler.last_epoch
             if not positions or positions[-1][1] != place:
                 positions.append((updates, place))
@@ -62,19 +62,22 @@ class Schedulers:
         return hasattr(getattr(self._optimizer(), "step", None), "_wrapped_by_lr_sched")
 
     def search(self) -> None:
-        """Find the schedulers of the optimizer, and other optimizers."""
+        """Find the schedulers of the optimizer, and other optimizers.
+
+        One whose constructor failed may still be there, half made: it is none.
+        """
         optimizer = self._optimizer()
         for each in gc.get_objects():
             kind = type(each)
-            if issubclass(kind, LRScheduler) and vars(each).get("optimizer") is optimizer:
-                self._found.setdefault(id(each), (each, []))
-            elif issubclass(kind, torch.optim.Optimizer) and each is not optimizer:
+            if issubclass(kind, LRScheduler) and _steps(each, optimizer):
+                self.found.setdefault(id(each), (each, []))
+            elif issubclass(kind, torch.optim.Optimizer) and _is_other(each, optimizer):
                 self.others.add(each)
 
     def facts(self, updates: int) -> list[SchedulerFacts]:
         """Return what is known of them now."""
-        inside = {id(part) for each, _ in self._found.values() for part in _parts(each)}
-        outer = [found for key, found in self._found.items() if key not in inside]
+        inside = {id(part) for each, _ in self.found.values() for part in _parts(each)}
+        outer = [found for key, found in self.found.items() if key not in inside]
         return [_facts(each, [*seen, (updates, each.last_epoch)]) for each, seen in outer]
 
     def beside(self, names: dict[int, str], written: set[str]) -> list[OtherFacts]:
@@ -88,6 +91,14 @@ class Schedulers:
             if held and getattr(each, "optimizer", None) is not self._optimizer():
                 found.append(OtherFacts(type(each).__name__, held, bool(written & {*held})))
         return found
+
+
+def _steps(scheduler: Any, optimizer: Any) -> bool:
+    return vars(scheduler).get("optimizer") is optimizer and hasattr(scheduler, "last_epoch")
+
+
+def _is_other(each: Any, optimizer: Any) -> bool:
+    return each is not optimizer and hasattr(each, "param_groups")
 
 
 def _held(optimizer: torch.optim.Optimizer | None) -> Iterator[Tensor]:

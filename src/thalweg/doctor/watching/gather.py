@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from thalweg.doctor.evidence import Costs, Evidence, Kind, ModelFacts, OptimizerFacts
 from thalweg.doctor.owed import Case, Settled, settle
+from thalweg.doctor.watching.hearing import our_own
 from thalweg.doctor.watching.observer import Observer
 from thalweg.doctor.watching.survey import survey_model
 from thalweg.problems import own_gradient
@@ -16,7 +17,7 @@ NEED_LOSS: tuple[Kind, ...] = ("curvature", "noise", "gradient check", "neighbou
 
 
 def settled(seen: Observer, seconds: float) -> Settled:
-    """Measure what is owed, the observer looking away; afterwards the model is as it was.
+    """Measure what is owed, all observers looking away; afterwards the model is as it was.
 
     So are random numbers, whoever drew from them: the model or the loss.
     """
@@ -26,30 +27,34 @@ def settled(seen: Observer, seconds: float) -> Settled:
         passes = [each for each in seen.passes.kept if each.untouched]
     if not passes or not seconds:
         return Settled()
-    view = seen.passes.view
-    seen.paused, before = True, randomness.capture()
+    view, before = seen.passes.view, randomness.capture()
     try:
-        case = Case(seen.inner, seen.optimizer, loss_fn, view, passes, seen.updates)
-        return settle(case, seconds, seen.prober)
+        with our_own():
+            case = Case(seen.inner, seen.optimizer, loss_fn, view, passes, seen.updates)
+            return settle(case, seconds, seen.prober)
     finally:
         randomness.restore(before)
-        seen.paused = False
 
 
 def gather(
     seen: Observer, facts: tuple[ModelFacts, OptimizerFacts], owed: Settled, ending: float
 ) -> Evidence:
     """Return the evidence so far; *ending* seconds went into all that was measured at the end."""
-    seen.losses.end_pass(seen.updates)
+    attempt = seen.attempt
+    attempt("validation", seen.losses.end_pass, seen.updates)
     steps, (model, optimizer) = seen.log.steps(), facts
     return Evidence(
-        model=_completed(seen, model), optimizer=optimizer, steps=steps,
+        model=attempt("the model", _completed, seen, model) or model,
+        optimizer=optimizer, steps=steps,
         probes=(*seen.probes, owed.probe) if owed.probe else tuple(seen.probes),
-        units=seen.prober.units(), inputs=seen.prober.features.inputs(),
+        units=attempt("units", seen.prober.units) or {},
+        inputs=attempt("inputs", seen.prober.features.inputs),
         labels=tuple(seen.labels.batches),
-        validations=tuple(seen.losses.validations), nonfinite=seen.trouble.end(steps),
-        schedulers=tuple(seen.schedulers.facts(seen.updates)),
-        averages=tuple(seen.averages.facts(seen.inner)), others=tuple(seen.others),
+        validations=tuple(seen.losses.validations),
+        nonfinite=attempt("finite numbers", seen.trouble.end, steps),
+        schedulers=attempt("schedulers", seen.schedulers.facts, seen.updates) or (),
+        averages=attempt("averages", seen.averages.facts, seen.inner) or (),
+        others=tuple(seen.others),
         curvature=owed.curvature, noise=owed.noise,
         gradient_check=owed.gradient_check, neighbours=owed.neighbours,
         loss_slice=owed.loss_slice,

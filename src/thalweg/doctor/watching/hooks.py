@@ -10,11 +10,19 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, final
 
+from thalweg.doctor.watching.hearing import level
+
 
 class Hook(ABC):
-    """Called as any hook is; a copy of it, or what is read back from a file, does nothing."""
+    """Called as any hook is; a copy of it, or what is read back from a file, does nothing.
 
-    __slots__ = ()
+    It hears what goes on at the level that it was made at, see `hearing`.
+    """
+
+    __slots__ = ("_level",)
+
+    def __init__(self) -> None:
+        self._level = level()
 
     @abstractmethod
     def __call__(self, *args: Any) -> None:
@@ -29,17 +37,18 @@ class Hook(ABC):
 
 @final
 class WeakHook(Hook):
-    """Calls a method of a watcher that it does not keep alive, unless that is paused."""
+    """Calls a method of a watcher that it does not keep alive."""
 
     __slots__ = ("_function", "_watcher")
 
     def __init__(self, method: Any) -> None:
+        super().__init__()
         self._watcher, self._function = weakref.ref(method.__self__), method.__func__
 
     def __call__(self, *args: Any) -> None:
         """Call the method; what goes wrong in it is told to its watcher."""
         alive = self._watcher()
-        if alive is not None and not alive.paused:
+        if alive is not None and self._level == level():
             try:
                 self._function(alive, *args)
             except Exception as error:

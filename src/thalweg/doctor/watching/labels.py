@@ -12,7 +12,7 @@ MOST = 2048
 
 
 class Labels:
-    """Says which batches to look at, and keeps their labels.
+    """Says which batches to look at, and keeps their labels: next that after ``due`` updates.
 
     After the first batches it is half of the next as many, a quarter of the next twice as many,
     and so on, so that a long run is seen to its end at little cost.
@@ -20,20 +20,22 @@ class Labels:
 
     def __init__(self) -> None:
         self.batches: list[LabelBatch] = []
+        self.due = 0
         self._tried = self._examples = 0
 
-    def due(self, updates: int) -> bool:
-        """Whether to look at the batch after so many updates."""
-        if self._tried < BATCHES or 0 < self._examples < EXAMPLES:
-            return True
-        return not updates % (1 << (updates // BATCHES).bit_length())
-
-    def add(self, batch: LabelBatch | None) -> None:
-        """Take in what was found in a batch; None where that was nothing."""
+    def add(self, batch: LabelBatch | None, updates: int) -> None:
+        """Take in what was found in the batch after so many updates; None if that was nothing."""
         self._tried += 1
-        if batch is None:
-            return
-        self.batches.append(batch)
-        self._examples += len(batch.classes) or len(batch.values)
-        if len(self.batches) > MOST:
-            self.batches[1:-1] = self.batches[1:-1:2]
+        if batch is not None:
+            self.batches.append(batch)
+            self._examples += len(batch.classes) or len(batch.values)
+            if len(self.batches) > MOST:
+                self.batches[1:-1] = self.batches[1:-1:2]
+        self.due = self._next(updates + 1)
+
+    def _next(self, updates: int) -> int:
+        """Return after how many updates, at least so many, there is a batch to look at."""
+        if self._tried < BATCHES or 0 < self._examples < EXAMPLES:
+            return updates
+        apart = 1 << (updates // BATCHES).bit_length()
+        return -(-updates // apart) * apart

@@ -31,8 +31,9 @@ def number_of(tensor: Tensor) -> Number:
 class Losses:
     """What was seen since the last update, and the passes over held-out data before it.
 
-    ``closing`` is set while the optimizer calls the loop's closure: of its losses only the first is
-    at the weights that the update begins with.
+    ``calls`` have the losses, and the lengths of those in evaluation mode, that no ``backward`` has
+    used yet. ``closing`` is set while the optimizer calls the loop's closure: of its losses only
+    the first is at the weights that the update begins with.
     """
 
     def __init__(self) -> None:
@@ -41,13 +42,13 @@ class Losses:
         self.closing = False
         self._of_module, self._passed = False, 0
         self.validations: list[Validation] = []
-        self._calls: list[tuple[Number, int]] = []
+        self.calls: list[tuple[Number, int]] = []
         self._offered: Number = 0.0
         self._passing: list[Held] = []
 
     def pass_begins(self) -> None:
         """The model is called: the loss calls to come are about this pass."""
-        self._passed = len(self._calls)
+        self._passed = len(self.calls)
 
     def called(self, kind: str, args: tuple[Any, ...], output: Any, training: bool) -> None:
         """Take in what a loss module returned: with a gradient to train by, else to validate.
@@ -57,7 +58,10 @@ class Losses:
         if not isinstance(output, Tensor) or output.numel() != 1:
             return
         if output.requires_grad:
-            self._calls.append((number_of(output), 0 if training else _length(args)))
+            if not self.calls:
+                self._passed = 0
+            number = output.item() if output.is_cpu else output.detach()
+            self.calls.append((number, 0 if training else _length(args)))
         elif len(args) > 1:
             count, correct = right(args[0], args[1], kind)
             known = None if correct is None else number_of(correct)
@@ -65,26 +69,28 @@ class Losses:
 
     def offered(self, loss: Tensor) -> None:
         """Take in a loss whose gradient is about to be computed, for whom is not yet known."""
-        self._of_module = bool(self._calls)
-        self._offered = self._called(loss) if self._calls else number_of(loss)
+        calls = self.calls
+        self._of_module = bool(calls)
+        if len(calls) == 1:
+            self._offered = calls.pop()[0]
+        else:
+            self._offered = self._called(loss) if calls else number_of(loss)
 
     def _called(self, loss: Tensor) -> Number:
         """Return the calls that *loss* is made of: all if they add up to it, or the last pass's."""
-        if len(self._calls) == 1:
-            return self._calls.pop()[0]
-        value, newest = number_of(loss), self._calls[self._passed :]
-        whole = sum(number for number, _ in self._calls)
+        value, newest = number_of(loss), self.calls[self._passed :]
+        whole = sum(number for number, _ in self.calls)
         if newest and (isinstance(value, Tensor) or abs(value - float(whole)) > 1e-5 * abs(value)):
-            del self._calls[self._passed :]
+            del self.calls[self._passed :]
             self._let_go()
             return sum(number for number, _ in newest)
-        self._calls.clear()
+        self.calls.clear()
         return whole
 
     def _let_go(self) -> None:
         """Nothing was trained by the calls so far: those in evaluation mode were to validate."""
-        self._passing += [Held(loss, size, graded=True) for loss, size in self._calls if size]
-        self._calls.clear()
+        self._passing += [Held(loss, size, graded=True) for loss, size in self.calls if size]
+        self.calls.clear()
 
     def accepted(self) -> Number:
         """Return the loss that was offered: it is one of this model."""
@@ -93,8 +99,10 @@ class Losses:
             self.backwards += 1
         return self._offered
 
-    def taken(self) -> tuple[Number | None, int]:
-        """Return the loss of the update that was taken and its backwards, and begin anew."""
+    def taken(self, updates: int) -> tuple[Number | None, int]:
+        """Return the loss of the update after *updates* and its backwards, and begin anew."""
+        if self.calls or self._passing:
+            self.end_pass(updates)
         backwards = self.backwards
         loss = self.total / (backwards if self._of_module else 1) if backwards else None
         self.total, self.backwards, self.closing = 0.0, 0, False
@@ -102,7 +110,7 @@ class Losses:
 
     def end_pass(self, updates: int) -> None:
         """Sum up the pass over held-out data, if there was one, after so many updates."""
-        if self._calls:
+        if self.calls:
             self._let_go()
         if self._passing:
             self.validations.append(_summed(updates, self._passing))

@@ -22,6 +22,7 @@ from thalweg.doctor.watching.log import Log
 from thalweg.doctor.watching.losses import Losses
 from thalweg.doctor.watching.passes import Passes
 from thalweg.doctor.watching.probe import Prober
+from thalweg.doctor.watching.reach import Reach
 from thalweg.doctor.watching.survey import unwrapped
 from thalweg.doctor.watching.trouble import Trouble
 from thalweg.training.evaluation import not_validating
@@ -37,7 +38,8 @@ class Observer:
     """Keeps the log of a training, its losses, probes and batches, while it is attached.
 
     ``updates`` were taken; ``begun`` and ``last`` are when it began and when the last ended, and
-    ``watching`` the seconds between that went into watching. While ``paused`` it sees nothing.
+    ``watching`` the seconds between that went into watching. Of the doctor's own work it
+    sees nothing.
     """
 
     def __init__(
@@ -56,15 +58,14 @@ class Observer:
         self.labels = Labels()
         self.failed: dict[str, FailedProbe] = {}
         self.updates, self.watching = 0, 0.0
-        self.paused = False
         self.begun = self.last = perf_counter()
         self._budget = Budget(share)
         self._examples = self._looked_at = 0
         self._handles: list[Any] = []
         self._rare: list[Any] = []
         self._closes = False
-        self._held: list[Tensor] = []
-        self._marks: list[tuple[int, int] | None] = []
+        self._reach = Reach(optimizer)
+        self._resting, self._look_at_labels = 0.0, True
         self._kept_by_graph: tuple[Any, Any, str] = (None, None, "")
         self._names = _names(loss_fn.forward) if isinstance(loss_fn, nn.Module) else ()
         plain = loss_fn is not None and not isinstance(loss_fn, nn.Module)
@@ -81,27 +82,38 @@ class Observer:
             self._handles.append(self.loss_fn.register_forward_hook(hook, with_kwargs=True))
         taps.listen(self)
         weakref.finalize(self, self.prober.layers.disarm).atexit = False
-        self._plan()
+        self._plan(perf_counter())
 
     def detach(self) -> None:
         """See nothing from now on."""
         self.look_around()
-        taps.leave(self)
-        if self._awaited:
-            self._awaited.end()
-        self.prober.disarm()
-        for handle in (*self._handles, *self._rare):
-            handle.remove()
+        handles = [*self._handles, *self._rare]
         self._handles.clear()
         self._rare.clear()
+        for handle in handles:
+            self.attempt("closing", handle.remove)
+        if self._awaited:
+            self.attempt("closing", self._awaited.end)
+        self.attempt("closing", taps.leave, self)
+        self.attempt("closing", self.prober.disarm)
+
+    def attempt(self, name: str, work: Callable[..., Any], *args: Any) -> Any:
+        """Return ``work(*args)``; where it fails, take that in as a failed probe, return None."""
+        try:
+            return work(*args)
+        except Exception as error:
+            self.fail(name, error)
 
     def look_around(self) -> None:
         """Look for schedulers and for other optimizers, once after the newest update."""
         if self._looked_at < self.updates:
             self._looked_at = self.updates
-            self.schedulers.search()
-            names = {id(p): name for name, p in self.inner.named_parameters()}
-            self.others = self.schedulers.beside(names, self.prober.written)
+            self.attempt("schedulers and other optimizers", self._search)
+
+    def _search(self) -> None:
+        self.schedulers.search()
+        names = {id(p): name for name, p in self.inner.named_parameters()}
+        self.others = self.schedulers.beside(names, self.prober.written)
 
     @property
     def attached(self) -> bool:
@@ -123,7 +135,8 @@ class Observer:
             return
         self.passes.training = module.training
         if torch.is_grad_enabled():
-            self.losses.pass_begins()
+            if self.losses.calls:
+                self.losses.pass_begins()
             self.passes.called(args, keywords)
             if self.prober.armed:
                 self.prober.begin_pass((args, keywords))
@@ -142,11 +155,12 @@ class Observer:
         if not_validating.get():
             return
         values = (*args, *self._in_order(keywords)) if keywords else args
-        graded = getattr(output, "requires_grad", torch.is_grad_enabled())
+        tells = isinstance(output, Tensor)
+        graded = output.requires_grad if tells else torch.is_grad_enabled()
         training = self.passes.current.training if graded else self.passes.training
         self.losses.called(type(module).__name__, values, output, training)
         if graded:
-            self._scored(values)
+            (self._scored if self.prober.armed else self.passes.scored)(values)
 
     def _in_order(self, keywords: dict[str, Any]) -> Iterator[Any]:
         """Return arguments of the loss by name in the order in which it takes them."""
@@ -163,50 +177,30 @@ class Observer:
         if self._awaited:
             self._awaited.end()
         self.losses.offered(loss)
-        self._mark_gradients()
-        if self.prober.armed:
+        self._reach.begin()
+        armed = self.prober.armed
+        if armed:
             self.prober.before_backward(scale, not self.losses.backwards)
-        self._kept_by_graph = (None, None, "")
-        if self._look_at_labels() and not self.passes.current.complete:
-            self._kept_by_graph = self.prober.timed(targets.saved, loss) or (None, None, "")
+        self._look_at_labels = armed or self.updates >= self.labels.due
+        if self._look_at_labels:
+            self._kept_by_graph = (None, None, "")
+            if not self.passes.current.complete:
+                self._kept_by_graph = self.prober.timed(targets.saved, loss) or (None, None, "")
 
     def backward_ended(self) -> None:
         """See `taps.Listener`: the loss is one of this model if one of its gradients changed."""
-        if not self._changed():
+        if not self._reach.reached():
             return
         first, step = not self.losses.backwards, self.updates + 1
         loss = self.losses.accepted()
         current = self.passes.current
         if not current.step:
-            self._examples += current.examples
-            self.passes.trained(step)
+            self._examples += self.passes.trained(step)
         self.trouble.loss(step, loss, current)
-        if self._look_at_labels():
+        if self._look_at_labels:
             if first:
                 self._look_at_targets(step)
             self.prober.layers.settle()
-
-    def _mark_gradients(self) -> None:
-        """Note what changes when a gradient of the optimizer's parameters is added to."""
-        groups = self.optimizer.param_groups
-        alone = len(groups) == 1
-        self._held = (
-            groups[0]["params"] if alone else [p for each in groups for p in each["params"]]
-        )
-        self._marks = [
-            None if (slope := p.grad) is None else (id(slope), slope._version) for p in self._held
-        ]
-
-    def _changed(self) -> bool:
-        """Whether a gradient changed since the marks were taken; mostly the first one tells."""
-        for p, mark in zip(self._held, self._marks, strict=False):
-            slope = p.grad
-            if slope is not None and (mark is None or mark != (id(slope), slope._version)):
-                return True
-        return False
-
-    def _look_at_labels(self) -> bool:
-        return self.prober.armed or self.labels.due(self.updates)
 
     def _look_at_targets(self, step: int) -> None:
         scores, found, kind = self._kept_by_graph
@@ -215,13 +209,12 @@ class Observer:
             self.prober.look_at_accuracy(scores, found, kind)
         if self.passes.current.complete:
             found, kind = self.passes.current.rest[0], type(self.loss_fn).__name__
-        self.labels.add(self.prober.timed(targets.label_batch, step, found, kind))
+        self.labels.add(self.prober.timed(targets.label_batch, step, found, kind), self.updates)
 
     def update_skipped(self, optimizer: Any) -> None:
         """See `taps.Listener`."""
         if optimizer is self.optimizer:
-            self.losses.end_pass(self.updates)
-            self._record(perf_counter(), skipped=True)
+            self._record(perf_counter(), self.updates, skipped=True)
             self.prober.again()
 
     def averaged(self, average: nn.Module, model: nn.Module) -> None:
@@ -238,25 +231,28 @@ class Observer:
 
     def _after_step(self, optimizer: Any, *_: Any) -> None:
         begun = perf_counter()
-        self.losses.end_pass(self.updates)
-        self.updates += 1
+        before = self.updates
+        self.updates = before + 1
         if not self.losses.closing and not hasattr(optimizer, "found_inf"):
             self.trouble.gradient(self.updates)
-        self._record(begun, skipped=False)
-        self.watching += perf_counter() - begun
+        self._record(begun, before, skipped=False)
+        now = perf_counter()
+        self.watching += now - begun
         if self.prober.armed:
             self._finish_probe()
-        self._plan()
+        if now >= self._resting:
+            self._plan(perf_counter())
 
-    def _record(self, now: float, skipped: bool) -> None:
-        loss, backwards = self.losses.taken()
+    def _record(self, now: float, before: int, skipped: bool) -> None:
+        loss, backwards = self.losses.taken(before)
         groups = self.optimizer.param_groups
         rates = tuple([float(group["lr"]) for group in groups if "lr" in group])
         training, examples = self.passes.current.training, self._examples or None
         seconds, self.last, self._examples = now - self.last, now, 0
         row = [self.updates, loss, rates, examples, backwards, training, seconds, skipped]
         self.log.add(row)
-        self.schedulers.look(self.updates, rates)
+        if self.schedulers.found or self.schedulers.rates != rates:
+            self.schedulers.look(self.updates, rates)
 
     def _finish_probe(self) -> None:
         probe, timed = self.prober.after_step(self.updates), self.prober.timed
@@ -275,17 +271,22 @@ class Observer:
         if len(kept) > KEPT:
             kept[1:-1] = kept[1:-1:2]
 
-    def _plan(self) -> None:
-        """Let the next update be probed if it can be afforded, and seen whole if it is to be."""
-        if self._budget.affords(perf_counter() - self.begun, self.watching):
+    def _plan(self, now: float) -> None:
+        """Let the next update be probed if it can be afforded, and seen whole if it is to be.
+
+        Where it is not, nothing is planned until a probe can be afforded again.
+        """
+        wait = self._budget.wait(now - self.begun, self.watching)
+        if wait <= 0:
             self.prober.arm()
         else:
             self.prober.rest()
         early = self.updates < AWAITED or self._closes
         if early or self.prober.armed or self.passes.wants_output:
             self._see_more()
-        elif self._rare:
+        else:
             self._see_less()
+            self._resting = now + wait
 
     def _see_more(self) -> None:
         """Hook what is not looked at for most updates: no hook is free."""

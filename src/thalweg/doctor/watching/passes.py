@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any
 
 import torch
@@ -23,8 +24,13 @@ EXAMPLES = 128
 COMPARED = 256
 """Batches are kept until they have so many examples, for what compares examples."""
 
+EACH, SOME = 64, 4
+"""Of so many updates every batch may be kept, later that of every so manieth."""
+
 BYTES = 2**28
 """The batches that are kept take at most so much memory, but one is always kept."""
+
+VERSION = attrgetter("_version")
 
 
 @dataclass(eq=False, slots=True)
@@ -72,9 +78,10 @@ class Pass:
 
     def versions_now(self) -> tuple[int, ...]:
         """Return how often each of its tensors has been written to."""
-        values = (*self.args, *self.keywords.values(), *self.rest)
+        named = self.keywords.values() if self.keywords else ()
+        values = (*self.args, *named, *self.rest)
         try:
-            return tuple([each._version for each in values])
+            return tuple(map(VERSION, values))
         except (AttributeError, RuntimeError):  # some are no tensors, or of inference mode
             return tuple(map(_version, self.tensors))
 
@@ -96,7 +103,7 @@ class Passes:
         self.view: View | None = None
         self.strange = False
         self._output: Any = None
-        self._measured = False
+        self._measured = self._spare = False
 
     @property
     def wants_output(self) -> bool:
@@ -106,7 +113,12 @@ class Passes:
     def called(self, args: tuple[Any, ...], keywords: Mapping[str, Any]) -> None:
         """The model is called for what may be trained by."""
         self._output = None
-        self.current = Pass(args, keywords, self.training)
+        if self._spare:
+            current = self.current
+            current.args, current.keywords, current.training = args, keywords, self.training
+            current.step, current.scores, current.rest, current.autocast = 0, (), (), None
+        else:
+            self.current, self._spare = Pass(args, keywords, self.training), True
         if torch.is_autocast_enabled(self._device):
             self.current.autocast = self._device, torch.get_autocast_dtype(self._device)
 
@@ -124,19 +136,27 @@ class Passes:
             self.view = find_view(self._output, args[0])
             self.strange, self._output = self.view is None, None
 
-    def trained(self, step: int) -> None:
-        """The first gradient of the pass on its way was computed, for update number *step*."""
+    def trained(self, step: int) -> int:
+        """The first gradient of the pass on its way was computed, for update number *step*.
+
+        Return its examples.
+        """
         self._output = None
         current = self.current
         if not current.args and not current.keywords:
-            return
-        current.step = step
-        if self._expects_loss and not current.rest:
-            return
+            return 0
+        first, current.step = current.args[0] if current.args else None, step
+        examples = first.shape[0] if type(first) is Tensor and first.ndim else current.examples
+        if (current.rest or not self._expects_loss) and not (step > EACH and step % SOME):
+            self._keep(current, examples)
+        return examples
+
+    def _keep(self, current: Pass, examples: int) -> None:
         current.versions = current.versions_now()
         if not self._measured:
-            self._bound(current.tensors, current.examples)
+            self._bound(current.tensors, examples)
         self.kept.append(current)
+        self._spare = False
 
     def _bound(self, tensors: list[Tensor], examples: int) -> None:
         size = sum(each.numel() * each.element_size() for each in tensors)

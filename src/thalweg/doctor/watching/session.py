@@ -63,7 +63,8 @@ class Watch:
         if self._settled_at < self._seen.updates:
             self._settled_at = self._seen.updates
             self._seen.look_around()
-            self._owed = settled(self._seen, 0.0 if self._seen.rank else self.at_exit)
+            seconds = 0.0 if self._seen.rank else self.at_exit
+            self._owed = self._seen.attempt("the end", settled, self._seen, seconds) or Settled()
             self._ending += self._owed.seconds
 
     @property

@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from torch.amp import GradScaler
 from torch.optim.swa_utils import AveragedModel
 
+from thalweg.doctor.watching.hearing import level
+
 
 class Listener(Protocol):
     """What is told of losses; none of its methods may change anything."""
@@ -36,38 +38,41 @@ class Listener(Protocol):
         """A model was averaged into another."""
 
 
-_listeners: tuple[weakref.ref[Listener], ...] = ()
+_listeners: tuple[tuple[weakref.ref[Listener], int], ...] = ()
+"""Who is told, and of what goes on at which level, see `hearing`."""
+
 _originals: dict[str, Callable[..., Any]] = {}
 _scaled: list[tuple[Tensor, Tensor, Any]] = []
 """Scaled losses, what they were before, and by what, from ``scale`` until ``backward``."""
 
 
 def listen(listener: Listener) -> None:
-    """Tell *listener* of every loss from now on, as long as it lives."""
+    """Tell *listener* of every loss at this level from now on, as long as it lives."""
     global _listeners
     if not _listeners:
         _replace()
-    _listeners = (*_listeners, weakref.ref(listener, _drop))
+    _listeners = (*_listeners, (weakref.ref(listener, _drop), level()))
 
 
 def leave(listener: Listener) -> None:
     """Tell *listener* no more; the last to leave puts torch's functions back."""
-    for each in [each for each in _listeners if each() is listener]:
+    for each in [each for each, _ in _listeners if each() is listener]:
         _drop(each)
 
 
 def _drop(reference: weakref.ref[Listener]) -> None:
     global _listeners
-    if reference in _listeners:
-        _listeners = tuple(each for each in _listeners if each is not reference)
-        if not _listeners:
-            _put_back()
+    left = tuple(each for each in _listeners if each[0] is not reference)
+    if _listeners and not left:
+        _put_back()
+    _listeners = left
 
 
 def _tell(method: str, *values: Any) -> None:
     """Call a method of every listener; what goes wrong there does not reach the training."""
-    for reference in _listeners:
-        if (each := reference()) is not None:
+    here = level()
+    for reference, at in _listeners:
+        if at == here and (each := reference()) is not None:
             try:
                 getattr(each, method)(*values)
             except Exception as error:
@@ -96,12 +101,21 @@ def _put_back() -> None:
 def _backward(original: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(original)
     def backward(tensors: Any, grad_tensors: Any = None, *args: Any, **keywords: Any) -> None:
-        told = isinstance(tensors, Tensor) and grad_tensors is None and tensors.numel() == 1
-        if told:
-            _tell("backward_begins", *(_unscaled(tensors) if _scaled else (tensors, None)))
+        heard, here = [], level()
+        if isinstance(tensors, Tensor) and grad_tensors is None and tensors.numel() == 1:
+            heard = [each for known, at in _listeners if at == here and (each := known())]
+        loss, scale = _unscaled(tensors) if heard and _scaled else (tensors, None)
+        for each in heard:
+            try:
+                each.backward_begins(loss, scale)
+            except Exception as error:
+                each.fail("watching", error)
         original(tensors, grad_tensors, *args, **keywords)
-        if told:
-            _tell("backward_ended")
+        for each in heard:
+            try:
+                each.backward_ended()
+            except Exception as error:
+                each.fail("watching", error)
 
     return backward
 

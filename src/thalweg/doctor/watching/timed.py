@@ -8,6 +8,7 @@ from typing import Any, final
 
 import torch
 
+from thalweg.doctor.watching.hearing import level
 from thalweg.doctor.watching.hooks import Hook
 
 
@@ -46,10 +47,13 @@ class Quiet(Hook):
     __slots__ = ("_hook", "_timed")
 
     def __init__(self, timed: Timed, hook: Callable[..., None]) -> None:
+        super().__init__()
         self._timed, self._hook = timed, hook
 
     def __call__(self, *args: Any) -> None:
         """Call the hook."""
+        if self._level != level():
+            return
         try:
             self._hook(*args)
         except Exception as error:

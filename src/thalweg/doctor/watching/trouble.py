@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from thalweg.doctor.evidence import NonFinite, Step
 from thalweg.doctor.watching.features import tensors_in
+from thalweg.doctor.watching.hearing import our_own
 from thalweg.doctor.watching.losses import Number
 from thalweg.doctor.watching.passes import Pass
 
@@ -30,6 +31,7 @@ class Trouble:
     def __init__(self, model: nn.Module) -> None:
         self._model = model
         self._canary = _small_and_early(model)
+        self._few = self._canary is not None and self._canary.ndim == 1 and len(self._canary) <= FEW
         self.found: NonFinite | None = None
         self.before: float | None = None
 
@@ -44,10 +46,10 @@ class Trouble:
 
     def gradient(self, step: int) -> None:
         """Look at the gradient that update number *step* is about to follow."""
-        if self.found is not None or self._canary is None:
+        if self.found is not None or self._canary is None or (slope := self._canary.grad) is None:
             return
-        slope = self._canary.grad
-        if slope is not None and not math.isfinite(_total(slope)):
+        few = self._few and not slope.is_sparse
+        if not math.isfinite(sum(slope.tolist()) if few else slope.sum().item()):
             self.all_gradients(step)
 
     def all_gradients(self, step: int) -> None:
@@ -69,13 +71,6 @@ class Trouble:
             return _at(self._model, steps[-1].number, "weight", where, last) if where else None
         before = losses[at - 1].loss if at else None
         return NonFinite(losses[at].number, "loss", before=before)
-
-
-def _total(slope: Tensor) -> float:
-    """Return a number that is finite only if all of a gradient is, in the quickest way."""
-    if slope.ndim != 1:
-        return slope.sum().item()
-    return sum(slope.tolist()) if slope.numel() <= FEW else slope.dot(slope).item()
 
 
 def _small_and_early(model: nn.Module) -> nn.Parameter | None:
@@ -131,7 +126,7 @@ def first_sick_module(model: nn.Module, on: Pass) -> str | None:
         for name, module in model.named_modules()
     ]
     try:
-        with repeating(model), torch.no_grad(), on.precision():
+        with our_own(), repeating(model), torch.no_grad(), on.precision():
             model(*on.args, **on.keywords)
     finally:
         for hook in hooks:

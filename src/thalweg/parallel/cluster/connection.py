@@ -16,6 +16,7 @@ from thalweg.errors import BadValue, MissingPackage
 from thalweg.signals import handled
 
 MODE, TOKEN, TOKEN_PATH = "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"
+NICENESS = "RAY_worker_niceness"
 
 
 def library() -> Any:
@@ -33,7 +34,8 @@ def library() -> Any:
 def connected(address: str | None, processes: int, timeout: float) -> Iterator[Any]:
     """Yield Ray, connected to a cluster, or to one of this machine that ends with the context.
 
-    Where this process is connected already, that connection is used and stays.
+    Where this process is connected already, that connection is used and stays. What Ray writes into
+    the environment is taken out again.
     """
     ray = library()
     if ray.is_initialized():
@@ -45,22 +47,41 @@ def connected(address: str | None, processes: int, timeout: float) -> Iterator[A
         _check_mode()
         yield ray
         return
-    if address is None:
-        _start(ray, processes)
-    else:
-        _join(ray, address, timeout)
+    with _environment():
+        try:
+            if address is None:
+                _start(ray, processes)
+            else:
+                _join(ray, address, timeout)
+            yield ray
+        finally:
+            ray.shutdown()
+
+
+@contextmanager
+def _environment() -> Iterator[None]:
+    """Put back the environment as it was."""
+    before = {name: os.environ.get(name) for name in (MODE, TOKEN, NICENESS)}
     try:
-        yield ray
+        yield
     finally:
-        ray.shutdown()
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
 
 
 def _start(ray: Any, processes: int) -> None:
-    """Start a cluster on this machine, with a token of its own unless there is one."""
+    """Start a cluster on this machine, with a token of its own unless there is one.
+
+    Its processes are as urgent as others here: Ray would let them wait for all others, so that one
+    beside a busy program does not answer for minutes.
+    """
     if os.environ.get(MODE, "token") != "token":
         raise BadValue(_UNGUARDED)
     if not _token_is_there():
         os.environ[TOKEN] = secrets.token_hex(32)
+    os.environ.setdefault(NICENESS, "0")
     cores = min(processes, os.cpu_count() or 1)
     _init(ray, address="local", num_cpus=cores, include_dashboard=False)
     _check_mode()
@@ -91,7 +112,10 @@ def _join(ray: Any, address: str, timeout: float) -> None:
 
 
 def _init(ray: Any, **how: Any) -> None:
-    """Connect, and leave signals to those who listened to them before."""
+    """Connect with the token of now, and leave signals to those who listened to them before."""
+    from ray._raylet import AuthenticationTokenLoader
+
+    AuthenticationTokenLoader.instance().reset_cache()
     with handled(_interrupt):
         ray.init(**how, log_to_driver=False, logging_level="ERROR")
 

@@ -29,20 +29,30 @@ if TYPE_CHECKING:
 LOOK = 1.0
 """Seconds between two looks for workers that do not answer."""
 
-START = 60.0
+START = 120.0
 """Seconds that processes have at least to begin."""
 
 
 @dataclass(eq=False)
 class Member:
-    """One life of a worker, and the call that it is carrying out."""
+    """One life of a worker, and the call that it is carrying out.
+
+    ``held`` gradients it has not pushed; of its pushes it has ``sent`` so many, and heard what
+    became of ``heard``, as far as it has told.
+    """
 
     name: str
     rank: int
     handle: Any
     call: str = ""
     since: float = 0.0
-    pushes: int = 0
+    held: int = 0
+    sent: int = 0
+    heard: int = 0
+
+    def patience(self, timeout: float) -> float:
+        """Return for how many seconds to wait for an answer: to begin takes a process longer."""
+        return max(START, timeout) if self.call == "begin" else timeout
 
 
 class Supervisor:
@@ -83,7 +93,7 @@ class Supervisor:
 
     def _run(self) -> tuple[Tensor, Tally]:
         crew = [self._worker(rank) for rank in range(self.job.workers)]
-        self._await_start([*self.servers.handles, *(member.handle for member in crew)])
+        self._await_start(crew)
         for member in crew:
             self._call(member, "begin")
         while self._calls:
@@ -110,20 +120,25 @@ class Supervisor:
         )  # fmt: skip
         return Member(name, rank, handle)
 
-    def _await_start(self, handles: list[Any]) -> None:
-        """Wait until processes have begun; raise where the cluster has no room for them."""
-        ready = [handle.__ray_ready__.remote() for handle in handles]
-        limit = max(START, self.engine.timeout)
+    def _await_start(self, crew: list[Member]) -> None:
+        """Wait until all workers take part, so that no round ends without one of them.
+
+        Raise where the cluster has no room for them, or where they cannot take part.
+        """
+        joining = [member.handle.join.remote() for member in crew]
+        limit, errors = max(START, self.engine.timeout), self.ray.exceptions
         try:
-            self.ray.get(ready, timeout=limit)
-        except self.ray.exceptions.GetTimeoutError as error:
+            self.ray.get(joining, timeout=limit)
+        except errors.GetTimeoutError as error:
             free = self.ray.available_resources().get("CPU", 0)
             raise BadValue(
-                f"{len(handles)} processes have not begun in {limit:g} seconds; "
+                f"{len(crew)} workers have not begun in {limit:g} seconds; "
                 f"{free:g} CPUs are free, each worker needs {self.engine.cpus:g}. Use fewer "
                 "workers, or a larger cluster or timeout."
             ) from error
-        except self.ray.exceptions.RayActorError as error:
+        except errors.RayTaskError as error:
+            raise _cause(error) from error
+        except errors.RayActorError as error:
             raise WorkerDied(f"a process died when it began: {error}") from error
 
     def _call(self, member: Member, call: str, *arguments: Any) -> None:
@@ -163,7 +178,8 @@ class Supervisor:
         for receipt in report.receipts:
             self.tally.note(receipt)
         self.tally.resent += report.resent
-        member.pushes += len(report.receipts) // len(self.parts)
+        member.held, member.sent = report.held, report.sent
+        member.heard += len(report.receipts) // len(self.parts)
         for buffer, found in zip(self.job.replica.model.buffers(), report.buffers, strict=True):
             buffer.copy_(found)
         if report.loss is not None and self.account.note(member.rank, report.loss, report.examples):
@@ -183,9 +199,9 @@ class Supervisor:
     def _dismiss(self, member: Member) -> None:
         """Let a worker go that ended, died or does not answer, and count what goes with it."""
         self.ray.kill(member.handle)
-        self.tally.lost_gradients += member.call == "work"
+        self.tally.lost_gradients += member.held + (member.call == "work")
         arrived = self.servers.ask_alike("leave", member.name)
-        self.tally.lost_pushes += sum(max(pushes - member.pushes, 0) for pushes in arrived)
+        self.tally.lost_pushes += sum(max(n, member.sent) - member.heard for n in arrived)
 
     def _start_again(self, rank: int) -> None:
         if self.account.undealt and self.tally.restarts < self.engine.restarts:
@@ -194,9 +210,9 @@ class Supervisor:
 
     def _reopen(self, handle: Any) -> None:
         """Let a shard that died go on, with the workers that are there now."""
+        self._watches[handle.until_death.remote()] = handle
         names = [member.name for member in self._calls.values()]
         Servers([handle], self.engine.timeout).ask_alike("open", names)
-        self._watches[handle.until_death.remote()] = handle
 
     # Who does not answer.
 
@@ -205,12 +221,21 @@ class Supervisor:
         if time.monotonic() - self._looked < LOOK or not self._calls:
             return
         self._looked = time.monotonic()
+        if not self.account.undealt:
+            self._spare_beginners()
         waiting = {name for names in self.servers.ask_alike("waiting") for name in names}
         crew = {member.name for member in self._calls.values()}
         if crew <= waiting:
             self._let_go_of(crew)
         else:
             self._end_those_stuck(waiting)
+
+    def _spare_beginners(self) -> None:
+        """Wait for nobody who would begin when nothing is left to do."""
+        for call, member in list(self._calls.items()):
+            if member.call == "begin":
+                del self._calls[call]
+                self._dismiss(member)
 
     def _let_go_of(self, crew: set[str]) -> None:
         """Answer workers that all wait for one another, when they did so at the last look too."""
@@ -220,8 +245,9 @@ class Supervisor:
 
     def _end_those_stuck(self, waiting: set[str]) -> None:
         """End those that neither answer nor wait, as they did not at the last look."""
-        latest = time.monotonic() - self.engine.timeout
-        late = {m.name for m in self._calls.values() if m.since < latest} - waiting
+        now, timeout = time.monotonic(), self.engine.timeout
+        late = {m.name for m in self._calls.values() if now - m.since > m.patience(timeout)}
+        late -= waiting
         for call, member in list(self._calls.items()):
             if member.name in late & self._suspects:
                 del self._calls[call]

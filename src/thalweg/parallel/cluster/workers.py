@@ -26,13 +26,16 @@ from thalweg.parallel.server.versions import Receipt, Versions
 class Report(NamedTuple):
     """What a worker did since its last report.
 
-    The loss and examples of its batch, None and 0 if it had none; what became of its pushes; how
-    many messages it sent again; the other state of its model, such as the statistics of batch
+    The loss and examples of its batch, None and 0 if it had none; how many gradients it has not
+    pushed, and how many pushes it has sent in its life; what became of those that it has heard of;
+    how many messages it sent again; the other state of its model, such as the statistics of batch
     normalization; and whether its script has ended.
     """
 
     loss: float | None
     examples: int
+    held: int
+    sent: int
     receipts: list[Receipt]
     resent: int
     buffers: list[Tensor]
@@ -54,7 +57,7 @@ class Worker:
         self.compressors = [compression.compressor() for _ in parts]
         self.script = algorithm.script(seat)
         self._asked: Gradient | None = None
-        self._sequence = 0
+        self._held = self._sequence = 0
         self._pushed: Question | None = None
         self._fetching: Question | None = None
         self._receipts: list[Receipt] = []
@@ -62,9 +65,13 @@ class Worker:
 
     # What the supervisor calls.
 
-    def begin(self) -> Report:
-        """Take part, and go on to where the script asks for its first gradient."""
+    def join(self) -> None:
+        """Take part from now on; BadValue where the servers have another model."""
         self.servers.ask_alike("join", self.name, Layout.of(self.replica.model))
+
+    def begin(self) -> Report:
+        """Go on to where the script asks for its first gradient."""
+        self.join()
         self._advance(None)
         return self._report(None)
 
@@ -72,6 +79,7 @@ class Worker:
         """Measure the batch of that number, and go on to where the script asks for another."""
         assert self._asked is not None
         found = self.replica.measure(self._asked.at, number)
+        self._held += 1
         self._advance(found)
         return self._report(found)
 
@@ -136,6 +144,7 @@ class Worker:
     def _push(self, push: Push) -> None:
         """Send a push once the one before it is answered."""
         self._settle()
+        self._held = 0
         self._sequence += 1
         details = self.name, self._sequence, push.weight
         compressors = zip(self.compressors, self.parts, strict=True)
@@ -157,4 +166,7 @@ class Worker:
         resent, self.servers.resent = self.servers.resent, 0
         buffers = [buffer.detach().clone() for buffer in self.replica.model.buffers()]
         loss, examples = (found.loss, found.examples) if found else (None, 0)
-        return Report(loss, examples, receipts, resent, buffers, self._asked is None)
+        return Report(
+            loss, examples, self._held, self._sequence, receipts, resent, buffers,
+            self._asked is None,
+        )  # fmt: skip

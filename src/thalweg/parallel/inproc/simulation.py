@@ -129,6 +129,7 @@ class Simulation:
 
         def measure() -> None:
             worker.measuring = False
+            worker.held += 1
             found = self.job.replica.measure(at, number)
             due = self.account.note(worker.rank, found.loss, found.examples)
             call.reply(found)
@@ -179,6 +180,7 @@ class Simulation:
         return sent
 
     def _sent(self, worker: VirtualWorker, push: Push) -> Call:
+        worker.held = 0
         worker.sequence += 1
         answers = Call(len(self.hosts))
         for place, host in enumerate(self.hosts):
@@ -223,7 +225,7 @@ class Simulation:
 
     def _kill(self, worker: VirtualWorker) -> None:
         worker.die()
-        self.tally.lost_gradients += worker.measuring
+        self.tally.lost_gradients += worker.measuring + worker.held
         self.tally.lost_pushes += worker.sending.left if worker.sending else 0
         for host in self.hosts:
             host.waiting = {m: None for m in host.waiting if m.sender is not worker}

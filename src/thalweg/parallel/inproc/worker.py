@@ -14,8 +14,8 @@ class VirtualWorker:
     """One life of the worker of a rank.
 
     ``sending`` and ``fetching`` are the last push and the last fetch that it did not wait for,
-    ``measuring`` says whether it has a batch in hand. ``compressors`` pack its
-    pushes, one for each shard.
+    ``measuring`` says whether it has a batch in hand, ``held`` how many gradients it has not pushed.
+    ``compressors`` pack its pushes, one for each shard.
     """
 
     def __init__(
@@ -25,7 +25,7 @@ class VirtualWorker:
         self.compressors = compressors
         self.alive, self.measuring = True, False
         self.awake_from = 0.0
-        self.sequence = 0
+        self.held = self.sequence = 0
         self.sending: Call | None = None
         self.fetching: Call | None = None
 
