@@ -30,13 +30,15 @@ class Account:
         self.dealt += 1
         return self.dealt - 1
 
-    def note(self, loss: float, examples: int) -> bool:
-        """Count a gradient; return whether it is time to tell, unless it is the last one."""
-        self.measured += 1
+    def note(self, loss: float, examples: int, gradients: int = 1) -> bool:
+        """Count gradients; return whether it is time to tell, unless they are the last ones."""
+        told = self.measured // self._job.every
+        self.measured += gradients
         self._examples += examples
         self._batch_examples += examples
         self._loss += loss * examples
-        return self.measured % self._job.every == 0 and self.measured < self._job.gradients
+        due = self.measured // self._job.every > told
+        return due and self.measured < self._job.gradients
 
     def tell(self, time: float, updates: int, values: Callable[[], Tensor | None]) -> None:
         """Tell how far it has come, unless nothing happened since."""

@@ -95,6 +95,11 @@ class Tally:
 class Engine(ABC):
     """Where workers run and how they reach the shards."""
 
+    @property
+    def leads(self) -> bool:
+        """Whether this process is the one, of several that make the same call, that records it."""
+        return True
+
     @abstractmethod
     def run(self, job: Job) -> tuple[Tensor, Tally]:
         """Train until no gradient is left; return the server's parameters and what happened."""

@@ -63,7 +63,8 @@ def fit(
     check_size(batch, len(examples))
     batches = Batches(examples, batch, seed)
     replica = Replica(model, loss, batches)
-    watch = Watch(replica, valid, run)
+    engine = engine or InProcess()
+    watch = Watch(replica, valid, run if engine.leads else None)
     gradients = batches.per_epoch * epochs
     job = Job(
         algorithm,
@@ -76,7 +77,7 @@ def fit(
         watch,
         compress or Whole(),
     )
-    values, tally = (engine or InProcess()).run(job)
+    values, tally = engine.run(job)
     replica.load(values)
     return Result(model, tuple(watch.history), tally)
 

@@ -1,0 +1,104 @@
+"""`TorchEngine`: workers are the processes that torchrun has started, and train in step."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from thalweg.arguments import check_count, check_number
+from thalweg.errors import BadValue
+from thalweg.parallel.compression import Whole
+from thalweg.parallel.engine import Engine, Job, Tally
+from thalweg.parallel.group import meeting
+from thalweg.parallel.group.agreement import check_agreement
+from thalweg.parallel.group.group import Group
+from thalweg.parallel.group.rounds import Rounds
+
+
+@dataclass(frozen=True)
+class TorchEngine(Engine):
+    """Trains in the processes that torchrun has started, each of which makes the same call.
+
+    ``torchrun --nproc-per-node 2 train.py``: every process is a worker, and all return the same.
+    Collectives are gloo's for a model on the CPU and NCCL's on a GPU; a process group that the
+    program has made itself is used. All begin with the model of the first process. One that is
+    silent for *timeout* seconds ends the training of the others.
+
+    Only algorithms whose workers move in step can be trained so.
+    """
+
+    timeout: float = 60.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_number("timeout", self.timeout, 1)
+        check_count("seed", self.seed, 0)
+
+    @property
+    def leads(self) -> bool:
+        """Whether this is the first process."""
+        return meeting.rank() == 0
+
+    def run(self, job: Job) -> tuple[Tensor, Tally]:
+        """Train until no gradient is left; return the same in every process."""
+        _check(job)
+        _check_started(job)
+        with meeting.met(job.start.device, self.timeout) as group, _own_numbers(self.seed, group):
+            check_agreement(group, job, "rounds")
+            start = job.start.clone()
+            group.spread([start])
+            values, tally = Rounds(group, job, start).run()
+            group.spread([values])
+        return values, tally
+
+
+def _check(job: Job) -> None:
+    """Refuse what no group of processes can do, or this engine cannot."""
+    if not job.algorithm.serving(job.workers).rounds:
+        raise BadValue(
+            f"the workers of {type(job.algorithm).__name__} do not move in step, and TorchEngine "
+            "knows only rounds of all of them. Use RayEngine, or Synchronous, LocalUpdates, diloco "
+            "or Elastic(synchronous=True)."
+        )
+    if job.shards > 1:
+        raise BadValue(f"shards={job.shards}; TorchEngine has no servers to cut. Leave it out.")
+    if not isinstance(job.compression, Whole):
+        raise BadValue(
+            f"compress={job.compression!r}; TorchEngine adds gradients up where they are and "
+            "pushes nothing to a server. Leave it out."
+        )
+
+
+def _check_started(job: Job) -> None:
+    if not meeting.joinable():
+        raise BadValue(
+            "TorchEngine trains in processes that torchrun has started, and this one was started "
+            f"alone. Run: torchrun --nproc-per-node {job.workers} {_script()}"
+        )
+    if meeting.size() != job.workers:
+        raise BadValue(
+            f"workers={job.workers}, but there are {meeting.size()} processes, each of which is a "
+            f"worker. Run torchrun with --nproc-per-node {job.workers}, or say "
+            f"workers={meeting.size()}."
+        )
+
+
+def _script() -> str:
+    """Return the program that is running, as it is typed."""
+    return shlex.join(sys.argv) if sys.argv[0] else "your_script.py"
+
+
+@contextmanager
+def _own_numbers(seed: int, group: Group) -> Iterator[None]:
+    """Draw other random numbers than the other processes do, such as those of dropout."""
+    own = int(np.random.SeedSequence((seed, group.rank)).generate_state(1)[0])
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(own)
+        yield
