@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -14,12 +15,15 @@ from torch import Tensor
 
 from thalweg.arguments import check_count, check_number
 from thalweg.errors import BadValue
+from thalweg.parallel.algorithms.synchronous import Synchronous
 from thalweg.parallel.compression import Whole
 from thalweg.parallel.engine import Engine, Job, Tally
 from thalweg.parallel.group import meeting
 from thalweg.parallel.group.agreement import check_agreement
 from thalweg.parallel.group.group import Group
 from thalweg.parallel.group.rounds import Rounds
+from thalweg.parallel.group.wrapped import WRAPS, Wrapped
+from thalweg.problems import own_gradient
 
 
 @dataclass(frozen=True)
@@ -34,10 +38,13 @@ class TorchEngine(Engine):
     Only algorithms whose workers move in step can be trained so.
     """
 
+    wrap: Literal["ddp", "fsdp2"] | None = None
     timeout: float = 60.0
     seed: int = 0
 
     def __post_init__(self) -> None:
+        if self.wrap not in (None, *WRAPS):
+            raise BadValue(f"wrap={self.wrap!r}; expected None, {' or '.join(map(repr, WRAPS))}.")
         check_number("timeout", self.timeout, 1)
         check_count("seed", self.seed, 0)
 
@@ -49,14 +56,21 @@ class TorchEngine(Engine):
     def run(self, job: Job) -> tuple[Tensor, Tally]:
         """Train until no gradient is left; return the same in every process."""
         _check(job)
+        if self.wrap is not None:
+            _check_wrap(job, self.wrap)
         _check_started(job)
         with meeting.met(job.start.device, self.timeout) as group, _own_numbers(self.seed, group):
-            check_agreement(group, job, "rounds")
+            check_agreement(group, job, repr(self))
             start = job.start.clone()
             group.spread([start])
-            values, tally = Rounds(group, job, start).run()
+            values, tally = self._course(group, job, start).run()
             group.spread([values])
         return values, tally
+
+    def _course(self, group: Group, job: Job, start: Tensor) -> Rounds | Wrapped:
+        if self.wrap is None:
+            return Rounds(group, job, start)
+        return Wrapped(group, job, start, self.wrap)
 
 
 def _check(job: Job) -> None:
@@ -73,6 +87,19 @@ def _check(job: Job) -> None:
         raise BadValue(
             f"compress={job.compression!r}; TorchEngine adds gradients up where they are and "
             "pushes nothing to a server. Leave it out."
+        )
+
+
+def _check_wrap(job: Job, wrap: str) -> None:
+    if not isinstance(job.algorithm, Synchronous):
+        raise BadValue(
+            f"wrap={wrap!r} is a form of Synchronous, in which no worker has parameters of its "
+            f"own, as those of {type(job.algorithm).__name__} have. Leave wrap out."
+        )
+    if own_gradient(job.replica.loss) is not None:
+        raise BadValue(
+            f"the loss writes its gradient itself, and wrap={wrap!r} hears of gradients from the "
+            "backward pass alone. Leave wrap out."
         )
 
 
