@@ -20,7 +20,9 @@ from thalweg.parallel.compression import Whole
 from thalweg.parallel.engine import Engine, Job, Tally
 from thalweg.parallel.group import meeting
 from thalweg.parallel.group.agreement import check_agreement
+from thalweg.parallel.group.course import Course
 from thalweg.parallel.group.group import Group
+from thalweg.parallel.group.pipeline import Pipeline, Staged
 from thalweg.parallel.group.rounds import Rounds
 from thalweg.parallel.group.wrapped import WRAPS, Wrapped
 from thalweg.problems import own_gradient
@@ -38,13 +40,14 @@ class TorchEngine(Engine):
     Only algorithms whose workers move in step can be trained so.
     """
 
-    wrap: Literal["ddp", "fsdp2"] | None = None
+    wrap: Literal["ddp", "fsdp2"] | Pipeline | None = None
     timeout: float = 60.0
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.wrap not in (None, *WRAPS):
-            raise BadValue(f"wrap={self.wrap!r}; expected None, {' or '.join(map(repr, WRAPS))}.")
+        if not isinstance(self.wrap, Pipeline) and self.wrap not in (None, *WRAPS):
+            names = ", ".join(map(repr, WRAPS))
+            raise BadValue(f"wrap={self.wrap!r}; expected {names}, a Pipeline, or None.")
         check_number("timeout", self.timeout, 1)
         check_count("seed", self.seed, 0)
 
@@ -58,7 +61,7 @@ class TorchEngine(Engine):
         _check(job)
         if self.wrap is not None:
             _check_wrap(job, self.wrap)
-        _check_started(job)
+        _check_started(job.workers, self.wrap)
         with meeting.met(job.start.device, self.timeout) as group, _own_numbers(self.seed, group):
             check_agreement(group, job, repr(self))
             start = job.start.clone()
@@ -67,9 +70,11 @@ class TorchEngine(Engine):
             group.spread([values])
         return values, tally
 
-    def _course(self, group: Group, job: Job, start: Tensor) -> Rounds | Wrapped:
+    def _course(self, group: Group, job: Job, start: Tensor) -> Rounds | Course:
         if self.wrap is None:
             return Rounds(group, job, start)
+        if isinstance(self.wrap, Pipeline):
+            return Staged(group, job, start, self.wrap)
         return Wrapped(group, job, start, self.wrap)
 
 
@@ -90,7 +95,7 @@ def _check(job: Job) -> None:
         )
 
 
-def _check_wrap(job: Job, wrap: str) -> None:
+def _check_wrap(job: Job, wrap: str | Pipeline) -> None:
     if not isinstance(job.algorithm, Synchronous):
         raise BadValue(
             f"wrap={wrap!r} is a form of Synchronous, in which no worker has parameters of its "
@@ -101,19 +106,25 @@ def _check_wrap(job: Job, wrap: str) -> None:
             f"the loss writes its gradient itself, and wrap={wrap!r} hears of gradients from the "
             "backward pass alone. Leave wrap out."
         )
+    if isinstance(wrap, Pipeline):
+        wrap.check(job)
 
 
-def _check_started(job: Job) -> None:
+def _check_started(workers: int, wrap: str | Pipeline | None) -> None:
+    """Refuse to begin without torchrun, or with more or fewer processes than have something to do.
+    """
+    needed = wrap.stages if isinstance(wrap, Pipeline) else workers
+    what = f"{needed} stages" if isinstance(wrap, Pipeline) else f"workers={workers}"
+    command = f"torchrun --nproc-per-node {needed} {_script()}"
     if not meeting.joinable():
         raise BadValue(
             "TorchEngine trains in processes that torchrun has started, and this one was started "
-            f"alone. Run: torchrun --nproc-per-node {job.workers} {_script()}"
+            f"alone. Run: {command}"
         )
-    if meeting.size() != job.workers:
+    if meeting.size() != needed:
         raise BadValue(
-            f"workers={job.workers}, but there are {meeting.size()} processes, each of which is a "
-            f"worker. Run torchrun with --nproc-per-node {job.workers}, or say "
-            f"workers={meeting.size()}."
+            f"{what}, but there are {meeting.size()} processes; expected one for each. Run: "
+            f"{command}"
         )
 
 
