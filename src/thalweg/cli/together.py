@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,7 +24,7 @@ if TYPE_CHECKING:
     from thalweg.problems import Problem
     from thalweg.record import Record, Run
 
-ENGINES = ("inproc", "ray")
+ENGINES = ("inproc", "ray", "torch")
 SHARED = ("rule", "lr", "hyper", "batch", "epochs", "seed")
 """The settings of a training that one with many workers has too."""
 
@@ -37,6 +41,21 @@ class Crew(NamedTuple):
     def on_ray(self) -> bool:
         """Whether the engine is Ray."""
         return self.engine == "ray" or self.ray is not None
+
+    @property
+    def in_step(self) -> bool:
+        """Whether torchrun starts the workers, each of which runs this command."""
+        return self.engine == "torch"
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process is the one that prints and records."""
+        return not self.in_step or os.environ.get("RANK", "0") == "0"
+
+    @property
+    def size(self) -> int:
+        """How many workers there are."""
+        return self.workers or (int(os.environ["WORLD_SIZE"]) if self.in_step else 2)
 
 
 def check_alone(crew: Crew) -> None:
@@ -55,7 +74,8 @@ def train_together(name: str, crew: Crew, settings: dict[str, Any], places: dict
         except KeyboardInterrupt as stop:
             note("Interrupted; a training with several workers cannot be resumed.")
             raise typer.Exit(exit_code(stop)) from None
-    _show(result, places)
+    if crew.leads:
+        _show(result, places)
     raise typer.Exit(DIVERGED if result.diverged else 0)
 
 
@@ -72,8 +92,14 @@ def _check(name: str, crew: Crew, settings: dict[str, Any], places: dict[str, An
         raise BadValue(
             "--ray needs --checkpoints FOLDER for snapshots, a folder that all of its nodes share."
         )
-    if crew.ray and crew.engine == "inproc":
-        raise BadValue("--ray names a cluster, --engine inproc simulates; give one of them.")
+    if crew.ray and not crew.engine in (None, "ray"):
+        raise BadValue(f"--ray names a cluster, --engine {crew.engine} has none; give one of them.")
+    if crew.in_step and "WORLD_SIZE" not in os.environ:
+        again = shlex.join(["-m", "thalweg", *sys.argv[1:]])
+        raise BadValue(
+            "--engine torch trains in processes that torchrun starts, and this one was started "
+            f"alone. Run:\ntorchrun --nproc-per-node {crew.workers or 2} {again}"
+        )
     if isinstance(settings["lr"], tuple):
         raise BadValue("--lr has several rates; give one with --parallel.")
 
@@ -84,16 +110,19 @@ def _trained(name: str, crew: Crew, settings: dict[str, Any], places: dict[str, 
 
         problem = problems.load(name)
         algorithm, engine = _algorithm(crew, settings), _engine(crew, settings, places)
-    workers, seed = crew.workers or 2, settings["seed"] or 0
+    workers, seed = crew.size, settings["seed"] or 0
     how: dict[str, Any] = {"batch": settings["batch"] or problem.batch_size,
            "epochs": settings["epochs"] or problem.epochs, "seed": seed}  # fmt: skip
     said = {**_said(algorithm), **crew._asdict(), **how, "workers": workers}
+    fit = partial(
+        parallel.fit, problem.make_model(seed), problem.loss, problem.train, problem.validation,
+        algorithm=algorithm, workers=workers, engine=engine, **how,
+    )  # fmt: skip
+    if not crew.leads:
+        return fit()
     with record.open(places["--record"]) as book, _running(book, problem, said, seed) as run:
-        told = Told(run, "seconds" if crew.on_ray else "virtual seconds")
-        result = parallel.fit(
-            problem.make_model(seed), problem.loss, problem.train, problem.validation,
-            algorithm=algorithm, workers=workers, engine=engine, run=told, **how,
-        )  # fmt: skip
+        told = Told(run, "seconds" if crew.on_ray or crew.in_step else "virtual seconds")
+        result = fit(run=told)
         run.emit("tally", result.history[-1].gradients, data=_tallied(result))
         run.end("diverged" if result.diverged else "finished")
     return result
@@ -116,6 +145,8 @@ def _engine(crew: Crew, settings: dict[str, Any], places: dict[str, Any]) -> Eng
     from thalweg import parallel
 
     seed = settings["seed"] or 0
+    if crew.in_step:
+        return parallel.TorchEngine(seed=seed)
     if not crew.on_ray:
         return parallel.InProcess(seed=seed)
     return parallel.RayEngine(crew.ray, snapshots=places["--checkpoints"], seed=seed)

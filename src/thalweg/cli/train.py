@@ -164,7 +164,7 @@ def train(
         typer.Option(
             metavar="NAME",
             parser=one_of("engine", ENGINES),
-            help="inproc simulates the workers; ray gives each a process. Default: inproc.",
+            help="inproc simulates workers; ray gives each a process; torch: torchrun does.",
         ),
     ] = None,
     ray: Annotated[

@@ -129,8 +129,11 @@ def _check_started(workers: int, wrap: str | Pipeline | None) -> None:
 
 
 def _script() -> str:
-    """Return the program that is running, as it is typed."""
-    return shlex.join(sys.argv) if sys.argv[0] else "your_script.py"
+    """Return the program that is running, as torchrun is told of it."""
+    module = getattr(sys.modules["__main__"], "__spec__", None)
+    if module is not None:
+        return shlex.join(["-m", module.name.removesuffix(".__main__"), *sys.argv[1:]])
+    return shlex.join(sys.argv) if sys.argv[0] else "train.py"
 
 
 @contextmanager
