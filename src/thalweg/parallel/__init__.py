@@ -32,6 +32,7 @@ from thalweg.parallel.simulate import Cell, Simulation, best, simulate, tuned
 if TYPE_CHECKING:
     from thalweg.parallel.cluster.engine import RayEngine as RayEngine
     from thalweg.parallel.group.engine import TorchEngine as TorchEngine
+    from thalweg.parallel.group.pipeline import Pipeline as Pipeline
     from thalweg.parallel.hogwild.estimators import HogwildClassifier as HogwildClassifier
     from thalweg.parallel.hogwild.estimators import HogwildRegressor as HogwildRegressor
     from thalweg.parallel.hogwild.factorization import HogwildFactorization as HogwildFactorization
@@ -42,6 +43,7 @@ _HOMES = {
     "HogwildClassifier": "thalweg.parallel.hogwild.estimators",
     "HogwildRegressor": "thalweg.parallel.hogwild.estimators",
     "HogwildFactorization": "thalweg.parallel.hogwild.factorization",
+    "Pipeline": "thalweg.parallel.group.pipeline",
     "RayEngine": "thalweg.parallel.cluster.engine",
     "TorchEngine": "thalweg.parallel.group.engine",
     "WorkerLost": "thalweg.parallel.hogwild.workers",

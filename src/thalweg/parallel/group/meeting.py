@@ -7,7 +7,6 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from functools import cache
 from itertools import count
 
 import torch
@@ -20,6 +19,7 @@ NEEDED = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 """What torchrun says to a process by its environment."""
 
 _meetings = count()
+_stores: dict[tuple[str, int], dist.Store] = {}
 
 
 def joinable() -> bool:
@@ -74,16 +74,21 @@ def _begin(device: torch.device, timeout: float) -> None:
         ) from error
 
 
-@cache
 def _store(limit: timedelta) -> dist.Store:
-    """Return where processes find one another: torchrun's, or one that the first process keeps.
+    """Return where processes find one another, made once in the life of this one."""
+    place = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    if place not in _stores:
+        _stores[place] = _opened(*place, limit)
+    return _stores[place]
+
+
+def _opened(host: str, port: int, limit: timedelta) -> dist.Store:
+    """Return torchrun's store, or one that the first process keeps.
 
     torch's own would listen on all interfaces; this one listens where the others look for it.
     """
-    host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
-    kept_here = rank() == 0 and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"
-    if not kept_here:
-        return dist.TCPStore(host, port, size(), False, limit)
+    if rank() > 0 or os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
+        return dist.TCPStore(host, port, size(), False, limit, wait_for_workers=False)
     try:
         listener = socket.create_server((host, port))
     except OSError as error:
@@ -92,7 +97,7 @@ def _store(limit: timedelta) -> dist.Store:
             "Choose another port by MASTER_PORT, or leave it to torchrun."
         ) from error
     return dist.TCPStore(
-        host, port, size(), True, limit, False, master_listen_fd=listener.detach()
+        host, port, size(), True, limit, wait_for_workers=False, master_listen_fd=listener.detach()
     )
 
 
