@@ -1,5 +1,9 @@
 """`thalweg train --parallel` is `parallel.fit`, recorded; what does not go with it is refused."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -51,6 +55,31 @@ def test_it_trains_on_ray(thalweg):
     assert notices.count(" seconds: loss") == 2
 
 
+IN_STEP = ["--parallel", "synchronous", "--lr", "0.1", "--epochs", "2", "--engine", "torch"]
+
+
+@pytest.mark.long
+def test_torchrun_starts_its_workers_and_one_of_them_speaks(tmp_path):
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
+    done = subprocess.run(
+        [*command, "-m", "thalweg", "train", "digits", *IN_STEP], cwd=tmp_path, text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, check=True, timeout=240,
+    )  # fmt: skip
+    assert done.stdout.count("pushes applied 68") == 1
+    assert done.stderr.count(" seconds: loss") == 2
+    with record.open(tmp_path / "thalweg.db") as book:
+        (run,) = book.runs()
+    assert (run.kind, run.status, run.hyper["workers"]) == ("parallel", "finished", 2)
+
+
+def test_the_command_that_starts_processes_is_said(thalweg, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["thalweg", "train", "digits", *IN_STEP])
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    code, _, notices = thalweg(*IN_STEP)
+    assert code == 2
+    assert f"\ntorchrun --nproc-per-node 2 -m thalweg train digits {' '.join(IN_STEP)}\n" in notices
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -63,6 +92,10 @@ def test_it_trains_on_ray(thalweg):
         ([*TOGETHER, "--checkpoints", "here"], "--checkpoints does not go with"),
         ([*TOGETHER, "--lr", "0.1,0.2"], "--lr has several rates"),
         ([*TOGETHER, "--ray", "10.0.0.5:6379"], "--ray needs --checkpoints FOLDER"),
+        (
+            [*IN_STEP, "--ray", "10.0.0.5:6379", "--checkpoints", "here"],
+            "--ray names a cluster, --engine torch has none",
+        ),
         (["--parallel", "easgd", "--rule", "adam"], "--rule does not go with --parallel easgd"),
     ],
 )

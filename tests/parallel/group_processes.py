@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -61,11 +62,12 @@ def two(algorithm: Any, **how: Any) -> Result:
 # The same updates.
 
 
-def path(wrap: Any) -> Tensor:
-    """The parameters after each update of least squares, of two batches of four."""
+def path(wrap: Any, workers: int = PROCESSES) -> Tensor:
+    """The parameters after each update of least squares, each process with batches of four."""
     found = [torch.zeros(6, dtype=torch.float64)]
-    made = job(line(), squares, Synchronous("sgd", lr=LR), 40,
-               Batches(Rows(*linear_data(32, 6)), 4, 2), workers=PROCESSES, every=PROCESSES,
+    examples = 16 * workers if workers == PROCESSES else 12 * workers
+    made = job(line(), squares, Synchronous("sgd", lr=LR), 5 * examples // 4,
+               Batches(Rows(*linear_data(examples, 6)), 4, 2), workers=workers, every=workers,
                watch=lambda progress: found.append(progress.values()))  # fmt: skip
     TorchEngine(wrap).run(made)
     return torch.stack(found)
@@ -118,13 +120,12 @@ def centres(momentum: float) -> list[float]:
     return found
 
 
-def pipeline_gradient(name: str) -> Tensor:
-    """The gradient of a batch of eight, as far as one step of length one tells."""
-    model = network()
+def pipeline_gradient(model: nn.Module, how: Pipeline, examples: int) -> Tensor:
+    """The gradient of one batch, as far as one step of length one tells."""
     start = vector_of(model)
     found = parallel.fit(
-        model, cross_entropy, data(8), algorithm=Synchronous("sgd", lr=1.0), batch=8,
-        engine=TorchEngine(PIPELINES[name]),
+        model, cross_entropy, data(examples), algorithm=Synchronous("sgd", lr=1.0),
+        batch=examples, engine=TorchEngine(how),
     )  # fmt: skip
     return start - vector_of(found.model)
 
@@ -278,13 +279,18 @@ def listening_meanwhile(wrap: Any) -> list[str]:
     return found
 
 
-def work(rank: int, folder: str, ports: list[int]) -> None:
-    """Do everything as the process of a rank, started as torchrun would; save what was found."""
+def begin(rank: int, size: int, port: int) -> None:
+    """Let this process be one of so many, as torchrun does."""
     torch.set_num_threads(1)
     os.environ |= {
-        "RANK": str(rank), "WORLD_SIZE": str(PROCESSES), "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(ports[0]),
+        "RANK": str(rank), "WORLD_SIZE": str(size), "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
     }  # fmt: skip
+
+
+def work(rank: int, folder: str, ports: list[int]) -> None:
+    """Do everything as the process of a rank, and save what was found."""
+    begin(rank, PROCESSES, ports[0])
     found: dict[str, Any] = {
         "path": {wrap: path(wrap) for wrap in WRAPS},
         "smaller_batch": {wrap: smaller_batch(wrap) for wrap in WRAPS},
@@ -292,7 +298,9 @@ def work(rank: int, folder: str, ports: list[int]) -> None:
         "clipped": {wrap: clipped(wrap) for wrap in WRAPS},
         "in_step": {name: in_step(name) for name in IN_STEP},
         "centres": {momentum: centres(momentum) for momentum in (0.0, 0.5)},
-        "pipeline_gradient": {name: pipeline_gradient(name) for name in PIPELINES},
+        "pipeline_gradient": {
+            name: pipeline_gradient(network(), how, 8) for name, how in PIPELINES.items()
+        },
         "pipeline": {name: pipeline(name) for name in PIPELINES},
         "result": {
             name: result(wrap)
@@ -305,4 +313,44 @@ def work(rank: int, folder: str, ports: list[int]) -> None:
     }
     if rank == 0:
         found["alone"] = alone_at(ports[1])
+    torch.save(found, Path(folder) / f"{rank}.pt")
+
+
+# Three processes.
+
+
+def deep() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(*(nn.Sequential(nn.Linear(5, 5), nn.Tanh()) for _ in range(4)))
+
+
+def struck(rank: int, kind: signal.Signals, size: int) -> str:
+    """What is said where the process of the last rank gets a signal amid the training."""
+
+    def loss(output: Tensor, targets: Tensor) -> Tensor:
+        if output.requires_grad and rank == size - 1:
+            os.kill(os.getpid(), kind)
+        return cross_entropy(output, targets)
+
+    return said(
+        lambda: parallel.fit(network(), loss, data(), algorithm=Synchronous(), workers=size,
+                             engine=TorchEngine(timeout=5.0))
+    )  # fmt: skip
+
+
+def three(rank: int, folder: str, ports: list[int]) -> None:
+    """Train as one of three; the last is stopped then, and the second of the others is killed."""
+    begin(rank, 3, ports[0])
+    schedules: Any = ("gpipe", "1f1b")
+    found: dict[str, Any] = {
+        "path": {wrap: path(wrap, 3) for wrap in WRAPS},
+        "pipeline": {
+            name: pipeline_gradient(deep(), Pipeline(3, 4, name), 12) for name in schedules
+        },
+    }
+    torch.save(found, Path(folder) / f"{rank}.pt")
+    found["stopped"] = struck(rank, signal.SIGSTOP, 3)
+    torch.save(found, Path(folder) / f"{rank}.pt")
+    begin(rank, 2, ports[1])
+    found["killed"] = struck(rank, signal.SIGKILL, 2)
     torch.save(found, Path(folder) / f"{rank}.pt")

@@ -1,9 +1,8 @@
 """Training in processes that torchrun starts is training: the same updates, in every process."""
 
 import os
+import signal
 import socket
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,8 @@ from group_processes import (
     PROCESSES,
     WRAPS,
     Reached,
+    deep,
+    three,
     work,
 )
 from small import (
@@ -129,10 +130,13 @@ def test_a_process_without_a_batch_changes_nothing(wrap: Any, runs: Runs) -> Non
 
 @each_wrap
 def test_a_norm_is_that_of_the_whole_gradient(wrap: Any, runs: Runs) -> None:
-    """Also where each process holds a part of it: five steps, each of lr times the largest norm."""
+    """Also where each process holds a part of it: five steps, each of lr times the largest norm.
+
+    As torch does it, the norm is made greater by 1e-6.
+    """
     x, _ = linear_data(8, 6)
     gradient = torch.cat([(x.mean(0) / 4).repeat(4), torch.full((4,), 0.25, dtype=x.dtype)])
-    expected = -5 * LR * 0.1 * gradient / gradient.norm()
+    expected = -5 * LR * 0.1 * gradient / (gradient.norm() + 1e-6)
     sized = torch.cat([(x.abs().mean(0) / 4).repeat(4), gradient[24:]])
     roundings = 5 * (len(gradient) + len(x) + 16)
     bound = roundings * UNIT * 5 * LR * 0.1 * sized / gradient.norm()
@@ -170,7 +174,9 @@ def test_diloco_in_processes_steps_along_nesterov(runs: Runs) -> None:
         cross_entropy(model(x), y).backward()
         optimizer.step()
         if (number + 1) % (3 * PROCESSES) == 0:
-            for p, *walked in zip(outer.parameters(), *(m.parameters() for m in inner), strict=True):
+            for p, *walked in zip(
+                outer.parameters(), *(m.parameters() for m in inner), strict=True
+            ):
                 p.grad = sum(((p - q) / PROCESSES).detach() for q in walked)
             outer_step.step()
             for each in inner:
@@ -301,7 +307,9 @@ def refused(engine: Any = None, model: nn.Module | None = None, **how: Any) -> s
     """What is said about a training that torchrun would have started two processes for."""
     how = {"algorithm": Synchronous(), "workers": 2, **how}
     with pytest.raises(ThalwegError) as found:
-        parallel.fit(model or network(), cross_entropy, data(), engine=engine or TorchEngine(), **how)
+        parallel.fit(
+            model or network(), cross_entropy, data(), engine=engine or TorchEngine(), **how
+        )
     return str(found.value)
 
 
@@ -386,3 +394,56 @@ def test_a_process_that_torchrun_did_not_start_says_how_to_start_it(
 def test_a_port_that_is_taken_is_named(two_processes: int) -> None:
     with socket.create_server(("127.0.0.1", two_processes)):
         assert f"127.0.0.1:{two_processes}, which cannot be listened on" in refused()
+
+
+# Three processes, of which one ends amid the training.
+
+
+@pytest.fixture(scope="module")
+def three_runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
+    """What each of three processes found, before it was stopped or killed."""
+    folder = tmp_path_factory.mktemp("three")
+    spawn = torch.multiprocessing.get_context("spawn")
+    crew = [spawn.Process(target=three, args=(k, str(folder), free_ports(2))) for k in range(3)]
+    for each in crew:
+        each.start()
+    for each in crew[:2]:
+        each.join()
+    os.kill(crew[2].pid, signal.SIGKILL)
+    crew[2].join()
+    assert [each.exitcode for each in crew] == [0, -signal.SIGKILL, -signal.SIGKILL]
+    return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(3)]
+
+
+@pytest.mark.long
+@each_wrap
+def test_three_processes_are_one_with_a_large_batch(wrap: Any, three_runs: Runs) -> None:
+    batches = Batches(Rows(*linear_data(36, 6)), 12, 2)
+    end, asked = logged(job(line(), squares, Synchronous("sgd", lr=LR), 15, batches))
+    one = torch.stack([at for _, at in asked] + [end])
+    for run in three_runs:
+        apart = apart_by_rounding(run["path"][wrap], batches, LR, 3)
+        assert ((run["path"][wrap] - one).abs() <= apart).all()
+        assert apart.max() < 1e-9
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("schedule", ["gpipe", "1f1b"])
+def test_the_gradient_of_three_stages_is_that_of_the_whole_model(
+    schedule: str, three_runs: Runs
+) -> None:
+    model = deep()
+    inputs, targets = Batches(Rows(*data(12)), 12, 0).take(0)
+    cross_entropy(model(inputs), targets).backward()
+    whole = torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
+    for run in three_runs:
+        assert (run["pipeline"][schedule] - whole).abs().max() <= 1e-6
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("how", ["stopped", "killed"])
+def test_nobody_waits_for_a_process_that_is_stopped_or_killed(how: str, three_runs: Runs) -> None:
+    """It was stopped among three, with a timeout of five seconds, and killed among two."""
+    survivors = three_runs[:2] if how == "stopped" else three_runs[:1]
+    for run in survivors:
+        assert run[how].startswith("WorkerDied: another process of the training has ended")

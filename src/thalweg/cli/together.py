@@ -92,7 +92,7 @@ def _check(name: str, crew: Crew, settings: dict[str, Any], places: dict[str, An
         raise BadValue(
             "--ray needs --checkpoints FOLDER for snapshots, a folder that all of its nodes share."
         )
-    if crew.ray and not crew.engine in (None, "ray"):
+    if crew.ray and crew.engine not in (None, "ray"):
         raise BadValue(f"--ray names a cluster, --engine {crew.engine} has none; give one of them.")
     if crew.in_step and "WORLD_SIZE" not in os.environ:
         again = shlex.join(["-m", "thalweg", *sys.argv[1:]])

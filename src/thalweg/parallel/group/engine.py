@@ -111,8 +111,7 @@ def _check_wrap(job: Job, wrap: str | Pipeline) -> None:
 
 
 def _check_started(workers: int, wrap: str | Pipeline | None) -> None:
-    """Refuse to begin without torchrun, or with more or fewer processes than have something to do.
-    """
+    """Refuse to begin without torchrun, or with more or fewer processes than have something to do."""
     needed = wrap.stages if isinstance(wrap, Pipeline) else workers
     what = f"{needed} stages" if isinstance(wrap, Pipeline) else f"workers={workers}"
     command = f"torchrun --nproc-per-node {needed} {_script()}"

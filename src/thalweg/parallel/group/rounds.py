@@ -102,7 +102,9 @@ class Rounds:
     def _update(self, push: Push | None, standings: list[Standing]) -> None:
         taken = [each for each in standings if each.pushes and each.finite]
         refused = sum(bool(each.pushes) for each in standings) - len(taken)
-        for receipt in [Receipt(Outcome.NONFINITE)] * refused + [self._made(push, taken)] * len(taken):
+        for receipt in [Receipt(Outcome.NONFINITE)] * refused + [self._made(push, taken)] * len(
+            taken
+        ):
             self.tally.note(receipt)
 
     def _made(self, push: Push | None, taken: list[Standing]) -> Receipt:
