@@ -4,6 +4,7 @@ import os
 import re
 import signal
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +117,7 @@ def centres(momentum: float) -> list[float]:
     found: list[float] = []
     algorithm = Elastic(0.2, momentum, period=1, alpha=0.15, synchronous=True)
     TorchEngine().run(job(Point(1.0), bowl, algorithm, 60, workers=PROCESSES, every=PROCESSES,
-                          watch=lambda progress: found.append(float(progress.values()))))  # fmt: skip
+                          watch=lambda now: found.append(float(now.values()))))  # fmt: skip
     return found
 
 
@@ -219,10 +220,15 @@ def unreached(wrap: Any) -> Tensor:
 def refusals(rank: int) -> dict[str, str]:
     """What is said where the processes are not given the same to do, or one of them fails."""
 
-    def broken(output: Tensor, targets: Tensor) -> Tensor:
-        if output.requires_grad and rank == 1:
-            raise ArithmeticError("the loss of the user")
-        return cross_entropy(output, targets)
+    def broken() -> Any:
+        calls = count()
+
+        def loss(output: Tensor, targets: Tensor) -> Tensor:
+            if rank == 1 and next(calls) == 5:
+                raise ArithmeticError("the loss of the user")
+            return cross_entropy(output, targets)
+
+        return loss
 
     def train(model: nn.Module | None = None, loss: Any = cross_entropy, **how: Any) -> None:
         how = {"algorithm": Synchronous(), "engine": TorchEngine(), **how}
@@ -234,8 +240,8 @@ def refusals(rank: int) -> dict[str, str]:
         "seed": lambda: train(seed=rank),
         "algorithm": lambda: train(algorithm=Synchronous(lr=0.1 * (rank + 1))),
         "engine": lambda: train(engine=TorchEngine(WRAPS[rank])),
-        "loss": lambda: train(loss=broken),
-        "loss in ddp": lambda: train(loss=broken, engine=TorchEngine("ddp")),
+        "loss": lambda: train(loss=broken(), epochs=9),
+        "loss in ddp": lambda: train(loss=broken(), epochs=9, engine=TorchEngine("ddp")),
     }
     return {name: said(call) for name, call in calls.items()}
 
@@ -273,9 +279,9 @@ def listening_meanwhile(wrap: Any) -> list[str]:
     def watch(_: Progress) -> None:
         found.extend(listening())
 
-    TorchEngine(wrap).run(job(line(), squares, Synchronous(), 8,
-                              Batches(Rows(*linear_data(32, 6)), 4, 2), workers=PROCESSES,
-                              watch=watch))  # fmt: skip
+    made = job(line(), squares, Synchronous(), 8, Batches(Rows(*linear_data(32, 6)), 4, 2),
+               workers=PROCESSES, watch=watch)  # fmt: skip
+    TorchEngine(wrap).run(made)
     return found
 
 
@@ -327,14 +333,18 @@ def deep() -> nn.Module:
 def struck(rank: int, kind: signal.Signals, size: int) -> str:
     """What is said where the process of the last rank gets a signal amid the training."""
 
+    calls = count()
+
     def loss(output: Tensor, targets: Tensor) -> Tensor:
-        if output.requires_grad and rank == size - 1:
+        if rank == size - 1 and next(calls) == 5:
             os.kill(os.getpid(), kind)
         return cross_entropy(output, targets)
 
     return said(
-        lambda: parallel.fit(network(), loss, data(), algorithm=Synchronous(), workers=size,
-                             engine=TorchEngine(timeout=5.0))
+        lambda: parallel.fit(
+            network(), loss, data(), algorithm=Synchronous(), workers=size, batch=8, epochs=9,
+            engine=TorchEngine(timeout=5.0),
+        )
     )  # fmt: skip
 
 

@@ -404,7 +404,8 @@ def three_runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
     """What each of three processes found, before it was stopped or killed."""
     folder = tmp_path_factory.mktemp("three")
     spawn = torch.multiprocessing.get_context("spawn")
-    crew = [spawn.Process(target=three, args=(k, str(folder), free_ports(2))) for k in range(3)]
+    given = str(folder), free_ports(2)
+    crew = [spawn.Process(target=three, args=(rank, *given)) for rank in range(3)]
     for each in crew:
         each.start()
     for each in crew[:2]:

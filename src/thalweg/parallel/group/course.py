@@ -41,13 +41,12 @@ class Course(ABC):
     def run(self) -> tuple[Tensor, Tally]:
         """Go on until no gradient is left."""
         every, end = self.job.every, self.job.gradients
-        with self.group.answering():
-            for first in range(0, end, self.at_once):
-                numbers = range(first, min(first + self.at_once, end))
-                self._note(numbers, self.update(numbers))
-                if numbers.stop // every > first // every or numbers.stop == end:
-                    self._tell()
-            return self.values(), self.tally
+        for first in range(0, end, self.at_once):
+            numbers = range(first, min(first + self.at_once, end))
+            self._note(numbers, self.update(numbers))
+            if numbers.stop // every > first // every or numbers.stop == end:
+                self._tell()
+        return self.values(), self.tally
 
     def _note(self, numbers: range, made: bool) -> None:
         self.updates += made

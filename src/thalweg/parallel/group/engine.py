@@ -66,7 +66,8 @@ class TorchEngine(Engine):
             check_agreement(group, job, repr(self))
             start = job.start.clone()
             group.spread([start])
-            values, tally = self._course(group, job, start).run()
+            with group.answering():
+                values, tally = self._course(group, job, start).run()
             group.spread([values])
         return values, tally
 
@@ -111,7 +112,7 @@ def _check_wrap(job: Job, wrap: str | Pipeline) -> None:
 
 
 def _check_started(workers: int, wrap: str | Pipeline | None) -> None:
-    """Refuse to begin without torchrun, or with more or fewer processes than have something to do."""
+    """Refuse to begin where torchrun has not started one process for each worker or stage."""
     needed = wrap.stages if isinstance(wrap, Pipeline) else workers
     what = f"{needed} stages" if isinstance(wrap, Pipeline) else f"workers={workers}"
     command = f"torchrun --nproc-per-node {needed} {_script()}"

@@ -59,6 +59,8 @@ class Group:
         """Raise WorkerDied where another process has ended, or is silent."""
         try:
             yield
+        except WorkerDied:
+            raise
         except RuntimeError as error:
             if not _of_the_group(error):
                 raise
