@@ -64,9 +64,10 @@ class Group:
         except RuntimeError as error:
             if not _of_the_group(error):
                 raise
+            said = str(error).splitlines()[0].rpartition("] ")[2]
             raise WorkerDied(
                 "another process of the training has ended, which says why itself, or has not "
-                f"answered for {self.timeout:g} seconds: {str(error).splitlines()[0]}"
+                f"answered for {self.timeout:g} seconds: {said}"
             ) from error
 
 
