@@ -22,6 +22,7 @@ from small import (
     squares,
 )
 from torch import Tensor, nn
+from torch.distributed import distributed_c10d
 
 from thalweg import parallel
 from thalweg.errors import ThalwegError
@@ -156,7 +157,11 @@ class Notes:
     def emit(self, name: str, step: int, value: float | None = None, data: Any = None) -> None:
         self.told.append(name)
 
-    def flush(self) -> None: ...
+    def flush(self) -> None:
+        self.told.append("flush")
+
+    def end(self, status: str) -> None:
+        self.told.append("end")
 
 
 def normalized() -> nn.Module:
@@ -285,9 +290,19 @@ def listening_meanwhile(wrap: Any) -> list[str]:
     return found
 
 
+UNPICKLED: list[str] = []
+
+
 def begin(rank: int, size: int, port: int) -> None:
-    """Let this process be one of so many, as torchrun does."""
+    """Let this process be one of so many, as torchrun does, and note what torch unpickles."""
     torch.set_num_threads(1)
+    unpickle = distributed_c10d._tensor_to_object
+
+    def noted(*given: Any) -> Any:
+        UNPICKLED.append(repr(unpickle(*given)))
+        return unpickle(*given)
+
+    distributed_c10d._tensor_to_object = noted
     os.environ |= {
         "RANK": str(rank), "WORLD_SIZE": str(size), "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(port),
@@ -317,6 +332,7 @@ def work(rank: int, folder: str, ports: list[int]) -> None:
         "listening": {wrap: listening_meanwhile(wrap) for wrap in WRAPS},
         "refusals": refusals(rank),
     }
+    found["unpickled"] = UNPICKLED
     if rank == 0:
         found["alone"] = alone_at(ports[1])
     torch.save(found, Path(folder) / f"{rank}.pt")
@@ -343,7 +359,7 @@ def struck(rank: int, kind: signal.Signals, size: int) -> str:
     return said(
         lambda: parallel.fit(
             network(), loss, data(), algorithm=Synchronous(), workers=size, batch=8, epochs=9,
-            engine=TorchEngine(timeout=5.0),
+            engine=TorchEngine(timeout=15.0),
         )
     )  # fmt: skip
 

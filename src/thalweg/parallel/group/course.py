@@ -36,7 +36,7 @@ class Course(ABC):
 
     @abstractmethod
     def values(self) -> Tensor:
-        """Return all parameters as one vector, with the buffers of the copy being up to date."""
+        """Return all parameters as one vector, and bring the buffers of the copy up to date."""
 
     def run(self) -> tuple[Tensor, Tally]:
         """Go on until no gradient is left."""

@@ -37,7 +37,10 @@ class TorchEngine(Engine):
     program has made itself is used. All begin with the model of the first process. One that is
     silent for *timeout* seconds ends the training of the others.
 
-    Only algorithms whose workers move in step can be trained so.
+    Only algorithms whose workers move in step can be trained so. What they push is added up over
+    the processes, each of which makes the server's update for itself. `Synchronous` has other forms
+    by *wrap*: ``"ddp"`` adds gradients up during the backward pass, ``"fsdp2"`` cuts parameters,
+    gradients and the rule's state between processes, and a ``Pipeline`` gives each a stage.
     """
 
     wrap: Literal["ddp", "fsdp2"] | Pipeline | None = None

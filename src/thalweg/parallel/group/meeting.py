@@ -52,21 +52,21 @@ def met(device: torch.device, timeout: float) -> Iterator[Group]:
     if dist.is_initialized():
         yield Group(device, timeout)
         return
-    _begin(device, timeout)
-    try:
-        yield Group(device, timeout)
-    finally:
-        dist.destroy_process_group()
+    with _on_loopback():
+        _begin(device, timeout)
+        try:
+            yield Group(device, timeout)
+        finally:
+            dist.destroy_process_group()
 
 
 def _begin(device: torch.device, timeout: float) -> None:
     backend = "nccl" if device.type == "cuda" else "gloo"
     limit = timedelta(seconds=timeout)
+    place = {"rank": rank(), "world_size": size()}
     try:
         store = dist.PrefixStore(f"thalweg/{next(_meetings)}", _store(limit))
-        with _on_loopback():
-            dist.init_process_group(backend, store=store, rank=rank(), world_size=size(),
-                                    timeout=limit)  # fmt: skip
+        dist.init_process_group(backend, store=store, timeout=limit, **place)
     except RuntimeError as error:
         raise WorkerDied(
             f"the {size()} processes have not met within {timeout:g} seconds: "
@@ -121,7 +121,7 @@ def _says(name: str) -> bool:
 
 def _on_this_machine() -> bool:
     together = os.environ.get("LOCAL_WORLD_SIZE") == os.environ["WORLD_SIZE"]
-    return together or os.environ["MASTER_ADDR"] in ("localhost", "127.0.0.1", "::1")
+    return together or os.environ["MASTER_ADDR"] in ("localhost", "127.0.0.1")
 
 
 def _loopback() -> str:

@@ -43,7 +43,8 @@ def _fsdp2(replica: Replica, group: Group) -> nn.Module:
     if sum(len(trained(child)) for child in children) == len(replica.parameters):
         for child in filter(trained, children):
             fully_shard(child, mesh=mesh)
-    return fully_shard(model, mesh=mesh)
+    fully_shard(model, mesh=mesh)
+    return model
 
 
 WRAPS: dict[str, Callable[[Replica, Group], nn.Module]] = {"ddp": _ddp, "fsdp2": _fsdp2}
@@ -80,6 +81,7 @@ class Wrapped(Course):
         number = mine if takes_part else numbers.start
         share = self.batches.length(number) / sum(map(self.batches.length, numbers))
         inputs, targets = self.batch(number)
+        self.module.train()
         loss = self.replica.loss(self.module(inputs), targets)
         (loss * (share * self.group.size if takes_part else 0.0)).backward()
         for p in self.parameters:
