@@ -53,6 +53,7 @@ PIPELINES = {
     "gpipe": Pipeline(2, microbatches=4, schedule="gpipe"),
     "1f1b": Pipeline(2, microbatches=4, schedule="1f1b"),
 }
+UNCUT = Pipeline(2, microbatches=1, schedule="gpipe")
 LR = 0.1
 
 
@@ -132,13 +133,12 @@ def pipeline_gradient(model: nn.Module, how: Pipeline, examples: int) -> Tensor:
     return start - vector_of(found.model)
 
 
-def pipeline(name: str) -> Tensor:
+def pipeline(how: Pipeline) -> Tensor:
     """Two epochs of 45 examples, the last batch of which cannot be cut into four."""
-    model = network(torch.float64)
-    inputs, targets = data(45)
+    model = network()
     parallel.fit(
-        model, cross_entropy, (inputs.double(), targets), algorithm=Synchronous("adam", lr=0.1),
-        batch=8, epochs=2, engine=TorchEngine(PIPELINES[name]),
+        model, cross_entropy, data(45), algorithm=Synchronous("adam", lr=0.1), batch=8, epochs=2,
+        engine=TorchEngine(how),
     )  # fmt: skip
     return vector_of(model)
 
@@ -322,7 +322,7 @@ def work(rank: int, folder: str, ports: list[int]) -> None:
         "pipeline_gradient": {
             name: pipeline_gradient(network(), how, 8) for name, how in PIPELINES.items()
         },
-        "pipeline": {name: pipeline(name) for name in PIPELINES},
+        "pipeline": {name: pipeline(how) for name, how in {**PIPELINES, "uncut": UNCUT}.items()},
         "result": {
             name: result(wrap)
             for name, wrap in {**{str(w): w for w in WRAPS}, "pipeline": PIPELINES["1f1b"]}.items()

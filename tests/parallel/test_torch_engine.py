@@ -15,7 +15,6 @@ from group_processes import (
     PIPELINES,
     PROCESSES,
     WRAPS,
-    Reached,
     deep,
     three,
     work,
@@ -42,7 +41,6 @@ from thalweg.parallel import (
     BFloat16,
     Downpour,
     Elastic,
-    InProcess,
     LocalUpdates,
     Pipeline,
     Synchronous,
@@ -197,16 +195,18 @@ def test_the_gradient_of_a_pipeline_is_that_of_the_whole_model(name: str, runs: 
         assert (run["pipeline_gradient"][name] - whole).abs().max() <= 1e-6
 
 
-@pytest.mark.parametrize("name", PIPELINES)
-def test_a_pipeline_trains_as_one_worker_does(name: str, runs: Runs) -> None:
-    inputs, targets = data(45)
-    model = network(torch.float64)
+def test_a_pipeline_of_uncut_batches_is_one_worker_bit_for_bit(runs: Runs) -> None:
+    model = network()
     parallel.fit(
-        model, cross_entropy, (inputs.double(), targets), algorithm=Synchronous("adam", lr=0.1),
-        batch=8, epochs=2,
-    )  # fmt: skip
+        model, cross_entropy, data(45), algorithm=Synchronous("adam", lr=0.1), batch=8, epochs=2
+    )
     for run in runs:
-        assert (run["pipeline"][name] - vector_of(model)).abs().max() <= 1e-10
+        assert torch.equal(run["pipeline"]["uncut"], vector_of(model))
+
+
+def test_both_schedules_add_microbatches_up_alike(runs: Runs) -> None:
+    for run in runs:
+        assert torch.equal(run["pipeline"]["gpipe"], run["pipeline"]["1f1b"])
 
 
 def test_stages_have_about_as_many_parameters_each() -> None:
@@ -250,16 +250,15 @@ def test_gradients_that_are_not_finite_change_nothing(wrap: Any, runs: Runs) -> 
 
 @each_wrap
 def test_a_parameter_that_the_loss_does_not_reach_stays(wrap: Any, runs: Runs) -> None:
-    expected = parallel_values(Reached())
+    """And the others are trained as if it were not there."""
+    batches = Batches(Rows(*linear_data(32, 6)), 8, 2)
+    end, asked = logged(job(line(), squares, Synchronous("sgd", lr=LR), 4, batches))
+    one = torch.stack([at for _, at in asked] + [end])
+    apart = apart_by_rounding(one, batches, LR, PROCESSES)[-1]
     for run in runs:
-        assert torch.equal(run["unreached"][wrap][:2], torch.ones(2, dtype=torch.float64))
-        assert (run["unreached"][wrap] - expected).abs().max() <= 1e-12
-
-
-def parallel_values(model: nn.Module) -> Tensor:
-    made = job(model, squares, Synchronous("sgd", lr=LR), 8,
-               Batches(Rows(*linear_data(32, 6)), 4, 2), workers=PROCESSES)  # fmt: skip
-    return InProcess().run(made)[0]
+        idle, trained = run["unreached"][wrap].split((2, 6))
+        assert torch.equal(idle, torch.ones_like(idle))
+        assert ((trained - end).abs() <= apart).all()
 
 
 # Where processes listen.

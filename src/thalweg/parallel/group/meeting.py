@@ -63,10 +63,9 @@ def met(device: torch.device, timeout: float) -> Iterator[Group]:
 def _begin(device: torch.device, timeout: float) -> None:
     backend = "nccl" if device.type == "cuda" else "gloo"
     limit = timedelta(seconds=timeout)
-    place = {"rank": rank(), "world_size": size()}
     try:
         store = dist.PrefixStore(f"thalweg/{next(_meetings)}", _store(limit))
-        dist.init_process_group(backend, store=store, timeout=limit, **place)
+        dist.init_process_group(backend, None, limit, size(), rank(), store)
     except RuntimeError as error:
         raise WorkerDied(
             f"the {size()} processes have not met within {timeout:g} seconds: "

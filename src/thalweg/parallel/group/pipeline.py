@@ -88,7 +88,7 @@ def cut_into_stages(model: nn.Module, stages: int) -> list[nn.Sequential]:
         )
     sizes = [sum(p.numel() for p in trained(child).values()) for child in model]
     starts = [*_starts(sizes, stages), len(sizes)]
-    parts = [nn.Sequential(*model[a:b]) for a, b in pairwise(starts)]
+    parts = [nn.Sequential(*list(model)[a:b]) for a, b in pairwise(starts)]
     if sum(len(trained(part)) for part in parts) > len(trained(model)):
         raise BadValue("two stages share a parameter; a pipeline needs one for each.")
     return parts
