@@ -3,7 +3,10 @@
 import csv
 import io
 import json
+import os
 import signal
+import subprocess
+import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -111,8 +114,33 @@ def test_it_trains_on_ray(thalweg):
     code, out, notices = thalweg(*TOGETHER, "--engine", "ray")
     assert code == 0, notices
     assert "2 workers came to a loss of" in out
-    assert "it begins with the start of the processes" in " ".join(out.split())
+    assert "from the start of the processes" in " ".join(out.split())
     assert notices.count(" seconds, loss") == 2
+
+
+IN_STEP = ["--parallel", "synchronous", "--lr", "0.1", "--epochs", "2", "--engine", "torch"]
+
+
+@pytest.mark.long
+def test_torchrun_starts_its_workers_and_one_of_them_speaks(tmp_path):
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
+    done = subprocess.run(
+        [*command, "-m", "thalweg", "train", "digits", *IN_STEP], cwd=tmp_path, text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, check=True, timeout=240,
+    )  # fmt: skip
+    assert done.stdout.count("2 workers came to a loss of") == 1
+    assert done.stderr.count(" seconds, loss") == 2
+    with record.open(tmp_path / "thalweg.db") as book:
+        (run,) = book.runs()
+    assert (run.kind, run.status, run.hyper["workers"]) == ("parallel", "finished", 2)
+
+
+def test_the_command_that_starts_processes_is_said(thalweg, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["thalweg", "train", "digits", *IN_STEP])
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    code, _, notices = thalweg(*IN_STEP)
+    assert code == 2
+    assert f"\ntorchrun --nproc-per-node 2 -m thalweg train digits {' '.join(IN_STEP)}\n" in notices
 
 
 @pytest.mark.parametrize(
@@ -120,6 +148,7 @@ def test_it_trains_on_ray(thalweg):
     [
         (["--workers", "3"], "--workers is for several workers; add --parallel"),
         (["--engine", "ray"], "--engine is for several workers"),
+        ([*IN_STEP, "--workers", "1,2"], "start torchrun once for each"),
         (["--workers", "1,2"], "--workers is for several workers; add --parallel"),
         ([*TOGETHER, "--workers", "0"], "'0' is not a whole number from 1"),
         ([*TOGETHER, "--workers", "2,1,2"], "'2,1,2' has 2 twice; give each number once."),
@@ -136,6 +165,10 @@ def test_it_trains_on_ray(thalweg):
         ([*TOGETHER, "--checkpoints", "here"], "--checkpoints does not go with"),
         ([*TOGETHER, "--lr", "0.1,0.2"], "--lr has several rates"),
         ([*TOGETHER, "--ray", "10.0.0.5:6379"], "--ray needs --checkpoints FOLDER"),
+        (
+            [*IN_STEP, "--ray", "10.0.0.5:6379", "--checkpoints", "here"],
+            "--ray names a cluster, --engine torch has none",
+        ),
         (["--parallel", "easgd", "--rule", "adam"], "--rule does not go with --parallel easgd"),
     ],
 )

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -122,3 +123,20 @@ def apart_by_rounding(path: Tensor, batches: Batches, lr: float, workers: int) -
         passed = x.abs().T @ (x.abs() @ found[-1]) / len(x)
         found.append(found[-1] + lr * (passed + 2 * own) + 4 * UNIT * (w.abs() + after.abs()))
     return torch.stack(found)
+
+
+# The equations of elastic averaging.
+
+
+def elastic_path(p: int, rounds: int, lr: float, alpha: float, delta: float, sync: bool) -> Any:
+    """The centre after every round of EASGD and EAMSGD on half the squared distance from zero."""
+    x, v, centre, found = np.full(p, 1.0), np.zeros(p), 1.0, []
+    for _ in range(rounds):
+        old = centre
+        for i in range(p):
+            d = alpha * (x[i] - (old if sync else centre))
+            v[i] = delta * v[i] - lr * (x[i] + delta * v[i])
+            x[i] += v[i] - d
+            centre += d
+        found.append(centre)
+    return found

@@ -15,6 +15,7 @@ from small import (
     bowl,
     cross_entropy,
     data,
+    elastic_path,
     fitted,
     job,
     line,
@@ -113,20 +114,6 @@ def test_without_springs_elastic_workers_are_independent_descents() -> None:
 
 
 # Against the equations in float64; the bowl contracts, so that roundings do not grow.
-
-
-def elastic_path(p: int, rounds: int, lr: float, alpha: float, delta: float, sync: bool) -> Any:
-    """The centre after every round of EASGD and EAMSGD on half the squared distance from zero."""
-    x, v, centre, found = np.full(p, 1.0), np.zeros(p), 1.0, []
-    for _ in range(rounds):
-        old = centre
-        for i in range(p):
-            d = alpha * (x[i] - (old if sync else centre))
-            v[i] = delta * v[i] - lr * (x[i] + delta * v[i])
-            x[i] += v[i] - d
-            centre += d
-        found.append(centre)
-    return found
 
 
 @pytest.mark.parametrize("sync", [False, True])

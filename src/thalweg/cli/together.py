@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -15,9 +18,9 @@ from thalweg.cli.stopping import exit_code, leaving_at_once, stoppable
 from thalweg.errors import BadValue
 
 if TYPE_CHECKING:
-    from thalweg.parallel import Algorithm, Engine, Teams
+    from thalweg.parallel import Algorithm, Engine, Result, Teams
 
-ENGINES = ("inproc", "ray")
+ENGINES = ("inproc", "ray", "torch")
 SHARED = ("rule", "lr", "hyper", "batch", "epochs", "seed")
 """The settings of a training that one with many workers has too."""
 
@@ -51,7 +54,18 @@ class Crew(NamedTuple):
     @property
     def counts(self) -> tuple[int, ...]:
         """The numbers of workers to train with, one after the other."""
-        return self.workers or WORKERS
+        started = (int(os.environ["WORLD_SIZE"]),) if self.in_step else WORKERS
+        return self.workers or started
+
+    @property
+    def in_step(self) -> bool:
+        """Whether torchrun starts the workers, each of which runs this command."""
+        return self.engine == "torch"
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process is the one that prints and records."""
+        return not self.in_step or os.environ.get("RANK", "0") == "0"
 
 
 def check_alone(crew: Crew) -> None:
@@ -65,6 +79,9 @@ def train_together(name: str, crew: Crew, settings: dict[str, Any], places: dict
     """Train a problem with several workers, into the record, and say how it went; then exit."""
     _check(name, crew, settings, places)
     with stoppable(), plain_warnings():
+        if not crew.leads:
+            followed = _followed(name, crew, settings, places)
+            raise typer.Exit(DIVERGED if followed.diverged else 0)
         try:
             teams = _trained(name, crew, settings, places)
         except KeyboardInterrupt as stop:
@@ -87,8 +104,20 @@ def _check(name: str, crew: Crew, settings: dict[str, Any], places: dict[str, An
         raise BadValue(
             "--ray needs --checkpoints FOLDER for snapshots, a folder that all of its nodes share."
         )
-    if crew.ray and crew.engine == "inproc":
-        raise BadValue("--ray names a cluster, --engine inproc simulates; give one of them.")
+    if crew.ray and crew.engine not in (None, "ray"):
+        raise BadValue(f"--ray names a cluster, --engine {crew.engine} has none; give one of them.")
+    if crew.in_step and len(crew.workers or ()) > 1:
+        raise BadValue(
+            "--engine torch has as many workers as torchrun has started processes; give --workers "
+            "one number, and start torchrun once for each."
+        )
+    if crew.in_step and "WORLD_SIZE" not in os.environ:
+        again = shlex.join(["-m", "thalweg", *sys.argv[1:]])
+        raise BadValue(
+            "--engine torch trains in processes that torchrun starts, and this one was started "
+            f"alone. Run:\ntorchrun --nproc-per-node {crew.workers[0] if crew.workers else 2} "
+            f"{again}"
+        )
     if isinstance(settings["lr"], tuple):
         raise BadValue("--lr has several rates; give one with --parallel.")
     if places["--save"] and len(crew.counts) > 1:
@@ -118,6 +147,20 @@ def _trained(name: str, crew: Crew, settings: dict[str, Any], places: dict[str, 
         )  # fmt: skip
 
 
+def _followed(name: str, crew: Crew, settings: dict[str, Any], places: dict[str, Any]) -> Result:
+    """Take part in a training that another process records and tells of."""
+    from thalweg import parallel
+
+    problem, seed = problems.load(name), settings["seed"] or 0
+    (workers,), epochs = crew.counts, settings["epochs"] or problem.epochs
+    return parallel.fit(
+        problem.make_model(seed), problem.loss, problem.train, problem.validation,
+        algorithm=_algorithm(crew, settings), workers=workers, epochs=epochs, seed=seed,
+        engine=_engine(crew, settings, places, workers),
+        batch=settings["batch"] or problem.batch_size, looks=parallel.looks(epochs),
+    )  # fmt: skip
+
+
 def _algorithm(crew: Crew, settings: dict[str, Any]) -> Algorithm:
     """Return the algorithm, with those settings that it has."""
     from thalweg import parallel
@@ -136,6 +179,8 @@ def _engine(crew: Crew, settings: dict[str, Any], places: dict[str, Any], count:
     from thalweg import parallel
 
     seed = settings["seed"] or 0
+    if crew.in_step:
+        return parallel.TorchEngine(seed=seed)
     if not crew.on_ray:
         return parallel.InProcess(seed=seed)
     folder = places["--checkpoints"]

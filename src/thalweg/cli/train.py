@@ -181,8 +181,8 @@ def train(
         typer.Option(
             metavar="NAME",
             parser=one_of("engine", ENGINES),
-            help="inproc simulates the workers, in virtual time; ray gives each a process. "
-            "Default: inproc.",
+            help="inproc simulates the workers, in virtual time; ray gives each a process; torch: "
+            "torchrun does. Default: inproc.",
         ),
     ] = None,
     ray: Annotated[

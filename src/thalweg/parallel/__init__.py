@@ -29,11 +29,13 @@ from thalweg.parallel.server.snapshots import Snapshots
 from thalweg.parallel.server.versions import Outcome, Reading, Receipt, Version
 from thalweg.parallel.simulate import Cell, Simulation, best, simulate, tuned
 from thalweg.parallel.teams.team import Team, Teams
-from thalweg.parallel.teams.training import train_problem
+from thalweg.parallel.teams.training import looks, train_problem
 from thalweg.parallel.watching import Listener
 
 if TYPE_CHECKING:
     from thalweg.parallel.cluster.engine import RayEngine as RayEngine
+    from thalweg.parallel.group.engine import TorchEngine as TorchEngine
+    from thalweg.parallel.group.pipeline import Pipeline as Pipeline
     from thalweg.parallel.hogwild.estimators import HogwildClassifier as HogwildClassifier
     from thalweg.parallel.hogwild.estimators import HogwildRegressor as HogwildRegressor
     from thalweg.parallel.hogwild.factorization import HogwildFactorization as HogwildFactorization
@@ -44,7 +46,9 @@ _HOMES = {
     "HogwildClassifier": "thalweg.parallel.hogwild.estimators",
     "HogwildRegressor": "thalweg.parallel.hogwild.estimators",
     "HogwildFactorization": "thalweg.parallel.hogwild.factorization",
+    "Pipeline": "thalweg.parallel.group.pipeline",
     "RayEngine": "thalweg.parallel.cluster.engine",
+    "TorchEngine": "thalweg.parallel.group.engine",
     "WorkerLost": "thalweg.parallel.hogwild.workers",
     "hogwild_fit": "thalweg.parallel.hogwild.processes",
 }
@@ -56,8 +60,8 @@ __all__ = [
     "Measured", "Moment", "Network", "Outcome", "Point", "Progress", "Pull", "Push", "Reading",
     "Receipt", "Result", "RunningLoss", "Seat", "Serving", "Shard", "Simulation", "Snapshots",
     "Synchronous", "Tally", "Team", "Teams", "TopK", "Version", "best", "catalogue", "constant",
-    "diloco", "exponential", "failures", "find", "fit", "lognormal", "simulate", "train_problem",
-    "tuned", "uniform",
+    "diloco", "exponential", "failures", "find", "fit", "lognormal", "looks", "simulate",
+    "train_problem", "tuned", "uniform",
 ]  # fmt: skip
 
 

@@ -33,18 +33,17 @@ class Account:
         self.dealt += 1
         return self.dealt - 1
 
-    def note(self, worker: int, loss: float, examples: int) -> bool:
-        """Count a worker's gradient; return whether to tell, which is left for the last one."""
-        before, self.measured = self.measured, self.measured + 1
-        self._tally.measured[worker] += 1
+    def note(self, worker: int, loss: float, examples: int, gradients: int = 1) -> bool:
+        """Count gradients of a worker; return whether to tell, which is left for the last one."""
+        before, self.measured = self.measured, self.measured + gradients
+        self._tally.measured[worker] += gradients
         self._examples += examples
         self._batch_examples += examples
         self._loss += loss * examples
         standing = self.measured, self._examples, self._clock(), self._began
         self._job.hear(Moment(worker, loss, *standing, self._tally))
-        return (
-            passed(self._job.every, before, self.measured) and self.measured < self._job.gradients
-        )
+        due = passed(self._job.every, before, self.measured)
+        return due and self.measured < self._job.gradients
 
     def tell(self, time: float, updates: int, values: Callable[[], Tensor | None]) -> None:
         """Tell how far it has come, unless nothing happened since."""

@@ -147,6 +147,11 @@ class Engine(ABC):
     unit: ClassVar[str] = "seconds"
     stoppable: ClassVar[bool] = False
 
+    @property
+    def leads(self) -> bool:
+        """Whether this process is the one, of several that make the same call, that records it."""
+        return True
+
     @abstractmethod
     def run(self, job: Job) -> tuple[Tensor, Tally]:
         """Train until no gradient is left; return the server's parameters and what happened."""

@@ -75,7 +75,7 @@ def fit(
     replica = Replica(model, loss, batches)
     engine, listener = engine or InProcess(), listener or Nobody()
     gradients = batches.per_epoch * epochs
-    watch = Watch(replica, valid, gradients, run, listener)
+    watch = Watch(replica, valid, gradients, run if engine.leads else None, listener)
     listener.begins(workers, gradients, epochs, engine.unit)
     job = Job(
         algorithm, replica, vector_of(model), gradients, workers, shards,

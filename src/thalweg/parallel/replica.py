@@ -34,6 +34,11 @@ class Batches:
         """The batches of an epoch, the last of which may be smaller."""
         return -(-len(self.examples) // self.size)
 
+    def length(self, number: int) -> int:
+        """Return how many examples the batch of that number has."""
+        begin = number % self.per_epoch * self.size
+        return min(self.size, len(self.examples) - begin)
+
     def take(self, number: int) -> Batch:
         """Return the batch of that number."""
         epoch, place = divmod(number, self.per_epoch)

@@ -1,0 +1,1 @@
+"""Training in step by the collectives of `torch.distributed`, in processes that torchrun starts."""
