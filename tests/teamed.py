@@ -28,8 +28,8 @@ def team(workers: int, seconds: float, losses: tuple[float, ...], **changes: Any
     receipts = Counter({Outcome.APPLIED: gradients})
     tally = Tally(receipts, Counter({workers - 1: gradients}), measured)
     fields: dict[str, Any] = {
-        "id": f"run{workers}", "workers": workers, "gradients": gradients,
-        "unit": "seconds", "settings": SETTINGS, "status": "finished", "history": history, "losses": running,
+        "id": f"run{workers}", "workers": workers, "gradients": gradients, "unit": "seconds",
+        "settings": SETTINGS, "status": "finished", "history": history, "losses": running,
         "began": 1.0, "tally": tally, "provenance": PROVENANCE,
     }  # fmt: skip
     return Team(**{**fields, **changes})
