@@ -111,7 +111,7 @@ def test_it_trains_on_ray(thalweg):
     code, out, notices = thalweg(*TOGETHER, "--engine", "ray")
     assert code == 0, notices
     assert "2 workers came to a loss of" in out
-    assert "it begins with the start of the processes" in " ".join(out.split())
+    assert "from the start of the processes" in " ".join(out.split())
     assert notices.count(" seconds, loss") == 2
 
 

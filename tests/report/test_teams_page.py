@@ -45,7 +45,10 @@ def test_workers_that_are_slower_are_said_to_be():
     found = told(TEAMS)
     assert "4 workers saw 0.80 times the examples of 1 worker in the same time" in found
     assert "came to a loss of 0.3000 1.24 times later" in found
-    assert "this machine with 2 cores, which 4 workers share" in found
+    assert (
+        "this machine with 2 cores, which 4 workers share, from the start of the processes."
+        in found
+    )
 
 
 def test_the_losses_after_the_same_examples_stand_beside_each_other():

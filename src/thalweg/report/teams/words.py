@@ -119,14 +119,12 @@ def _done(team: Team) -> str:
 def _clock(last: Team) -> str:
     if last.unit != "seconds":
         return VIRTUAL
+    start = ", from the start of the processes" if last.began else ""
     if last.settings.get("address"):
-        return "Time is that of the cluster, from the start of its processes."
+        return f"Time is that of the cluster{start}."
     cores = last.settings["cores"]
     crowded = f", which {_workers(last)} share" if last.workers > cores else ""
-    return (
-        f"Time is that of this machine with {numerals.count(cores, 'core')}{crowded}; it begins "
-        "with the start of the processes."
-    )
+    return f"Time is that of this machine with {numerals.count(cores, 'core')}{crowded}{start}."
 
 
 # What stands in the table of teams.
@@ -196,7 +194,8 @@ def time(value: float, unit: str) -> str:
 def reading(teams: Teams) -> str:
     """Say how the table is read."""
     team = teams.teams[0]
-    parts = [f"A second is a virtual one. {_pace(False)}" if team.unit != "seconds" else _pace()]
+    virtual = "A second is a virtual one. " if team.unit != "seconds" else ""
+    parts = [virtual + _pace(_starts(teams))]
     if len(teams.teams) > 1:
         parts.append(
             f"× compares with {_workers(team)}. The loss {_target(teams)} is the lowest that all "
@@ -205,7 +204,7 @@ def reading(teams: Teams) -> str:
     return " ".join(parts)
 
 
-def _pace(starting: bool = True) -> str:
+def _pace(starting: bool) -> str:
     told = "Examples a second count from the first batch that was dealt out"
     return f"{told}, times from the start of the processes." if starting else f"{told}."
 
