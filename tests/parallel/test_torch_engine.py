@@ -33,7 +33,7 @@ from small import (
     network,
     squares,
 )
-from torch import Tensor, nn
+from torch import nn
 
 from thalweg import Optimizer, parallel
 from thalweg.errors import BadType, BadValue, ThalwegError
