@@ -449,6 +449,14 @@ def test_the_gradient_of_three_stages_is_that_of_the_whole_model(
 
 
 @pytest.mark.long
+def test_an_end_amid_a_backward_pass_leaves_nothing_that_waits(three_runs: Runs) -> None:
+    for rank, run in enumerate(three_runs):
+        beginning = "ArithmeticError: " if rank == 1 else "WorkerDied: "
+        assert len(run["endings"]) == 20
+        assert all(words.startswith(beginning) for words in run["endings"])
+
+
+@pytest.mark.long
 @pytest.mark.parametrize("how", ["stopped", "killed"])
 def test_nobody_waits_for_a_process_that_is_stopped_or_killed(how: str, three_runs: Runs) -> None:
     """It was stopped among three, with a timeout of fifteen seconds, and killed among two."""
