@@ -1,5 +1,6 @@
 """What each of two processes does in the tests of `TorchEngine`, all of it in one group's life."""
 
+import faulthandler
 import os
 import re
 import signal
@@ -222,18 +223,20 @@ def unreached(wrap: Any) -> Tensor:
 # What cannot work.
 
 
+def broken(rank: int) -> Any:
+    """A loss that raises an error in one process, when it is asked the sixth time."""
+    calls = count()
+
+    def loss(output: Tensor, targets: Tensor) -> Tensor:
+        if rank == 1 and next(calls) == 5:
+            raise ArithmeticError("the loss of the user")
+        return cross_entropy(output, targets)
+
+    return loss
+
+
 def refusals(rank: int) -> dict[str, str]:
     """What is said where the processes are not given the same to do, or one of them fails."""
-
-    def broken() -> Any:
-        calls = count()
-
-        def loss(output: Tensor, targets: Tensor) -> Tensor:
-            if rank == 1 and next(calls) == 5:
-                raise ArithmeticError("the loss of the user")
-            return cross_entropy(output, targets)
-
-        return loss
 
     def train(model: nn.Module | None = None, loss: Any = cross_entropy, **how: Any) -> None:
         how = {"algorithm": Synchronous(), "engine": TorchEngine(), **how}
@@ -245,8 +248,8 @@ def refusals(rank: int) -> dict[str, str]:
         "seed": lambda: train(seed=rank),
         "algorithm": lambda: train(algorithm=Synchronous(lr=0.1 * (rank + 1))),
         "engine": lambda: train(engine=TorchEngine(WRAPS[rank])),
-        "loss": lambda: train(loss=broken(), epochs=9),
-        "loss in ddp": lambda: train(loss=broken(), epochs=9, engine=TorchEngine("ddp")),
+        "loss": lambda: train(loss=broken(rank), epochs=9),
+        "loss in ddp": lambda: train(loss=broken(rank), epochs=9, engine=TorchEngine("ddp")),
     }
     return {name: said(call) for name, call in calls.items()}
 
@@ -294,7 +297,11 @@ UNPICKLED: list[str] = []
 
 
 def begin(rank: int, size: int, port: int) -> None:
-    """Let this process be one of so many, as torchrun does, and note what torch unpickles."""
+    """Let this process be one of so many, as torchrun does, and note what torch unpickles.
+
+    Were it to hang, it would say where, and end.
+    """
+    faulthandler.dump_traceback_later(240, exit=True)
     torch.set_num_threads(1)
     unpickle = distributed_c10d._tensor_to_object
 
@@ -364,6 +371,20 @@ def struck(rank: int, kind: signal.Signals, size: int) -> str:
     )  # fmt: skip
 
 
+def endings(rank: int) -> list[str]:
+    """What is said of twenty trainings in a row, each of which ends amid a backward pass."""
+    engine = TorchEngine("ddp")
+    return [
+        said(
+            lambda: parallel.fit(
+                network(), broken(rank), data(), algorithm=Synchronous(), workers=3, epochs=9,
+                engine=engine,
+            )
+        )
+        for _ in range(20)
+    ]  # fmt: skip
+
+
 def three(rank: int, folder: str, ports: list[int]) -> None:
     """Train as one of three; the last is stopped then, and the second of the others is killed."""
     begin(rank, 3, ports[0])
@@ -373,6 +394,7 @@ def three(rank: int, folder: str, ports: list[int]) -> None:
         "pipeline": {
             name: pipeline_gradient(deep(), Pipeline(3, 4, name), 12) for name in schedules
         },
+        "endings": endings(rank),
     }
     torch.save(found, Path(folder) / f"{rank}.pt")
     found["stopped"] = struck(rank, signal.SIGSTOP, 3)

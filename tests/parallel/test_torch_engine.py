@@ -33,7 +33,7 @@ from small import (
     network,
     squares,
 )
-from torch import Tensor, nn
+from torch import nn
 
 from thalweg import Optimizer, parallel
 from thalweg.errors import BadType, BadValue, ThalwegError
@@ -446,6 +446,14 @@ def test_the_gradient_of_three_stages_is_that_of_the_whole_model(
     whole = torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
     for run in three_runs:
         assert (run["pipeline"][schedule] - whole).abs().max() <= 1e-6
+
+
+@pytest.mark.long
+def test_an_end_amid_a_backward_pass_leaves_nothing_that_waits(three_runs: Runs) -> None:
+    for rank, run in enumerate(three_runs):
+        beginning = "ArithmeticError: " if rank == 1 else "WorkerDied: "
+        assert len(run["endings"]) == 20
+        assert all(words.startswith(beginning) for words in run["endings"])
 
 
 @pytest.mark.long

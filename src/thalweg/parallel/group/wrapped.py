@@ -16,7 +16,7 @@ from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
 
 from thalweg.optim import Optimizer
-from thalweg.parallel.engine import Job
+from thalweg.parallel.engine import Job, Tally
 from thalweg.parallel.flat import trained, vector_of
 from thalweg.parallel.group.course import Course
 from thalweg.parallel.group.group import Group
@@ -61,6 +61,18 @@ class Wrapped(Course):
         self.optimizer = Optimizer(
             self.parameters, self.serving.rule, nonfinite="skip", **self.serving.hyper
         )
+
+    def run(self) -> tuple[Tensor, Tally]:
+        """Go on until no gradient is left; then let go of the group.
+
+        DDP's reducer, were it the last to hold the group, would end it with Python's lock in hand,
+        for which the group's own threads may wait.
+        """
+        try:
+            return super().run()
+        finally:
+            for name in ("logger", "reducer"):
+                self.module.__dict__.pop(name, None)
 
     def update(self, numbers: range) -> bool:
         """Update what is here, unless a gradient is not finite, as all see it then."""
