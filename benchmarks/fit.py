@@ -15,14 +15,15 @@ other's time over that of `fit`, so more is better.
 import argparse
 import statistics
 import tempfile
-import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
 from step import machine, write
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, TensorDataset
+from turns import in_turns, ratios, seconds, spread, verdict
 
 from thalweg import optim, problems, record
 from thalweg.problems import Problem
@@ -76,29 +77,16 @@ def recorded(problem: Problem) -> None:
         fitted(problem, run=run, checkpoints=Path(folder, "checkpoints"))
 
 
-def seconds(epoch: Callable[[Problem], None], problem: Problem) -> float:
-    start = time.perf_counter()
-    epoch(problem)
-    return (time.perf_counter() - start) / EPOCHS
-
-
-def rounds(sides: list[Callable], problem: Problem, count: int) -> list[list[float]]:
-    """Time every side once in each round, in an order that turns; the first round is let go."""
-    found: list[list[float]] = [[] for _ in sides]
-    for turn in range(count + 1):
-        places = [(turn + k) % len(sides) for k in range(len(sides))]
-        for place in places:
-            found[place].append(seconds(sides[place], problem))
-    return [times[1:] for times in found]
+def epoch(side: Callable[[Problem], None], problem: Problem) -> float:
+    """Return the seconds of an epoch."""
+    return seconds(lambda: side(problem)) / EPOCHS
 
 
 def row(name: str, theirs: list[float], ours: list[float], wanted: float = 0.0) -> str:
-    ratios = [b / a for a, b in zip(ours, theirs, strict=True)]
-    middle = statistics.median(ratios)
+    found = ratios(theirs, ours)
     return (
         f"| {name} | {statistics.median(theirs):.2f} | {statistics.median(ours):.2f} | "
-        f"**{middle:.2f}** | {min(ratios):.2f} – {max(ratios):.2f} | "
-        + (f"{wanted:.2f} | {'yes' if middle >= wanted else 'NO'} |" if wanted else "| |")
+        f"{spread(found)} | " + (f"{wanted:.2f} | {verdict(found, wanted)} |" if wanted else "| |")
     )
 
 
@@ -110,7 +98,9 @@ def main() -> None:
     problem = problems.load("mnist")
     print(machine(), "\n", HEAD, sep="\n", flush=True)
     sides = [by_hand_with_torch, by_hand_with_ours, fitted, recorded]
-    torchs, bare, ours, traced = rounds(sides, problem, chosen.rounds)
+    torchs, bare, ours, traced = in_turns(
+        [partial(epoch, side, problem) for side in sides], chosen.rounds
+    )
     lines = [
         HEAD,
         row("a loop by hand, torch alone", torchs, ours, 1.3),

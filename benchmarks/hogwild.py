@@ -13,8 +13,6 @@ other programs want the cores, it is below 2, and nothing else can be faster on 
 import argparse
 import statistics
 import threading
-import time
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -23,6 +21,7 @@ from scipy import sparse
 from sklearn.linear_model import SGDClassifier
 from sklearn.metrics import log_loss
 from step import machine, write
+from turns import ratios, seconds, spread, verdict
 
 from thalweg.parallel import HogwildClassifier
 
@@ -72,12 +71,6 @@ def gain_of_two_threads(count: int = 20_000_000) -> float:
     return 2 * alone / seconds(both)
 
 
-def seconds(task: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    task()
-    return time.perf_counter() - start
-
-
 def sides(epochs: int) -> dict[str, Any]:
     """Return the models that take turns."""
     same: dict[str, Any] = {"max_iter": epochs, "tol": None, "random_state": 0}
@@ -123,15 +116,13 @@ def row(
     label: str, name: str, model: Any, ours: list[float], theirs: list[float],
     losses: tuple[float, float], gains: list[float],
 ) -> str:  # fmt: skip
-    ratios = [b / a for a, b in zip(ours, theirs, strict=True)]
-    middle = statistics.median(ratios)
+    found = ratios(theirs, ours)
     same = losses[0] <= 1.01 * losses[1]
-    reached = "yes" if middle >= WANTED and same else "NO"
+    reached = verdict(found, WANTED) if same else "NO"
     threads = name if name != "probed" else f"probed: {model.n_threads_}"
     return (
         f"| {label} | {threads} | {statistics.median(ours) * 1e3:,.0f} | "
-        f"{statistics.median(theirs) * 1e3:,.0f} | **{middle:.2f}** | "
-        f"{min(ratios):.2f} – {max(ratios):.2f} | {WANTED:g} | {reached} | "
+        f"{statistics.median(theirs) * 1e3:,.0f} | {spread(found)} | {WANTED:g} | {reached} | "
         f"{losses[0]:.4f}, {losses[1]:.4f} | {model.sharing_} | {statistics.median(gains):.2f} |"
     )
 

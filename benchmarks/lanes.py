@@ -15,7 +15,6 @@ import argparse
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -25,6 +24,7 @@ import numpy as np
 import torch
 from step import machine, write
 from torch import nn, optim
+from turns import ratios, seconds, spread
 
 from thalweg import problems
 from thalweg.errors import BadValue
@@ -165,23 +165,16 @@ def alone(problem: Problem, lane: Lane) -> None:
     )  # fmt: skip
 
 
-def seconds(act: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    act()
-    return time.perf_counter() - start
-
-
 def timed(title: str, problem: Problem, lanes: list[Lane], rounds: int, threads: int) -> str:
     mine, theirs = [], []
     for _ in range(rounds):
         mine.append(seconds(lambda: ours(problem, lanes, threads)))
         theirs.append(seconds(lambda: [looped(problem, lane) for lane in lanes]))
-    ratios = [b / a for a, b in zip(mine, theirs, strict=True)]
     updates = problem.epochs * -(-len(problem.train[1]) // problem.batch_size)
     return (
         f"| {len(lanes)} × {title} | {updates} | {decided(problem, lanes)} | "
         f"{statistics.median(theirs):.2f} | {statistics.median(mine):.2f} | "
-        f"**{statistics.median(ratios):.2f}** | {min(ratios):.2f} – {max(ratios):.2f} |"
+        f"{spread(ratios(theirs, mine))} |"
     )
 
 

@@ -28,6 +28,7 @@ import optuna
 import torch
 from lanes import TORCHS, looped
 from step import machine, write
+from turns import ratios, spread
 
 from thalweg.problems import Problem
 from thalweg.racing import Plan, Result, Terms, execute, prepare
@@ -111,11 +112,9 @@ def prepared(terms: Terms) -> Plan:
 
 def line(name: str, trainings: int, times: dict[str, list[float]]) -> str:
     theirs, ours = times[name], times["ours"]
-    ratios = [b / a for a, b in zip(ours, theirs, strict=True)]
     return (
         f"| {name} | {trainings} | {statistics.median(theirs):.1f} | "
-        f"{statistics.median(ours):.1f} | **{statistics.median(ratios):.2f}** | "
-        f"{min(ratios):.2f} – {max(ratios):.2f} |"
+        f"{statistics.median(ours):.1f} | {spread(ratios(theirs, ours))} |"
     )
 
 

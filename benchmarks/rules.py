@@ -15,6 +15,7 @@ from collections.abc import Callable
 
 import torch
 from step import machine, rounds, write
+from turns import ratios, spread, verdict
 
 import thalweg
 from thalweg import optim
@@ -43,14 +44,6 @@ def bytes_moved(rule: Rule) -> int:
     return 4 * ELEMENTS * (3 + 2 * len(lower(rule).slots))
 
 
-def spread(ratios: list[float]) -> str:
-    return f"**{statistics.median(ratios):.2f}** | {min(ratios):.2f} – {max(ratios):.2f}"
-
-
-def verdict(ratios: list[float], wanted: float) -> str:
-    return "yes" if statistics.median(ratios) >= wanted else "NO"
-
-
 def rates(budget: float) -> list[str]:
     """Compare each elementwise rule's bytes per second with Adam's."""
     lines = [
@@ -65,11 +58,11 @@ def rates(budget: float) -> list[str]:
         }
         taken = rounds(steps, budget)
         share = bytes_moved(rule) / bytes_moved(catalogue["adam"])
-        ratios = [share * a / r for a, r in zip(taken["adam"], taken["ours"], strict=True)]
+        found = [share * each for each in ratios(taken["adam"], taken["ours"])]
         middle = statistics.median(taken["ours"])
         lines.append(
             f"| {rule.key} | {1e3 * middle:.1f} | {1e-9 * bytes_moved(rule) / middle:.0f} | "
-            f"{spread(ratios)} | 0.9 | {verdict(ratios, 0.9)} |"
+            f"{spread(found)} | 0.9 | {verdict(found, 0.9)} |"
         )
         print(lines[-1], flush=True)
         del steps
@@ -113,8 +106,8 @@ def resnet_sized() -> list[torch.nn.Parameter]:
 
 def against(label: str, wanted: str, bar: float, taken: dict[str, list[float]]) -> str:
     """Return a line of the table of extras: how many times as fast ours is as the other."""
-    ratios = [b / a for a, b in zip(taken["ours"], taken["other"], strict=True)]
-    line = f"| {label} | {spread(ratios)} | {wanted} | {verdict(ratios, bar)} |"
+    found = ratios(taken["other"], taken["ours"])
+    line = f"| {label} | {spread(found)} | {wanted} | {verdict(found, bar)} |"
     print(line, flush=True)
     return line
 

@@ -13,6 +13,7 @@ import time
 
 import torch
 from step import machine, write
+from turns import ratios, spread, verdict
 
 from thalweg import optim
 
@@ -65,13 +66,11 @@ def seconds(p: torch.nn.Parameter, optimizer: torch.optim.Optimizer, g: torch.Te
 
 
 def row(name: str, count: int, ours: list[float], theirs: list[float]) -> str:
-    ratios = [b / a for a, b in zip(ours, theirs, strict=True)]
-    middle = statistics.median(ratios)
+    found = ratios(theirs, ours)
     return (
         f"| {count:,} | {name} | {statistics.median(ours) * 1e6:,.0f} | "
-        f"{statistics.median(theirs) * 1e6:,.0f} | **{middle:.2f}** | "
-        f"{min(ratios):.2f} – {max(ratios):.2f} | {WANTED:.2f} | "
-        f"{'yes' if middle >= WANTED else 'NO'} |"
+        f"{statistics.median(theirs) * 1e6:,.0f} | {spread(found)} | {WANTED:.2f} | "
+        f"{verdict(found, WANTED)} |"
     )
 
 

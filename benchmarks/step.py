@@ -22,6 +22,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from turns import ratios, spread, verdict
 
 import thalweg
 from thalweg import optim
@@ -95,18 +96,15 @@ def compared(taken: dict[str, list[float]]) -> tuple[str, float, list[float]]:
     """Return the best rival, our median time, and the ratio of every round."""
     others = {name: statistics.median(each) for name, each in taken.items() if name != "ours"}
     best = min(others, key=lambda name: others[name])
-    ratios = [theirs / ours for theirs, ours in zip(taken[best], taken["ours"], strict=True)]
-    return best, statistics.median(taken["ours"]), ratios
+    return best, statistics.median(taken["ours"]), ratios(taken[best], taken["ours"])
 
 
 def row(label: str, size: str, bar: float, taken: dict[str, list[float]]) -> str:
-    best, ours, ratios = compared(taken)
-    middle = statistics.median(ratios)
+    best, ours, found = compared(taken)
     theirs = statistics.median(taken[best])
-    reached = "yes" if middle >= bar else "NO"
     return (
         f"| {label} | {size} | {ours * 1e6:,.1f} | {theirs * 1e6:,.1f} | {best} | "
-        f"**{middle:.2f}** | {min(ratios):.2f} – {max(ratios):.2f} | {bar:g} | {reached} |"
+        f"{spread(found)} | {bar:g} | {verdict(found, bar)} |"
     )
 
 

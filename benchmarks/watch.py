@@ -12,7 +12,6 @@ Differences and ratios are of the same round; the tables have their medians.
 
 import argparse
 import statistics
-from collections.abc import Callable
 from contextlib import nullcontext
 from time import perf_counter
 from typing import Any
@@ -20,6 +19,7 @@ from typing import Any
 import torch
 from step import machine, write
 from torch import nn
+from turns import in_turns, ratios, seconds, spread
 
 import thalweg
 from thalweg import landscape, problems
@@ -64,27 +64,16 @@ def train(problem: Problem, data: list[tuple[Any, Any]], **watching: float) -> t
     return taken, watch
 
 
-def in_turns(sides: list[Callable[[], float]], rounds: int) -> list[list[float]]:
-    """Time every side once in each round, in an order that turns; the first round is let go."""
-    found: list[list[float]] = [[] for _ in sides]
-    for turn in range(rounds + 1):
-        for k in range(len(sides)):
-            place = (turn + k) % len(sides)
-            found[place].append(sides[place]())
-    return [times[1:] for times in found]
-
-
 def ratio(name: str, alone: list[float], watched: list[float], wanted: float) -> str:
-    ratios = [b / a for a, b in zip(alone, watched, strict=True)]
-    middle = statistics.median(ratios)
+    found = ratios(watched, alone)
     return (
         f"| {name} | {statistics.median(alone):.2f} | {statistics.median(watched):.2f} | "
-        f"**{middle:.2f}** | {min(ratios):.2f} – {max(ratios):.2f} | ≤ {wanted:g} | "
-        f"{'yes' if middle <= wanted else 'NO'} |"
+        f"{spread(found)} | ≤ {wanted:g} | "
+        f"{'yes' if statistics.median(found) <= wanted else 'NO'} |"
     )
 
 
-def ratios(problem: Problem, rounds: int) -> list[str]:
+def compared(problem: Problem, rounds: int) -> list[str]:
     whole, part = batches(problem, UPDATES), batches(problem, UPDATES // 10)
     alone, watched = in_turns(
         [
@@ -164,12 +153,6 @@ def price(problem: Problem, at_exit: float) -> list[str]:
     ]
 
 
-def seconds(work: Callable[[], Any]) -> float:
-    begun = perf_counter()
-    work()
-    return perf_counter() - begun
-
-
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--rounds", type=int, default=9)
@@ -179,7 +162,7 @@ def main() -> None:
     problem = problems.load("mnist")
     print(machine(), "\n", flush=True)
     tables = {
-        "watch": ratios(problem, chosen.rounds),
+        "watch": compared(problem, chosen.rounds),
         "watch-idle": [IDLE, *(idle(count, chosen.rounds) for count in (4, 20, 100))],
         "watch-price": price(problem, 2.0),
     }

@@ -6,21 +6,11 @@ import sys
 
 import pytest
 
+from commands import command_line
 from thalweg import cli
 from thalweg.rules import catalogue
 
-
-@pytest.fixture
-def thalweg(capsys, tmp_path, monkeypatch):
-    """Run the command line in an empty folder; return its exit code, output and notices."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments):
-        with pytest.raises(SystemExit) as caught:
-            cli.main(list(arguments))
-        return int(caught.value.code or 0), *capsys.readouterr()
-
-    return call
+thalweg = command_line()
 
 
 def _python(code, *arguments):

@@ -7,24 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from thalweg import cli, racing, record
+from commands import check_refused, command_line
+from thalweg import racing, record
 
 MANY = ["sgd", "momentum", "nesterov", "adagrad", "adam", "adamw"]
 
 
-@pytest.fixture
-def thalweg(capsys, tmp_path, monkeypatch):
-    """Run the command line in 80 columns; return exit code, output, notices."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("THALWEG_RECORD", raising=False)
-    monkeypatch.setenv("COLUMNS", "80")
-
-    def call(*arguments):
-        with pytest.raises(SystemExit) as caught:
-            cli.main(list(arguments))
-        return int(caught.value.code or 0), *capsys.readouterr()
-
-    return call
+thalweg = command_line()
 
 
 @pytest.fixture(scope="module")
@@ -104,11 +93,7 @@ def test_a_race_is_shown_again_with_its_page_from_the_record_alone(thalweg, ids,
     ],
 )
 def test_a_bad_request_is_refused_in_one_message(thalweg, ids, arguments, message):
-    code, out, notices = thalweg("races", *arguments)
-    assert code == 2
-    assert message in " ".join(notices.replace("│", " ").split())
-    assert "Traceback" not in notices
-    assert out == ""
+    check_refused(thalweg("races", *arguments), message)
 
 
 @pytest.mark.parametrize(

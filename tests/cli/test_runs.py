@@ -5,22 +5,10 @@ import math
 
 import pytest
 
+from commands import check_refused, command_line
 from thalweg import cli, record
 
-
-@pytest.fixture
-def thalweg(capsys, tmp_path, monkeypatch):
-    """Run the command line in an empty folder of 80 columns; return exit code, output, notices."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("THALWEG_RECORD", raising=False)
-    monkeypatch.setenv("COLUMNS", "80")
-
-    def call(*arguments):
-        with pytest.raises(SystemExit) as caught:
-            cli.main(["runs", *arguments])
-        return int(caught.value.code or 0), *capsys.readouterr()
-
-    return call
+thalweg = command_line("runs")
 
 
 @pytest.fixture
@@ -172,11 +160,7 @@ def test_an_export_without_ids_takes_all_runs_or_those_of_a_name(thalweg, ids):
     ],
 )
 def test_a_bad_request_is_refused_in_one_message(thalweg, arguments, message):
-    code, out, notices = thalweg(*arguments)
-    assert code == 2
-    assert message in " ".join(notices.replace("│", " ").split())
-    assert "Traceback" not in notices
-    assert out == ""
+    check_refused(thalweg(*arguments), message)
 
 
 def test_a_name_that_no_run_has_is_said(thalweg, ids):

@@ -4,25 +4,15 @@ import json
 
 import pytest
 
-from thalweg import cli, parallel
+from commands import check_refused, command_line
+from thalweg import parallel
 from thalweg.parallel import Downpour
 
 SMALL = ["digits", "--algorithms", "downpour", "--workers", "1,3", "--delays", "0,2"]
 SHORT = ["--epochs", "1", "--batch", "256", "--lr", "0.05"]
 
 
-@pytest.fixture
-def thalweg(capsys, tmp_path, monkeypatch):
-    """Run `thalweg simulate` in an empty folder; return exit code, output, notices."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "80")
-
-    def call(*arguments):
-        with pytest.raises(SystemExit) as caught:
-            cli.main(["simulate", *arguments])
-        return int(caught.value.code or 0), *capsys.readouterr()
-
-    return call
+thalweg = command_line("simulate")
 
 
 def test_it_writes_what_simulate_finds(thalweg, tmp_path):
@@ -52,8 +42,4 @@ def test_it_writes_what_simulate_finds(thalweg, tmp_path):
     ],
 )
 def test_a_bad_request_is_answered_in_one_message_with_exit_code_2(thalweg, arguments, message):
-    code, out, notices = thalweg(*arguments)
-    assert code == 2
-    assert message in " ".join(notices.replace("│", " ").split())
-    assert "Traceback" not in notices
-    assert out == ""
+    check_refused(thalweg(*arguments), message)

@@ -13,7 +13,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from thalweg import cli, record
+from commands import check_refused, command_line
+from thalweg import record
 from thalweg.training import Checkpoints, load_ensemble
 
 PROBLEM = """
@@ -42,19 +43,14 @@ def model():
 """
 
 
+command = command_line("train")
+
+
 @pytest.fixture
-def thalweg(capsys, tmp_path, monkeypatch):
+def thalweg(command):
     """Run the command line in a folder with a problem file; return code, output and notices."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("THALWEG_RECORD", raising=False)
     Path("line.py").write_text(PROBLEM)
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as caught:
-            cli.main(["train", *arguments])
-        return int(caught.value.code or 0), *capsys.readouterr()
-
-    return call
+    return command
 
 
 def runs(kind: str | None = None) -> list:
@@ -338,11 +334,7 @@ def test_bad_input_is_answered_before_anything_is_written(
     arguments, message, text, thalweg, tmp_path
 ) -> None:
     Path("line.py").write_text(text)
-    code, out, notices = thalweg(*arguments)
-    assert code == 2
-    assert message in " ".join(notices.replace("│", " ").split())
-    assert "Traceback" not in notices
-    assert out == ""
+    check_refused(thalweg(*arguments), message)
     assert runs() == []
 
 

@@ -190,19 +190,24 @@ def test_complex_and_low_precision_parameters_are_part_of_the_graph() -> None:
         return stepped(made(("Adam", {}), p), p, grads.unbind())[0]
 
     assert torch.autograd.gradcheck(end, (start, grads))
-    low = numbers(4, 3).detach().bfloat16().requires_grad_()
-    end(low, numbers(5, 2, 3).bfloat16()).sum().backward()
-    assert low.grad is not None
-    torch.testing.assert_close(low.grad, torch.ones_like(low))
+    low, few = (numbers(seed, *shape).bfloat16() for seed, shape in ((4, (3,)), (5, (2, 3))))
+    found, expected = (
+        torch.autograd.grad(end(*given).sum(), given)
+        for given in ((low, few), (low.double(), few.double()))
+    )
+    for ours, exact in zip(found, expected, strict=True):
+        torch.testing.assert_close(ours, exact.bfloat16(), rtol=2**-5, atol=0)
 
 
 def test_steps_are_recorded_even_where_recording_is_off() -> None:
-    start = numbers(0, 3)
-    p = start.clone()
-    with torch.no_grad():
-        stepped(made(("AdamW", {}), p), p, numbers(1, 2, 3))
-    p.sum().backward()
-    assert start.grad is not None
+    start, grads = numbers(0, 3), numbers(1, 2, 3)
+    found = []
+    for recording in (True, False):
+        p, given = start.clone(), grads.unbind()
+        with torch.set_grad_enabled(recording):
+            stepped(made(("AdamW", {}), p), p, given)
+        found.append(torch.autograd.grad(p.sum(), (start, grads)))
+    assert_same_bits(found[1], found[0])
 
 
 def test_gradients_that_are_zeroed_afterwards_leave_the_record_alone() -> None:

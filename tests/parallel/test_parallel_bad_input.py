@@ -112,7 +112,7 @@ def test_it_is_refused(act: Callable[[], Any], error: type[ThalwegError], words:
 
 def test_a_refused_training_leaves_the_model_as_it_was() -> None:
     model, before = network(), network()
-    with pytest.raises(BadValue):
+    with pytest.raises(BadValue, match="lr"):
         fit(model, algorithm=Downpour(lr=-1.0))
     pairs = zip(model.parameters(), before.parameters(), strict=True)
     assert all(torch.equal(p, q) for p, q in pairs)
@@ -129,7 +129,7 @@ def test_a_training_does_not_write_over_the_snapshots_of_another(tmp_path: Any) 
 def test_data_that_are_not_numbers_are_refused() -> None:
     inputs, targets = data()
     inputs[3, 2] = float("nan")
-    with pytest.raises(BadValue):
+    with pytest.raises(BadValue, match="inputs of train hold NaN or infinity, first in row 3"):
         fit(train=(inputs, targets))
 
 

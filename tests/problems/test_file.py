@@ -9,7 +9,8 @@ import torch
 from torch.nn.functional import cross_entropy, mse_loss
 from torch.utils.data import DataLoader, TensorDataset
 
-from thalweg import cli, problems
+from commands import command_line
+from thalweg import problems
 from thalweg.errors import BadFile, BadType, BadValue
 
 _SOUND = """
@@ -166,16 +167,7 @@ def test_a_file_that_would_hide_a_module_is_refused(write):
     assert sys.modules["pytest"] is pytest
 
 
-@pytest.fixture
-def thalweg(capsys, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments):
-        with pytest.raises(SystemExit) as caught:
-            cli.main(list(arguments))
-        return int(caught.value.code or 0), *capsys.readouterr()
-
-    return call
+thalweg = command_line()
 
 
 def _accuracy_after_training(problem):

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
 from torch.utils.data import DataLoader, TensorDataset
-from trained import data, equal, kept, model
+from trained import adam, data, equal, kept, model
 
 from thalweg.errors import BadType, BadValue
-from thalweg.training import evaluate, mark, reestimate
+from thalweg.training import evaluate, fit, mark, reestimate
 from thalweg.training.strategies.batch_norm import StaleStatistics, is_marked
 
 EPS = torch.finfo(torch.float32).eps
@@ -229,4 +229,6 @@ def test_training_on_and_torch_s_own_way_end_the_warning() -> None:
 
 
 def test_a_model_that_is_trained_plainly_does_not_warn() -> None:
-    quiet(model())
+    made = model()
+    fit(made, adam(made), nn.functional.cross_entropy, data(), batch=8, epochs=1)
+    quiet(made)

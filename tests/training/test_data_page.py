@@ -18,7 +18,9 @@ def blocks(language: str) -> list[str]:
 def test_its_code_runs(tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
-    for number, block in enumerate(blocks("python"), 1):
+    programs = blocks("python")
+    assert programs
+    for number, block in enumerate(programs, 1):
         exec(compile(block, f"data.md, python block {number}", "exec"), names)
 
 

@@ -103,6 +103,15 @@ Epochs = Annotated[
         metavar="N", parser=whole(1), help="Passes over the training set. Default: the problem's."
     ),
 ]
+Batch = Annotated[
+    Any,
+    typer.Option(
+        metavar="N|all", parser=batch_size, help="Examples in a batch. Default: the problem's."
+    ),
+]
+Seed = Annotated[
+    int, typer.Option(metavar="N", parser=whole(0), help="Fixes weights and order of data.")
+]
 RecordPlace = Annotated[
     Path | None,
     typer.Option(

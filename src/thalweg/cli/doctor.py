@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from thalweg import problems, report, rules
-from thalweg.cli.app import REFUSED, Epochs, app, note, notices, number_of, say, screen, whole
+from thalweg.cli.app import REFUSED, Epochs, Seed, app, note, notices, number_of, say, screen
 from thalweg.errors import ThalwegError
 
 if TYPE_CHECKING:
@@ -36,9 +36,7 @@ def doctor(
         Any, typer.Option(metavar="RATE", parser=number_of, help="Default: the rule's.")
     ] = None,
     epochs: Epochs = None,
-    seed: Annotated[
-        int, typer.Option(metavar="N", parser=whole(0), help="Fixes weights and order of data.")
-    ] = 0,
+    seed: Seed = 0,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the findings as JSON, for programs.")
     ] = False,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from thalweg import problems, rules
-from thalweg.cli.app import REFUSED, ProblemName, app, batch_size, note, notices, say, whole
+from thalweg.cli.app import REFUSED, ProblemName, Seed, app, batch_size, note, notices, say, whole
 from thalweg.errors import NoRate, ThalwegError
 
 if TYPE_CHECKING:
@@ -30,9 +30,7 @@ def lr(
     updates: Annotated[
         int, typer.Option(metavar="N", parser=whole(20), help="Updates of a short run.")
     ] = 400,
-    seed: Annotated[
-        int, typer.Option(metavar="N", parser=whole(0), help="Fixes weights and order of data.")
-    ] = 0,
+    seed: Seed = 0,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the answer as JSON, for programs.")
     ] = False,

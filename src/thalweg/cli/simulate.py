@@ -10,10 +10,10 @@ import typer
 
 from thalweg import problems, report
 from thalweg.cli.app import (
+    Batch,
     Epochs,
     ProblemName,
     app,
-    batch_size,
     note,
     notices,
     number_of,
@@ -75,12 +75,7 @@ def simulate(
             help="The rates tuned over with one worker; a single one is taken as it is.",
         ),
     ] = "0.001,0.003,0.01,0.03,0.1,0.3,1",
-    batch: Annotated[
-        Any,
-        typer.Option(
-            metavar="N|all", parser=batch_size, help="Examples in a batch. Default: the problem's."
-        ),
-    ] = None,
+    batch: Batch = None,
     epochs: Epochs = None,
     seeds: Annotated[
         int, typer.Option(metavar="N", parser=whole(1, 1000), help="Trainings in each cell.")

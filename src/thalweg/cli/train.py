@@ -11,11 +11,11 @@ import typer
 from thalweg import problems, record, report, rules
 from thalweg.cli.app import (
     DIVERGED,
+    Batch,
     Epochs,
     ProblemName,
     RecordPlace,
     app,
-    batch_size,
     note,
     notices,
     number_of,
@@ -87,12 +87,7 @@ def train(
         int | None,
         typer.Option(metavar="N", parser=whole(0), help="Updates in which the rate rises first."),
     ] = None,
-    batch: Annotated[
-        Any,
-        typer.Option(
-            metavar="N|all", parser=batch_size, help="Examples in a batch. Default: the problem's."
-        ),
-    ] = None,
+    batch: Batch = None,
     epochs: Epochs = None,
     seed: Annotated[
         int | None,

@@ -1,19 +1,18 @@
 """The generalized Gauss-Newton matrix: the loss keeps its curvature, the model is made linear."""
 
-from functools import partial
 from typing import Any, final
 
 import torch
 from torch import Tensor
 
 from thalweg.errors import BadType
-from thalweg.landscape.graphs import Graphs, again, check_recorded, second_derivative
-from thalweg.landscape.objective import Objective, Term, check_loss, sum_of
-from thalweg.landscape.operator import Operator
+from thalweg.landscape.curvature import Curvature
+from thalweg.landscape.graphs import again, check_recorded, second_derivative
+from thalweg.landscape.objective import Objective, Term, check_loss
 
 
 @final
-class GaussNewton(Operator):
+class GaussNewton(Curvature):
     """J' L J, with J the Jacobian of the outputs and L the Hessian of the loss at the outputs.
 
     Never negative where the loss is convex in the outputs, as squared error and cross-entropy are;
@@ -22,22 +21,8 @@ class GaussNewton(Operator):
     without a loss of its own.
     """
 
-    def __init__(self, objective: Objective, point: Tensor | None = None) -> None:
-        self.objective, self.point = objective, objective.at(point)
-        self.size, self.dtype = objective.size, self.point.dtype
-        self.device = self.point.device
-        self._graphs = Graphs([partial(self._recorded, term) for term in objective.terms])
-
     def _recorded(self, term: Term) -> "_Recorded":
         return _Recorded(term, self.objective, self.point)
-
-    def product(self, vector: Tensor) -> Tensor:
-        """Return the product with *vector* (size,)."""
-        return sum_of(each.product(vector) for each in self._graphs)
-
-    def gradient(self) -> Tensor:
-        """Return the gradient (size,) of the objective at the same point."""
-        return self.objective.gradient(self.point)
 
 
 @final

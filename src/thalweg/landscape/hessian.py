@@ -1,18 +1,17 @@
 """The Hessian of a loss, multiplied without being written out."""
 
-from functools import partial
 from typing import final
 
 import torch
 from torch import Tensor
 
-from thalweg.landscape.graphs import Graphs, again, check_recorded, second_derivative
-from thalweg.landscape.objective import Objective, Term, loss_of, sum_of
-from thalweg.landscape.operator import Operator
+from thalweg.landscape.curvature import Curvature
+from thalweg.landscape.graphs import again, check_recorded, second_derivative
+from thalweg.landscape.objective import Objective, Term, loss_of
 
 
 @final
-class Hessian(Operator):
+class Hessian(Curvature):
     """The second derivatives of an objective at *point*, where the model stood unless given.
 
     The gradient is recorded once, and each product differentiates the record (Pearlmutter, Fast
@@ -20,22 +19,8 @@ class Hessian(Operator):
     BadValue for a loss that cannot be differentiated twice, naming the operation.
     """
 
-    def __init__(self, objective: Objective, point: Tensor | None = None) -> None:
-        self.objective, self.point = objective, objective.at(point)
-        self.size, self.dtype = objective.size, self.point.dtype
-        self.device = self.point.device
-        self._graphs = Graphs([partial(self._recorded, term) for term in objective.terms])
-
     def _recorded(self, term: Term) -> "_Recorded":
         return _Recorded(term, self.objective, self.point)
-
-    def product(self, vector: Tensor) -> Tensor:
-        """Return the product with *vector* (size,)."""
-        return sum_of(each.product(vector) for each in self._graphs)
-
-    def gradient(self) -> Tensor:
-        """Return the gradient (size,) of the objective at the same point."""
-        return self.objective.gradient(self.point)
 
 
 @final

@@ -149,7 +149,7 @@ def _partly(did: str, counts: Mapping[str, int], seeds: int) -> Iterator[str]:
             f"{listed(name for name in partly if partly[name] == count)} ({count})"
             for count in sorted(set(partly.values()), reverse=True)
         ]
-        yield f"With only some of the {seeds} seeds {did}: {', '.join(groups)}."
+        yield f"These {did} with only some of the {seeds} seeds: {', '.join(groups)}."
 
 
 def _doubts(entries: list[Row]) -> Iterator[str]:

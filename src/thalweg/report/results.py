@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 from rich.console import RenderableType
 
@@ -57,79 +59,62 @@ def page(result: Reported, path: str | os.PathLike[str]) -> Path:
     what was there untouched, BadValue for data of a study, which its record has, and for teams that
     measured nothing, and BadType for no result.
     """
-    from thalweg.doctor import Diagnosis, Examination, Watch
-    from thalweg.parallel import Simulation, Teams
-    from thalweg.racing import Contest, Result
-    from thalweg.training import Study
-
     place = check_page(path)
-    ending = place.suffix.lower()
-    if isinstance(result, Study):
-        return write(place, _study(result, ending))
-    if isinstance(result, Simulation):
-        return write(place, _simulation(result, ending))
-    if isinstance(result, Teams):
-        return write(place, _teams(result, ending))
-    if isinstance(result, (Diagnosis, Examination, Watch)):
-        return write(place, _examined(result, ending))
-    if isinstance(result, Contest):
-        return write(place, _contest(result, ending))
-    if not isinstance(result, Result):
-        raise BadType(
-            "a page is made of what race(), train_problem(), a simulation or the doctor returned, "
-            f"got a {type(result).__name__}."
-        )
-    return write(place, _race(result, ending))
+    return write(place, _written(result, place.suffix.lower()))
 
 
-def _study(study: Study, ending: str) -> str:
-    from thalweg.report.study.page import study_page
-
-    if ending in (".json", ".csv"):
+def _written(result: object, ending: str) -> str:
+    """Return the contents of a file with such an ending."""
+    _check_measured(result)
+    as_page, export = _forms(result)
+    if ending not in (".json", ".csv"):
+        return as_page(result)
+    if export is None:
         raise BadValue(
             f"a training is written as a page, not as {ending}; its numbers are in the record: "
             "thalweg runs ID --csv FILE writes them to a table."
         )
-    return study_page(study)
+    as_data: Callable[[Any], str] = export.as_json if ending == ".json" else export.as_csv
+    return as_data(result)
 
 
-def _contest(contest: Contest, ending: str) -> str:
-    from thalweg.report.contest.export import as_csv, as_json
-    from thalweg.report.contest.page import contest_page
+def _check_measured(result: object) -> None:
+    from thalweg.parallel import Teams
 
-    forms = {".json": as_json, ".csv": as_csv}
-    return forms.get(ending, contest_page)(contest)
-
-
-def _race(result: Result, ending: str) -> str:
-    from thalweg.report.race.export import as_csv, as_json
-    from thalweg.report.race.page import race_page
-
-    forms = {".json": as_json, ".csv": as_csv}
-    return forms.get(ending, race_page)(result)
-
-
-def _simulation(simulation: Simulation, ending: str) -> str:
-    from thalweg.report.simulation.export import as_csv, as_json
-    from thalweg.report.simulation.page import simulation_page
-
-    forms = {".json": as_json, ".csv": as_csv}
-    return forms.get(ending, simulation_page)(simulation)
-
-
-def _teams(teams: Teams, ending: str) -> str:
-    from thalweg.report.teams.export import as_csv, as_json
-    from thalweg.report.teams.page import teams_page
-
-    if not any(team.history for team in teams.teams):
+    if isinstance(result, Teams) and not any(team.history for team in result.teams):
         raise BadValue("nothing was measured by these workers, so that there is no page of it.")
-    forms = {".json": as_json, ".csv": as_csv}
-    return forms.get(ending, teams_page)(teams)
 
 
-def _examined(found: Examined, ending: str) -> str:
-    from thalweg.report.doctor.export import as_csv, as_json
+def _forms(result: object) -> tuple[Callable[[Any], str], ModuleType | None]:
+    """Return what writes the page of a result, and the module that writes its data."""
+    from thalweg.doctor import Diagnosis, Examination, Watch
+    from thalweg.parallel import Simulation, Teams
+    from thalweg.racing import Contest, Result
+    from thalweg.report.contest import export as contest
+    from thalweg.report.contest.page import contest_page
+    from thalweg.report.doctor import export as doctor
     from thalweg.report.doctor.page import doctor_page
+    from thalweg.report.race import export as race
+    from thalweg.report.race.page import race_page
+    from thalweg.report.simulation import export as simulation
+    from thalweg.report.simulation.page import simulation_page
+    from thalweg.report.study.page import study_page
+    from thalweg.report.teams import export as teams
+    from thalweg.report.teams.page import teams_page
+    from thalweg.training import Study
 
-    forms = {".json": as_json, ".csv": as_csv}
-    return forms.get(ending, doctor_page)(found)
+    forms = (
+        (Study, study_page, None),
+        (Simulation, simulation_page, simulation),
+        (Teams, teams_page, teams),
+        ((Diagnosis, Examination, Watch), doctor_page, doctor),
+        (Contest, contest_page, contest),
+        (Result, race_page, race),
+    )
+    for kinds, as_page, export in forms:
+        if isinstance(result, kinds):
+            return as_page, export
+    raise BadType(
+        "a page is made of what race(), train_problem(), a simulation or the doctor returned, "
+        f"got a {type(result).__name__}."
+    )

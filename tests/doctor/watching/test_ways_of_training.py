@@ -69,9 +69,9 @@ def test_accumulated_gradients_make_one_update(module: bool) -> None:
                 (loss_fn(model(INPUTS[rows]), LABELS[rows]) / 3).backward()
             optimizer.step()
     whole = loss_fn(net()(INPUTS[:96]), LABELS[:96]).item()
-    for step in watching.evidence.steps:
-        assert (step.backwards, step.examples) == (3, 96)
-        assert step.loss == pytest.approx(whole, rel=1e-5)
+    steps = watching.evidence.steps
+    assert [(each.backwards, each.examples) for each in steps] == [(3, 96)] * 2
+    assert [each.loss for each in steps] == pytest.approx([whole] * 2, rel=1e-5)
 
 
 def compiled(whole: bool) -> tuple[Any, nn.Module]:

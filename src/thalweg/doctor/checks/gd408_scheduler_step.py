@@ -89,39 +89,34 @@ def _never(seen: Evidence, course: Course) -> bool:
 
 def _by_updates(seen: Evidence, course: Course, severity: Severity) -> Finding:
     length = f"its length is {course.length:,}" if course.length else "its decay is one by epochs"
-    told = (
-        f"{course.kind} was stepped {course.done:,} times in {course.updates:,} updates, and "
-        f"{length}; for {spent(seen):.0%} of the run at its end the rate was as good as none."
-    )
-    remedy = "scheduler.step() after each update → once, at the end of each epoch"
-    if course.length and course.setting:
-        remedy += f"; or {course.setting}={course.length} → {course.updates}"
-    numbers = {"length": course.length, "done": course.done, "updates": course.updates}
-    return Finding(severity, 0.9, told, remedy, numbers)
+    told = f"{length}; for {spent(seen):.0%} of the run at its end the rate was as good as none."
+    change = "after each update → once, at the end of each epoch"
+    return _miscounted(severity, course, f"updates, and {told}", change, course.updates)
 
 
 def _by_epochs(course: Course) -> Finding:
-    told = (
-        f"{course.kind} was stepped {course.done:,} times in {course.updates:,} updates, and its "
-        f"length is {course.length:,}: that counts updates."
-    )
-    remedy = "scheduler.step() at the end of each epoch → after each update"
-    if course.setting:
-        remedy += f"; or {course.setting}={course.length} → {course.done}"
-    numbers = {"length": course.length, "done": course.done, "updates": course.updates}
-    return Finding("warning", 0.9, told, remedy, numbers)
+    told = f"updates, and its length is {course.length:,}: that counts updates."
+    change = "at the end of each epoch → after each update"
+    return _miscounted("warning", course, told, change, course.done)
 
 
 def _by_batches(course: Course) -> Finding:
     told = (
-        f"{course.kind} was stepped {course.done:,} times in {course.updates:,} updates, each of "
-        f"several batches, and its length is {course.length:,}: that counts updates."
+        f"updates, each of several batches, and its length is {course.length:,}: "
+        "that counts updates."
     )
-    remedy = "scheduler.step() after each batch → after each optimizer.step()"
-    if course.setting:
-        remedy += f"; or {course.setting}={course.length} → {course.done}"
+    change = "after each batch → after each optimizer.step()"
+    return _miscounted("warning", course, told, change, course.done)
+
+
+def _miscounted(severity: Severity, course: Course, told: str, change: str, length: int) -> Finding:
+    """Return a finding with the *change* of the place of a step, or of the schedule's *length*."""
+    sentence = f"{course.kind} was stepped {course.done:,} times in {course.updates:,} {told}"
+    remedy = f"scheduler.step() {change}"
+    if course.length and course.setting:
+        remedy += f"; or {course.setting}={course.length} → {length}"
     numbers = {"length": course.length, "done": course.done, "updates": course.updates}
-    return Finding("warning", 0.9, told, remedy, numbers)
+    return Finding(severity, 0.9, sentence, remedy, numbers)
 
 
 def _not_stepped(course: Course) -> Finding:

@@ -34,7 +34,7 @@ _READINGS = {
     ),
     "finals": (
         "Where every seed ended",
-        "A dot is one seed, of all rules at the same height; the bar is the median, the line its "
+        "A dot is one seed, as high in the row of every rule; the bar is the median, the line its "
         "95% interval.",
     ),
     "sensitivity": (
