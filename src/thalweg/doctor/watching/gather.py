@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from thalweg.doctor.evidence import Costs, Evidence, Kind, ModelFacts, OptimizerFacts
+from thalweg.doctor.evidence import (
+    Costs,
+    Evidence,
+    Kind,
+    LabelBatch,
+    ModelFacts,
+    OptimizerFacts,
+)
 from thalweg.doctor.owed import Case, Settled, settle
 from thalweg.doctor.watching.hearing import our_own
 from thalweg.doctor.watching.observer import Observer
@@ -49,7 +56,7 @@ def gather(
         probes=(*seen.probes, owed.probe) if owed.probe else tuple(seen.probes),
         units=attempt("units", seen.prober.units) or {},
         inputs=attempt("inputs", seen.prober.features.inputs),
-        labels=tuple(seen.labels.batches),
+        labels=tuple(_labels(seen)),
         validations=tuple(seen.losses.validations),
         nonfinite=attempt("finite numbers", seen.trouble.end, steps),
         schedulers=attempt("schedulers", seen.schedulers.facts, seen.updates) or (),
@@ -78,6 +85,16 @@ def _completed(seen: Observer, model: ModelFacts) -> ModelFacts:
     parameters = {**now.parameters, **before}
     modules = {**now.modules, **model.modules, **functions}
     return replace(model, parameters=parameters, modules=modules, order=order or model.order)
+
+
+def _labels(seen: Observer) -> list[LabelBatch]:
+    """Return the labels of all updates; none where they are of another model behind this one.
+
+    So it is with a generator, whose critic is told what it is to answer.
+    """
+    if seen.passes.shared and seen.passes.strange:
+        return []
+    return [each for each in seen.labels.batches if each.step <= seen.updates]
 
 
 def _unavailable(seen: Observer) -> dict[Kind, str]:

@@ -28,6 +28,11 @@ class Labels:
             return True
         return not updates % (1 << (updates // BATCHES).bit_length())
 
+    def forget(self, step: int) -> None:
+        """The batch of update number *step* is not trained by after all."""
+        if self.batches and self.batches[-1].step == step:
+            self.batches.pop()
+
     def add(self, batch: LabelBatch | None) -> None:
         """Take in what was found in a batch; None where that was nothing."""
         self._tried += 1

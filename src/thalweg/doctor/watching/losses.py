@@ -7,10 +7,11 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from thalweg.doctor.evidence import Validation
+from thalweg.doctor.watching.calls import Call, Number, made_of
 from thalweg.doctor.watching.targets import right
 
-Number = float | Tensor
-"""A number, or a tensor of one number that is fetched later, to wait for no device."""
+PENDING = 64
+"""Of so many newest calls the batch is kept until a gradient is computed of them."""
 
 
 class Held(NamedTuple):
@@ -32,66 +33,81 @@ class Losses:
     """What was seen since the last update, and the passes over held-out data before it.
 
     ``closing`` is set while the optimizer calls the loop's closure: of its losses only the first is
-    at the weights that the update begins with.
+    at the weights that the update begins with. ``newest`` are the calls that the loss of the newest
+    gradient is made of.
     """
 
     def __init__(self) -> None:
         self.total: Number = 0.0
         self.backwards = 0
         self.closing = False
-        self._of_module, self._passed = False, 0
+        self.newest: list[Call] = []
+        self._of_module = False
         self.validations: list[Validation] = []
-        self._calls: list[tuple[Number, int]] = []
+        self._calls: list[Call] = []
         self._offered: Number = 0.0
         self._passing: list[Held] = []
 
-    def pass_begins(self) -> None:
-        """The model is called: the loss calls to come are about this pass."""
-        self._passed = len(self._calls)
+    def called(self, call: Call) -> None:
+        """Take in a call of the loss with a gradient to train by.
 
-    def called(self, kind: str, args: tuple[Any, ...], output: Any, training: bool) -> None:
-        """Take in what a loss module returned: with a gradient to train by, else to validate.
-
-        *training* is the mode of the model. In evaluation mode it may be to validate all the same.
+        In evaluation mode it may be to validate all the same.
         """
-        if not isinstance(output, Tensor) or output.numel() != 1:
-            return
-        if output.requires_grad:
-            self._calls.append((number_of(output), 0 if training else _length(args)))
-        elif len(args) > 1:
+        self._calls.append(call)
+        if len(self._calls) > PENDING:
+            self._calls[-PENDING - 1] = self._calls[-PENDING - 1]._replace(on=None, rest=())
+
+    def tried(self, kind: str, args: tuple[Any, ...], output: Any, training: bool) -> None:
+        """Take in what a loss of this *kind* returned without a gradient, to validate.
+
+        *training* is the mode of the model.
+        """
+        if isinstance(output, Tensor) and output.numel() == 1 and len(args) > 1:
             count, correct = right(args[0], args[1], kind)
             known = None if correct is None else number_of(correct)
             self._passing.append(Held(number_of(output), count, known, training))
 
     def offered(self, loss: Tensor) -> None:
-        """Take in a loss whose gradient is about to be computed, for whom is not yet known."""
-        self._of_module = bool(self._calls)
-        self._offered = self._called(loss) if self._calls else number_of(loss)
+        """Take in a loss whose gradient is about to be computed, for whom is not yet known.
 
-    def _called(self, loss: Tensor) -> Number:
-        """Return the calls that *loss* is made of: all if they add up to it, or the last pass's."""
-        if len(self._calls) == 1:
-            return self._calls.pop()[0]
-        value, newest = number_of(loss), self._calls[self._passed :]
-        whole = sum(number for number, _ in self._calls)
-        if newest and (isinstance(value, Tensor) or abs(value - float(whole)) > 1e-5 * abs(value)):
-            del self._calls[self._passed :]
-            self._let_go()
-            return sum(number for number, _ in newest)
-        self._calls.clear()
-        return whole
+        A single call is taken for it without a look at the graph.
+        """
+        calls = self._calls
+        self.newest = calls if len(calls) < 2 else made_of(loss, calls)
+        numbers = [each.number for each in self.newest if each.number is not None]
+        self._of_module = bool(numbers)
+        self._offered = sum(numbers) if numbers else number_of(loss)
+
+    def refused(self, loss: Tensor) -> bool:
+        """Forget the calls that *loss* is made of: another model's; return whether there are any.
+
+        Those that it is not made of may be this model's.
+        """
+        others = made_of(loss, self._calls)
+        self._calls = _without(others, self._calls)
+        return bool(others)
 
     def _let_go(self) -> None:
         """Nothing was trained by the calls so far: those in evaluation mode were to validate."""
-        self._passing += [Held(loss, size, graded=True) for loss, size in self._calls if size]
-        self._calls.clear()
+        self._passing += [
+            Held(each.number, each.examples, graded=True)
+            for each in self._calls
+            if each.examples and each.number is not None
+        ]
+        self._calls = []
 
     def accepted(self) -> Number:
         """Return the loss that was offered: it is one of this model."""
+        alone = self.newest is self._calls
+        self._calls = [] if alone else _without(self.newest, self._calls)
         if not (self.closing and self.backwards):
             self.total = self.total + self._offered
             self.backwards += 1
         return self._offered
+
+    def begin_anew(self) -> None:
+        """The losses of the next update so far are not to be trained by after all."""
+        self.total, self.backwards = 0.0, 0
 
     def taken(self) -> tuple[Number | None, int]:
         """Return the loss of the update that was taken and its backwards, and begin anew."""
@@ -109,10 +125,9 @@ class Losses:
             self._passing.clear()
 
 
-def _length(args: tuple[Any, ...]) -> int:
-    """Return how many examples a loss was called on, 1 where they cannot be counted."""
-    first = args[0] if args else None
-    return len(first) if isinstance(first, Tensor) and first.ndim else 1
+def _without(some: list[Call], calls: list[Call]) -> list[Call]:
+    known = set(map(id, some))
+    return [each for each in calls if id(each) not in known]
 
 
 def _summed(updates: int, passing: list[Held]) -> Validation:

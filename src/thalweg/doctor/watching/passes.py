@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -79,13 +79,25 @@ class Pass:
             return tuple(map(_version, self.tensors))
 
 
+class Looked(NamedTuple):
+    """What is looked at of a call of the loss at some updates alone.
+
+    These are its *scores*, and the *view* that leads to them, if it was *sought*.
+    """
+
+    scores: Tensor
+    view: View | None
+    sought: bool
+
+
 class Passes:
     """The pass on its way, the newest ones before it, and how scores follow from an output.
 
     ``training`` is the model's mode in its newest call, even in one without gradient, which never
     becomes ``current``, as nothing is trained by it. ``view`` is the way from what the model
     returns to the loss's first argument, None where it was not seen; ``strange`` says that there
-    was one that could not be told.
+    was one that could not be told. ``evaluated`` is what the model returned without a gradient, if
+    it was not called since; ``shared`` says that the loss is called for other models as well.
     """
 
     def __init__(self, device: torch.device, expects_loss: bool) -> None:
@@ -95,6 +107,8 @@ class Passes:
         self.kept: deque[Pass] = deque(maxlen=KEPT)
         self.view: View | None = None
         self.strange = False
+        self.evaluated: Any = None
+        self.shared = False
         self._output: Any = None
         self._measured = False
 
@@ -105,7 +119,7 @@ class Passes:
 
     def called(self, args: tuple[Any, ...], keywords: Mapping[str, Any]) -> None:
         """The model is called for what may be trained by."""
-        self._output = None
+        self._output = self.evaluated = None
         self.current = Pass(args, keywords, self.training)
         if torch.is_autocast_enabled(self._device):
             self.current.autocast = self._device, torch.get_autocast_dtype(self._device)
@@ -115,14 +129,38 @@ class Passes:
         if self.wants_output:
             self._output = output
 
-    def scored(self, args: tuple[Any, ...]) -> None:
-        """The loss was called on *args*."""
-        if len(args) < 2 or not isinstance(args[0], Tensor):
-            return
-        self.current.scores, self.current.rest = args[0].shape, args[1:]
-        if self._output is not None:
-            self.view = find_view(self._output, args[0])
-            self.strange, self._output = self.view is None, None
+    def look(self, scores: Any) -> Looked | None:
+        """Look at the first argument of a loss, and at how it follows from the newest output."""
+        if not isinstance(scores, Tensor):
+            return None
+        view = find_view(self._output, scores) if self._output is not None else None
+        return Looked(scores.detach(), view, self._output is not None)
+
+    def scored(
+        self, on: Pass, shape: tuple[int, ...], rest: tuple[Any, ...], looked: Looked | None
+    ) -> None:
+        """The loss that is trained by was called on scores of this *shape* and on the *rest*.
+
+        The scores are those of the pass *on*, on its way again though others may have come since.
+        """
+        self.current = on
+        on.scores, on.rest = shape, rest
+        if looked is not None and looked.sought and self.wants_output:
+            self.view, self.strange = looked.view, looked.view is None
+
+    def evaluates(self, scores: Any, sure: bool) -> bool:
+        """Whether a loss without a gradient is called on what the model put out.
+
+        That is known where scores follow from an output as in training; elsewhere it is taken to
+        be so if the model was called without a gradient just before, unless one is to be *sure*,
+        or the loss is shared with other models.
+        """
+        if self.view is None:
+            return True
+        if self.evaluated is None or not isinstance(scores, Tensor):
+            return False
+        lenient = not sure and not self.shared
+        return lenient or find_view(self.evaluated, scores) is not None
 
     def trained(self, step: int) -> None:
         """The first gradient of the pass on its way was computed, for update number *step*."""
@@ -137,6 +175,11 @@ class Passes:
         if not self._measured:
             self._bound(current.tensors, current.examples)
         self.kept.append(current)
+
+    def forget(self, step: int) -> None:
+        """The passes for update number *step* so far are not trained by after all."""
+        while self.kept and self.kept[-1].step == step:
+            self.kept.pop()
 
     def _bound(self, tensors: list[Tensor], examples: int) -> None:
         size = sum(each.numel() * each.element_size() for each in tensors)

@@ -28,7 +28,7 @@ class Listener(Protocol):
     def backward_begins(self, loss: Tensor, scale: Any) -> None:
         """A gradient is about to be computed of a loss times *scale*; the loss has its graph."""
 
-    def backward_ended(self) -> None:
+    def backward_ended(self, loss: Tensor) -> None:
         """That gradient was computed."""
 
     def update_skipped(self, optimizer: Any) -> None:
@@ -103,10 +103,11 @@ def _backward(original: Callable[..., None]) -> Callable[..., None]:
     def backward(tensors: Any, grad_tensors: Any = None, *args: Any, **keywords: Any) -> None:
         told = isinstance(tensors, Tensor) and grad_tensors is None and tensors.numel() == 1
         if told:
-            _tell("backward_begins", *(_unscaled(tensors) if _scaled else (tensors, None)))
+            loss, scale = _unscaled(tensors) if _scaled else (tensors, None)
+            _tell("backward_begins", loss, scale)
         original(tensors, grad_tensors, *args, **keywords)
         if told:
-            _tell("backward_ended")
+            _tell("backward_ended", loss)
 
     return backward
 
