@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 from thalweg.doctor.evidence import (
@@ -34,13 +35,27 @@ def settled(seen: Observer, seconds: float) -> Settled:
         passes = [each for each in seen.passes.kept if each.untouched]
     if not passes or not seconds:
         return Settled()
+    if (one := one_pass(seen)) > seconds:
+        reason = f"not measured: one pass takes about {one:.2g} s, and at_exit={seconds:g}"
+        return Settled(unavailable=dict.fromkeys(NEED_LOSS, reason))
     view, before = seen.passes.view, randomness.capture()
     try:
         with our_own():
-            case = Case(seen.inner, seen.optimizer, loss_fn, view, passes, seen.updates)
+            parts = loss_fn, view, passes, seen.updates, seen.passes.odd
+            case = Case(seen.inner, seen.optimizer, *parts)
             return settle(case, seconds, seen.prober)
     finally:
         randomness.restore(before)
+
+
+def one_pass(seen: Observer) -> float:
+    """Return the seconds that a pass and its gradient take, as the training shows it.
+
+    It is no more than the quickest update; where that is long, but data may have been waited for,
+    it is three times the quickest pass, if one was timed.
+    """
+    updates = [each.seconds / max(each.backwards, 1) for each in seen.log.steps() if each.seconds]
+    return min(*updates, 3 * seen.prober.pass_seconds, math.inf)
 
 
 def gather(

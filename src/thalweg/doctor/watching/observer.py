@@ -166,7 +166,7 @@ class Observer:
     def _after_pass(self, module: nn.Module, args: Any, output: Any) -> None:
         if module is not self.model:
             return
-        self.prober.layers.end()
+        self.prober.end_pass()
         if not torch.is_grad_enabled():
             return
         self.passes.returned(output)
@@ -283,6 +283,8 @@ class Observer:
             self.prober.look_at_accuracy(scores, found, kind)
         if self.passes.current.complete:
             found, kind = targets.of_calls(self.losses.newest), type(self.loss_fn).__name__
+        if self.prober.armed or step == 1:
+            self.prober.timed(self.passes.look_at_modes, self.inner)
         self.labels.add(self.prober.timed(targets.label_batch, step, found, kind))
 
     def update_skipped(self, optimizer: Any) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from thalweg.doctor.watching.features import tensors_in
 from thalweg.doctor.watching.views import View, find_view
@@ -98,6 +98,7 @@ class Passes:
     returns to the loss's first argument, None where it was not seen; ``strange`` says that there
     was one that could not be told. ``evaluated`` is what the model returned without a gradient, if
     it was not called since; ``shared`` says that the loss is called for other models as well.
+    ``odd`` names the modules that are in another mode than the model while it trains.
     """
 
     def __init__(self, device: torch.device, expects_loss: bool) -> None:
@@ -109,6 +110,7 @@ class Passes:
         self.strange = False
         self.evaluated: Any = None
         self.shared = False
+        self.odd: frozenset[str] = frozenset()
         self._output: Any = None
         self._measured = False
 
@@ -175,6 +177,11 @@ class Passes:
         if not self._measured:
             self._bound(current.tensors, current.examples)
         self.kept.append(current)
+
+    def look_at_modes(self, model: nn.Module) -> None:
+        """Look which modules of the model that is trained are in another mode than the whole."""
+        modules, mode = model.named_modules(), model.training
+        self.odd = frozenset(name for name, each in modules if each.training != mode)
 
     def forget(self, step: int) -> None:
         """The passes for update number *step* so far are not trained by after all."""
