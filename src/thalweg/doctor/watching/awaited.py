@@ -11,7 +11,7 @@ from itertools import takewhile
 from types import CodeType, FrameType
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from thalweg.doctor.watching.hearing import level
 
@@ -115,11 +115,31 @@ def _bound_by(function: Any) -> tuple[int, set[str]]:
 
 
 def _arguments(frame: FrameType, front: int, bound: set[str]) -> tuple[Any, ...]:
-    """Return the arguments of a call that has just begun, without ``self`` and what was bound.
+    """Return the arguments of a call that has just begun, without ``self`` and what was bound."""
+    names = _names(frame.f_code)[front:]
+    return tuple(frame.f_locals.get(name) for name in names if name not in bound)
+
+
+def _names(code: CodeType) -> list[str]:
+    """Return the names of what a function takes, those last that are given by name alone."""
+    count = code.co_argcount + code.co_kwonlyargcount
+    return [name for name in code.co_varnames[:count] if name != "self"]
+
+
+def by_place(function: Any) -> Any:
+    """Return *function* as one that takes what `Awaited` hears of it, all by place.
 
     Behind the first name that was bound no argument can be given by its place.
     """
-    count = frame.f_code.co_argcount
-    named = [(name, frame.f_locals.get(name)) for name in frame.f_code.co_varnames[:count]]
-    own = [each for each in named if each[0] != "self"][front:]
-    return tuple(value for _, value in takewhile(lambda each: each[0] not in bound, own))
+    code = None if isinstance(function, nn.Module) else code_of(function)
+    if code is None:
+        return function
+    front, bound = _bound_by(function)
+    names, only = _names(code)[front:], code.co_varnames[code.co_argcount :]
+    places = len([*takewhile(lambda name: name not in bound and name not in only, names)])
+    rest = [name for name in names[places:] if name not in bound]
+
+    def called(*values: Any) -> Any:
+        return function(*values[:places], **dict(zip(rest, values[places:], strict=False)))
+
+    return called if rest else function

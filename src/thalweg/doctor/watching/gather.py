@@ -14,7 +14,9 @@ from thalweg.doctor.evidence import (
     OptimizerFacts,
 )
 from thalweg.doctor.owed import Case, Settled, settle
+from thalweg.doctor.watching.awaited import by_place
 from thalweg.doctor.watching.hearing import our_own
+from thalweg.doctor.watching.notes import notes
 from thalweg.doctor.watching.observer import Observer
 from thalweg.doctor.watching.survey import survey_model
 from thalweg.problems import own_gradient
@@ -30,7 +32,7 @@ def settled(seen: Observer, seconds: float) -> Settled:
     So are random numbers, whoever drew from them: the model or the loss.
     """
     passes = seen.passes.usable()
-    loss_fn = seen.loss_fn if passes and own_gradient(seen.loss_fn) is None else None
+    loss_fn = by_place(seen.loss_fn) if passes and own_gradient(seen.loss_fn) is None else None
     if loss_fn is None:
         passes = [each for each in seen.passes.kept if each.untouched]
     if not passes or not seconds:
@@ -82,6 +84,7 @@ def gather(
         loss_slice=owed.loss_slice,
         unavailable=_unavailable(seen) | owed.unavailable,
         failed=(*seen.failed.values(), *owed.failed),
+        notes=tuple(notes(seen)),
         costs=Costs(seen.last - seen.begun, seen.watching, ending),
     )  # fmt: skip
 

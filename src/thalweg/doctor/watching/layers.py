@@ -66,15 +66,16 @@ class Layers:
         """A pass of the whole model begins."""
         if self.armed and not self._settled and torch.is_grad_enabled():
             self._forget()
-            if can_be_seen(self._model) and self._mode is None:
+            self.end()
+            if can_be_seen(self._model):
                 self._mode = Functions(self._timed.quietly(self._function_called))
-                self._mode.__enter__()
+                self._mode.enter()
 
     def end(self) -> None:
         """The pass is over, whether or not it came to its end."""
         self._result = None
         if self._mode is not None:
-            self._mode.__exit__(None, None, None)
+            self._mode.leave()
             self._mode = None
 
     def settle(self) -> None:

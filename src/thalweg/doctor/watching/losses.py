@@ -10,8 +10,9 @@ from thalweg.doctor.evidence import Validation
 from thalweg.doctor.watching.calls import Call, Number, made_of
 from thalweg.doctor.watching.targets import right
 
-PENDING = 64
-"""Of so many newest calls the batch is kept until a gradient is computed of them."""
+PENDING, MOST = 64, 16_384
+"""Of so many newest calls the batch is kept until a gradient is computed of them; and so many calls
+are kept at most."""
 
 
 class Held(NamedTuple):
@@ -42,7 +43,7 @@ class Losses:
         self.backwards = 0
         self.closing = False
         self.newest: list[Call] = []
-        self._of_module = False
+        self._of_module, self._since = False, 0
         self.validations: list[Validation] = []
         self._calls: list[Call] = []
         self._offered: Number = 0.0
@@ -56,6 +57,7 @@ class Losses:
         self._calls.append(call)
         if len(self._calls) > PENDING:
             self._calls[-PENDING - 1] = self._calls[-PENDING - 1]._replace(on=None, rest=())
+            del self._calls[:-MOST]
 
     def tried(self, kind: str, args: tuple[Any, ...], output: Any, training: bool) -> None:
         """Take in what a loss of this *kind* returned without a gradient, to validate.
@@ -94,12 +96,27 @@ class Losses:
             for each in self._calls
             if each.examples and each.number is not None
         ]
+        self._since += sum(not each.examples for each in self._calls)
         self._calls = []
+
+    @property
+    def waiting(self) -> int:
+        """How many losses to train by were computed since the last update."""
+        return self._since + sum(not each.examples for each in self._calls)
+
+    def offer_newest(self) -> bool:
+        """Offer the newest call in training mode, for no ``backward`` was seen; False if none."""
+        found = [each for each in self._calls if not each.examples and each.number is not None]
+        self.newest, self._of_module = found[-1:], True
+        if found and found[-1].number is not None:
+            self._offered = found[-1].number
+        return bool(found)
 
     def accepted(self) -> Number:
         """Return the loss that was offered: it is one of this model."""
         alone = self.newest is self._calls
         self._calls = [] if alone else _without(self.newest, self._calls)
+        self._since += 1
         if not (self.closing and self.backwards):
             self.total = self.total + self._offered
             self.backwards += 1
@@ -113,7 +130,7 @@ class Losses:
         """Return the loss of the update that was taken and its backwards, and begin anew."""
         backwards = self.backwards
         loss = self.total / (backwards if self._of_module else 1) if backwards else None
-        self.total, self.backwards, self.closing = 0.0, 0, False
+        self.total, self.backwards, self.closing, self._since = 0.0, 0, False, 0
         return loss, backwards
 
     def end_pass(self, updates: int) -> None:

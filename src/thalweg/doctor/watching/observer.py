@@ -231,10 +231,16 @@ class Observer:
         if not self._changed():
             self.passes.shared |= self.losses.refused(loss)
             return
+        self._accept()
+
+    def _accept(self) -> None:
+        """Take in that the next update will follow the loss that was offered."""
         first, step = not self.losses.backwards, self.updates + 1
         number = self.losses.accepted()
         if self.losses.newest:
             self._scored(self.losses.newest[-1])
+        else:
+            self.passes.resume()
         current = self.passes.current
         if not current.step:
             self._examples += current.examples
@@ -308,6 +314,8 @@ class Observer:
 
     def _after_step(self, optimizer: Any, *_: Any) -> None:
         begun = perf_counter()
+        if not (self.losses.backwards or self.passes.shared) and self.losses.offer_newest():
+            self._accept()
         self.losses.end_pass(self.updates)
         self.updates += 1
         if not self.losses.closing and not hasattr(optimizer, "found_inf"):

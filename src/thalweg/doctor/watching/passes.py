@@ -112,6 +112,7 @@ class Passes:
         self.shared = False
         self.odd: frozenset[str] = frozenset()
         self._output: Any = None
+        self._waiting: Pass | None = None
         self._measured = False
 
     @property
@@ -122,6 +123,8 @@ class Passes:
     def called(self, args: tuple[Any, ...], keywords: Mapping[str, Any]) -> None:
         """The model is called for what may be trained by."""
         self._output = self.evaluated = None
+        if not self.training and self.current.training and not self.current.step:
+            self._waiting = self.current
         self.current = Pass(args, keywords, self.training)
         if torch.is_autocast_enabled(self._device):
             self.current.autocast = self._device, torch.get_autocast_dtype(self._device)
@@ -149,6 +152,14 @@ class Passes:
         on.scores, on.rest = shape, rest
         if looked is not None and looked.sought and self.wants_output:
             self.view, self.strange = looked.view, looked.view is None
+
+    def resume(self) -> None:
+        """Go back to a pass in training mode that waits, if the newest is in evaluation mode."""
+        waiting, self._waiting = self._waiting, None
+        if waiting is None or self.current.training or waiting.step:
+            return
+        if waiting.args or waiting.keywords:
+            self.current = waiting
 
     def evaluates(self, scores: Any, sure: bool) -> bool:
         """Whether a loss without a gradient is called on what the model put out.
