@@ -21,9 +21,9 @@ class Diagnosis:
     causes: Mapping[str, str] = field(default_factory=dict)
     unexamined: Mapping[str, str] = field(default_factory=dict)
     failed: Sequence[FailedProbe] = ()
-    notes: Sequence[str] = ()
     updates: int = 0
     costs: Costs = field(default_factory=Costs)
+    notes: Sequence[str] = ()
 
     @property
     def healthy(self) -> bool:
@@ -48,7 +48,7 @@ def diagnose(evidence: Evidence, checks: Iterable[Check] | None = None) -> Diagn
     unexamined = {each.code: each.lacks(evidence) for each in checks if each.lacks(evidence)}
     ordered = in_order(findings, causes)
     return Diagnosis(
-        ordered, causes, unexamined, failed, evidence.notes, evidence.updates, evidence.costs
+        ordered, causes, unexamined, failed, evidence.updates, evidence.costs, evidence.notes
     )
 
 

@@ -63,9 +63,9 @@ def test_passes_at_the_end_keep_to_the_seconds() -> None:
 
 def frozen(training: bool) -> nn.Sequential:
     torch.manual_seed(0)
-    model = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Tanh(), nn.Linear(8, 2))
-    with torch.no_grad():
-        model[1].running_mean += 3.0  # type: ignore[operator]
+    norm = nn.BatchNorm1d(8)
+    nn.init.constant_(norm.running_mean, 3.0)  # type: ignore[arg-type]
+    model = nn.Sequential(nn.Linear(4, 8), norm, nn.Tanh(), nn.Linear(8, 2))
     model.train(training)
     model[1].train(not training)
     return model

@@ -69,7 +69,7 @@ class Observer:
         self._kept_by_graph: tuple[Any, Any, str] = (None, None, "")
         self._names = _names(loss_fn.forward) if isinstance(loss_fn, nn.Module) else ()
         plain = loss_fn if not isinstance(loss_fn, nn.Module) else None
-        self._awaited = Awaited(loss_fn, WeakHook(self._after_function)) if plain else None
+        self._awaited = Awaited(plain, WeakHook(self._after_function)) if plain else None
         self._evaluating: Any = None
 
     def attach(self) -> None:
