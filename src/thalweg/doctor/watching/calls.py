@@ -35,13 +35,15 @@ class Call(NamedTuple):
     looked: Looked | None = None
 
 
-def call_of(values: tuple[Any, ...], output: Any, on: Pass, looked: Looked | None) -> Call:
-    """Return the call of a loss on *values*, the number of its *output* left out."""
+def call_of(
+    number: Number | None, values: tuple[Any, ...], output: Any, on: Pass, looked: Looked | None
+) -> Call:
+    """Return the call of a loss on *values* that returned *output*, see `Call`."""
     mark = _mark(output) if isinstance(output, Tensor) else None
     examples = 0 if on.training else _length(values)
     if len(values) < 2 or not isinstance(values[0], Tensor):
-        return Call(None, examples, mark, on)
-    return Call(None, examples, mark, on, values[0].shape, values[1:], looked)
+        return Call(number, examples, mark, on)
+    return Call(number, examples, mark, on, values[0].shape, values[1:], looked)
 
 
 def _mark(output: Tensor) -> int | None:

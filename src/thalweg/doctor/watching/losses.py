@@ -75,6 +75,9 @@ class Losses:
         A single call is taken for it without a look at the graph.
         """
         calls = self._calls
+        if len(calls) == 1 and calls[0].number is not None:
+            self.newest, self._of_module, self._offered = calls, True, calls[0].number
+            return
         self.newest = calls if len(calls) < 2 else made_of(loss, calls)
         numbers = [each.number for each in self.newest if each.number is not None]
         self._of_module = bool(numbers)

@@ -197,8 +197,8 @@ class Observer:
         """The loss was called with a gradient to train by; whether it *counts* as a number."""
         wanted = values and (self.prober.armed or self.passes.wants_output)
         looked = self.passes.look(values[0]) if wanted else None
-        call = call_of(values, output, self.passes.current, looked)
-        self.losses.called(call._replace(number=number_of(output)) if counts else call)
+        number = number_of(output) if counts else None
+        self.losses.called(call_of(number, values, output, self.passes.current, looked))
 
     def _in_order(self, keywords: dict[str, Any]) -> Iterator[Any]:
         """Return arguments of the loss by name in the order in which it takes them."""
