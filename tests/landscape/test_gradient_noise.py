@@ -182,3 +182,10 @@ def test_batches_of_another_size_than_most_are_left_out() -> None:
 def test_noise_that_cannot_be_measured_is_refused(ask, error, message) -> None:
     with pytest.raises(error, match=message):
         ask(regression(20, 1))
+
+
+def test_a_noise_scale_is_infinite_and_no_huge_number_where_there_is_no_signal() -> None:
+    turned = torch.eye(8, dtype=torch.float64) - 0.14
+    found = noise_of(turned, 4)
+    assert found.signal < 0
+    assert found.low == found.scale == found.high == math.inf

@@ -250,3 +250,13 @@ def test_a_loss_that_is_no_single_number_is_refused():
     curve = function(lambda w: w.square(), torch.ones(3))
     with pytest.raises(BadValue, match=r"the loss is a tensor of shape \(3,\)"):
         loss_slice(curve, torch.ones(3))
+
+
+@pytest.mark.parametrize("points", [3, 5, 21, 31, 101])
+def test_the_middle_of_a_slice_is_exactly_where_the_model_stands(points: int) -> None:
+    start = torch.tensor([0.1, -0.7], dtype=torch.float64)
+    loss = function(lambda x: (x**4).sum() + x.sum(), start)
+    found = loss_slice(loss, torch.ones(2, dtype=torch.float64), points=points)
+    assert found.places[0][points // 2] == 0.0
+    assert found.places[0][[0, -1]].tolist() == [-1.0, 1.0]
+    assert float(found.losses[points // 2]) == float(loss())

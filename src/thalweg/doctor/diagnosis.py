@@ -23,6 +23,7 @@ class Diagnosis:
     failed: Sequence[FailedProbe] = ()
     updates: int = 0
     costs: Costs = field(default_factory=Costs)
+    notes: Sequence[str] = ()
 
     @property
     def healthy(self) -> bool:
@@ -46,7 +47,9 @@ def diagnose(evidence: Evidence, checks: Iterable[Check] | None = None) -> Diagn
     causes = causes_among(findings, checks)
     unexamined = {each.code: each.lacks(evidence) for each in checks if each.lacks(evidence)}
     ordered = in_order(findings, causes)
-    return Diagnosis(ordered, causes, unexamined, failed, evidence.updates, evidence.costs)
+    return Diagnosis(
+        ordered, causes, unexamined, failed, evidence.updates, evidence.costs, evidence.notes
+    )
 
 
 def causes_among(findings: Iterable[Finding], checks: Iterable[Check]) -> dict[str, str]:

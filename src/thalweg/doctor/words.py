@@ -107,7 +107,8 @@ def gaps(diagnosis: Diagnosis) -> list[str]:
     reasons = [
         each for each in dict.fromkeys(diagnosis.unexamined.values()) if each not in NEEDLESS
     ]
-    return reasons + [f"failed probe {each.name}: {each.reason}" for each in diagnosis.failed]
+    failed = [f"failed probe {each.name}: {each.reason}" for each in diagnosis.failed]
+    return [*diagnosis.notes, *reasons, *failed]
 
 
 def costs(diagnosis: Diagnosis) -> list[str]:

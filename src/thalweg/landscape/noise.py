@@ -14,8 +14,6 @@ from thalweg.landscape.estimate import LEAST, check_confidence, half_width
 from thalweg.landscape.objective import Objective
 from thalweg.landscape.operator import GIBIBYTE, Operator, check_fits
 
-_TINY = 1e-300
-
 
 @final
 @dataclass(frozen=True)
@@ -87,7 +85,8 @@ def noise_of(products: Tensor, examples: int) -> GradientNoise:
     without = total - every.sum(0) - every.sum(1) + own
     rest = _estimates(own.sum() - own, without, count - 1, examples)
     errors = [float(((count - 1) * each.var(correction=0)).sqrt()) for each in rest]
-    low = max(0.0, spread - 2 * errors[1]) / max(signal + 2 * errors[0], _TINY)
+    least, above = max(0.0, spread - 2 * errors[1]), signal + 2 * errors[0]
+    low = (least / above if above > 0 else math.inf) if least else 0.0
     below = signal - 2 * errors[0]
     high = (spread + 2 * errors[1]) / below if below > 0 else math.inf
     scale = max(0.0, spread) / signal if signal > 0 else math.inf

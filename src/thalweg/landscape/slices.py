@@ -152,11 +152,19 @@ def loss_slice(
     through = objective.at(origin)
     objective.layout.check(through, "origin", finite=True)
     along = _directions(objective.layout, directions).to(through)
-    places = tuple(torch.linspace(*ends, points).double() for ends in _ends(reach, len(along)))
+    places = tuple(_spread(*ends, points) for ends in _ends(reach, len(along)))
     grid = torch.cartesian_prod(*places).view(-1, len(along))
     losses = [objective(through + each.to(through) @ along) for each in grid]
     shaped = torch.tensor(losses, dtype=torch.float64).view((points,) * len(along))
     return Slice(through, along, places, shaped)
+
+
+def _spread(low: float, high: float, points: int) -> Tensor:
+    """Return so many evenly spaced places; that in the middle has no rounding."""
+    places = torch.linspace(low, high, points, dtype=torch.float64)
+    if points % 2:
+        places[points // 2] = (low + high) / 2
+    return places
 
 
 def trajectory(

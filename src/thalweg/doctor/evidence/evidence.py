@@ -82,7 +82,8 @@ class Evidence:
 
     *units* has the activations that can be zero, by module, *others* the other optimizers that hold
     parameters of the model. *unavailable* has the reason for each
-    kind of evidence that could not be had. Long runs are thinned: numbers of steps have gaps.
+    kind of evidence that could not be had; *notes* say what else was not seen, and why. Long runs
+    are thinned: numbers of steps have gaps.
     """
 
     model: ModelFacts = field(default_factory=ModelFacts)
@@ -104,6 +105,7 @@ class Evidence:
     loss_slice: LossSlice | None = None
     unavailable: Mapping[Kind, str] = field(default_factory=dict)
     failed: Sequence[FailedProbe] = ()
+    notes: Sequence[str] = ()
     costs: Costs = field(default_factory=Costs)
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, final
 
@@ -21,12 +21,23 @@ Pair = tuple[dict[Any, Any], tuple[Any, ...]]
 
 @final
 class Called(nn.Module):
-    """A model that takes all its arguments as one, by place or name."""
+    """A model that takes all its arguments as one, by place or name.
 
-    def __init__(self, model: nn.Module) -> None:
+    The modules that are named *odd* are always in the other mode than the whole.
+    """
+
+    def __init__(self, model: nn.Module, odd: Iterable[str] = ()) -> None:
         super().__init__()
         self.model = model
         self.training = model.training
+        self._odd = tuple(odd)
+
+    def train(self, mode: bool = True) -> Called:
+        """Put every module into a mode, the odd ones into the other."""
+        super().train(mode)
+        for name in self._odd:
+            self.model.get_submodule(name).training = not mode
+        return self
 
     def forward(self, arguments: dict[Any, Any]) -> Any:
         """Return what the model makes of its arguments."""
@@ -40,7 +51,8 @@ class Called(nn.Module):
 class Case:
     """What the measurements at the end work on; without *loss_fn*, the model alone.
 
-    *training* is the mode in which the model was trained, *step* counts the updates so far.
+    *training* is the mode in which the model was trained, but for the modules that are named *odd*;
+    *step* counts the updates so far.
     """
 
     model: nn.Module
@@ -49,6 +61,7 @@ class Case:
     view: View | None
     passes: Sequence[Pass]
     step: int
+    odd: frozenset[str] = frozenset()
 
     @property
     def training(self) -> bool:
@@ -72,12 +85,16 @@ class Case:
         trained = next(p for p in self.model.parameters() if p.requires_grad)
         wide = torch.float64 if trained.dtype == torch.float64 else torch.float32
         return objective(
-            Called(self.model), self.loss, self.pairs, training=self.training, dtype=dtype or wide
+            self._called(), self.loss, self.pairs, training=self.training, dtype=dtype or wide
         )
 
     def pinned(self) -> PinnedModel:
         """Return the model held still, as it was called in training."""
-        return PinnedModel(Called(self.model), None, self.training, torch.float32, 0)
+        return PinnedModel(self._called(), None, self.training, torch.float32, 0)
+
+    def _called(self) -> Called:
+        there = {name for name, _ in self.model.named_modules()}
+        return Called(self.model, self.odd & there)
 
     def only(self, passes: Sequence[Pass]) -> Case:
         """Return the case of these passes alone."""

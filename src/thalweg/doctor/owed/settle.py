@@ -32,6 +32,9 @@ from thalweg.errors import BadValue
 MANY: tuple[Kind, ...] = ("neighbours", "noise")
 """What is about examples, of which the newest small batches have too few."""
 
+TIMING = 3
+"""So many passes it takes to time one, with what goes before."""
+
 MEASURES: dict[Kind, Callable[[Case, Clock], Any]] = {
     "neighbours": neighbours,
     "gradient check": check_gradient,
@@ -63,7 +66,9 @@ def settle(case: Case, seconds: float, prober: Prober) -> Settled:
     clock, found = Clock(seconds), Settled()
     newest = case.only(case.passes[-most_measured(case.passes[-1].examples) :])
     try:
-        found.probe = FirstOrder(newest).probe(clock, prober)
+        first = FirstOrder(newest)
+        found.probe = first.probe(clock, prober)
+        clock.pass_seconds = first.seconds
     except Exception as error:
         found.failed.append(FailedProbe.of("first order at the end", error))
     if case.loss_fn is not None:
@@ -75,7 +80,12 @@ def settle(case: Case, seconds: float, prober: Prober) -> Settled:
 
 
 def _time_a_gradient(case: Case, clock: Clock) -> None:
-    """Tell the clock what the gradient of one batch costs, by the better of two."""
+    """Tell the clock what the gradient of one batch costs, by the better of two.
+
+    Where there is no time for that, what a pass took that was looked at stands for it.
+    """
+    if clock.left < TIMING * clock.pass_seconds:
+        return
     with suppress(Exception):  # what is wrong with it, each measurement says itself
         loss = case.only(case.passes[-1:]).objective()
         times = []

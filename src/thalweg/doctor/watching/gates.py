@@ -26,13 +26,33 @@ def flat_gates(module: nn.RNNBase, inputs: Any, output: Tensor) -> Tensor | None
     gates = F.linear(inputs[0].detach().narrow(batch, 0, _some(inputs[0], batch)), *_into(module))
     if alone and not module.bidirectional and not module.proj_size:
         gates = gates + F.linear(_earlier(output.detach(), batch), module.weight_hh_l0)  # type: ignore[arg-type]
-    parts = gates.chunk(gates.shape[-1] // module.hidden_size, -1)
+    return _flat_share(gates, module.hidden_size)
+
+
+def flat_gates_of_cell(module: nn.RNNCellBase, arguments: tuple[Any, ...]) -> Tensor | None:
+    """Return the share of a cell's gates that are at their flat ends in one call; None if unknown.
+
+    Of a GRU's last gate all of what comes back counts.
+    """
+    if not arguments or not isinstance(arguments[0], Tensor) or _rectified(module):
+        return None
+    inputs, *before = arguments
+    state = before[0][0] if before and isinstance(before[0], tuple) else (*before, None)[0]
+    gates = F.linear(inputs.detach(), module.weight_ih, module.bias_ih)
+    if isinstance(state, Tensor):
+        gates = gates + F.linear(state.detach(), module.weight_hh, module.bias_hh)
+    return _flat_share(gates, module.hidden_size)
+
+
+def _flat_share(gates: Tensor, size: int) -> Tensor:
+    """Return the share of gates, each of so many units, that are at their flat ends."""
+    parts = gates.chunk(gates.shape[-1] // size, -1)
     limits = [TANH if k == (2 if len(parts) > 1 else 0) else SIGMOID for k in range(len(parts))]
     flat = [part.abs() > limit for part, limit in zip(parts, limits, strict=True)]
     return torch.cat(flat, -1).float().mean()
 
 
-def _rectified(module: nn.RNNBase) -> bool:
+def _rectified(module: nn.RNNBase | nn.RNNCellBase) -> bool:
     return getattr(module, "nonlinearity", "tanh") == "relu"
 
 

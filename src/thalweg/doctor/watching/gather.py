@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
-from thalweg.doctor.evidence import Costs, Evidence, Kind, ModelFacts, OptimizerFacts
+from thalweg.doctor.evidence import (
+    Costs,
+    Evidence,
+    Kind,
+    LabelBatch,
+    ModelFacts,
+    OptimizerFacts,
+)
 from thalweg.doctor.owed import Case, Settled, settle
+from thalweg.doctor.watching.awaited import by_place
 from thalweg.doctor.watching.hearing import our_own
+from thalweg.doctor.watching.notes import notes
 from thalweg.doctor.watching.observer import Observer
 from thalweg.doctor.watching.survey import survey_model
 from thalweg.problems import own_gradient
@@ -22,18 +32,32 @@ def settled(seen: Observer, seconds: float) -> Settled:
     So are random numbers, whoever drew from them: the model or the loss.
     """
     passes = seen.passes.usable()
-    loss_fn = seen.loss_fn if passes and own_gradient(seen.loss_fn) is None else None
+    loss_fn = by_place(seen.loss_fn) if passes and own_gradient(seen.loss_fn) is None else None
     if loss_fn is None:
         passes = [each for each in seen.passes.kept if each.untouched]
     if not passes or not seconds:
         return Settled()
+    if (one := one_pass(seen)) > seconds:
+        reason = f"not measured: one pass takes about {one:.2g} s, and at_exit={seconds:g}"
+        return Settled(unavailable=dict.fromkeys(NEED_LOSS, reason))
     view, before = seen.passes.view, randomness.capture()
     try:
         with our_own():
-            case = Case(seen.inner, seen.optimizer, loss_fn, view, passes, seen.updates)
+            parts = loss_fn, view, passes, seen.updates, seen.passes.odd
+            case = Case(seen.inner, seen.optimizer, *parts)
             return settle(case, seconds, seen.prober)
     finally:
         randomness.restore(before)
+
+
+def one_pass(seen: Observer) -> float:
+    """Return the seconds that a pass and its gradient take, as the training shows it.
+
+    It is no more than the quickest update; where that is long, but data may have been waited for,
+    it is three times the quickest pass, if one was timed.
+    """
+    updates = [each.seconds / max(each.backwards, 1) for each in seen.log.steps() if each.seconds]
+    return min(*updates, 3 * seen.prober.pass_seconds, math.inf)
 
 
 def gather(
@@ -49,7 +73,7 @@ def gather(
         probes=(*seen.probes, owed.probe) if owed.probe else tuple(seen.probes),
         units=attempt("units", seen.prober.units) or {},
         inputs=attempt("inputs", seen.prober.features.inputs),
-        labels=tuple(seen.labels.batches),
+        labels=tuple(_labels(seen)),
         validations=tuple(seen.losses.validations),
         nonfinite=attempt("finite numbers", seen.trouble.end, steps),
         schedulers=attempt("schedulers", seen.schedulers.facts, seen.updates) or (),
@@ -60,6 +84,7 @@ def gather(
         loss_slice=owed.loss_slice,
         unavailable=_unavailable(seen) | owed.unavailable,
         failed=(*seen.failed.values(), *owed.failed),
+        notes=tuple(notes(seen)),
         costs=Costs(seen.last - seen.begun, seen.watching, ending),
     )  # fmt: skip
 
@@ -78,6 +103,16 @@ def _completed(seen: Observer, model: ModelFacts) -> ModelFacts:
     parameters = {**now.parameters, **before}
     modules = {**now.modules, **model.modules, **functions}
     return replace(model, parameters=parameters, modules=modules, order=order or model.order)
+
+
+def _labels(seen: Observer) -> list[LabelBatch]:
+    """Return the labels of all updates; none where they are of another model behind this one.
+
+    So it is with a generator, whose critic is told what it is to answer.
+    """
+    if seen.passes.shared and seen.passes.strange:
+        return []
+    return [each for each in seen.labels.batches if each.step <= seen.updates]
 
 
 def _unavailable(seen: Observer) -> dict[Kind, str]:

@@ -23,6 +23,11 @@ class Labels:
         self.due = 0
         self._tried = self._examples = 0
 
+    def forget(self, step: int) -> None:
+        """The batch of update number *step* is not trained by after all."""
+        if self.batches and self.batches[-1].step == step:
+            self.batches.pop()
+
     def add(self, batch: LabelBatch | None, updates: int) -> None:
         """Take in what was found in the batch after so many updates; None if that was nothing."""
         self._tried += 1

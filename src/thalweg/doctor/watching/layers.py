@@ -11,9 +11,12 @@ from torch import Tensor, nn
 from thalweg.doctor.evidence import ModuleFacts
 from thalweg.doctor.watching import measure
 from thalweg.doctor.watching.functions import Functions, can_be_seen
-from thalweg.doctor.watching.gates import flat_gates
+from thalweg.doctor.watching.gates import flat_gates, flat_gates_of_cell
 from thalweg.doctor.watching.survey import leaves
 from thalweg.doctor.watching.timed import Timed
+
+CALLS = 8
+"""So many calls of a recurrent cell are looked into in a pass."""
 
 
 class Layers:
@@ -33,6 +36,7 @@ class Layers:
         self._settled = False
         self._latest = ""
         self._result: Tensor | None = None
+        self._calls: dict[str, list[Tensor]] = {}
         self.seen: dict[str, dict[str, Any]] = {}
         self.active: dict[str, tuple[Tensor, int]] = {}
         self.functions: dict[str, ModuleFacts] = {}
@@ -62,15 +66,16 @@ class Layers:
         """A pass of the whole model begins."""
         if self.armed and not self._settled and torch.is_grad_enabled():
             self._forget()
-            if can_be_seen(self._model) and self._mode is None:
+            self.end()
+            if can_be_seen(self._model):
                 self._mode = Functions(self._timed.quietly(self._function_called))
-                self._mode.__enter__()
+                self._mode.enter()
 
     def end(self) -> None:
         """The pass is over, whether or not it came to its end."""
         self._result = None
         if self._mode is not None:
-            self._mode.__exit__(None, None, None)
+            self._mode.leave()
             self._mode = None
 
     def settle(self) -> None:
@@ -86,6 +91,7 @@ class Layers:
         for hook in self._gradients:
             hook.remove()
         self._gradients.clear()
+        self._calls.clear()
         self.seen.clear()
         self.active.clear()
 
@@ -99,10 +105,21 @@ class Layers:
         looked = self._look(name, type(module), module.training, args, first)
         if looked and isinstance(module, nn.RNNBase):
             self._timed(self._look_into, name, module, args, first)
+        elif isinstance(module, nn.RNNCellBase) and torch.is_grad_enabled() and not self._settled:
+            self._timed(self._look_into_cell, name, module, args)
 
     def _look_into(self, name: str, module: nn.RNNBase, args: Any, output: Tensor) -> None:
         if name in self.seen:
             self.seen[name]["saturated"] = flat_gates(module, args, output)
+
+    def _look_into_cell(self, name: str, module: nn.RNNCellBase, args: Any) -> None:
+        """Look at the gates of a cell in its first calls; the first of them knows no state yet."""
+        found = self._calls.setdefault(name, [])
+        if name in self.seen and len(found) < CALLS:
+            share = flat_gates_of_cell(module, args)
+            if share is not None:
+                found.append(share)
+                self.seen[name]["saturated"] = torch.stack(found).mean()
 
     def _function_called(self, kind: type[nn.Module], result: Tensor) -> None:
         name = f"{kind.__name__.lower()}({self._latest})"

@@ -16,6 +16,7 @@ from thalweg.doctor.watching import taps, targets
 from thalweg.doctor.watching.awaited import Awaited
 from thalweg.doctor.watching.budget import Budget
 from thalweg.doctor.watching.bystanders import Averages, Schedulers
+from thalweg.doctor.watching.calls import Call, call_of
 from thalweg.doctor.watching.hooks import WeakHook
 from thalweg.doctor.watching.labels import Labels
 from thalweg.doctor.watching.log import Log
@@ -68,8 +69,9 @@ class Observer:
         self._resting, self._look_at_labels = 0.0, True
         self._kept_by_graph: tuple[Any, Any, str] = (None, None, "")
         self._names = _names(loss_fn.forward) if isinstance(loss_fn, nn.Module) else ()
-        plain = loss_fn is not None and not isinstance(loss_fn, nn.Module)
-        self._awaited = Awaited(loss_fn, WeakHook(self._scored)) if plain and loss_fn else None
+        plain = loss_fn if not isinstance(loss_fn, nn.Module) else None
+        self._awaited = Awaited(plain, WeakHook(self._after_function)) if plain else None
+        self._evaluating: Any = None
 
     def attach(self) -> None:
         """Begin to see."""
@@ -135,16 +137,37 @@ class Observer:
             return
         self.passes.training = module.training
         if torch.is_grad_enabled():
-            if self.losses.calls:
-                self.losses.pass_begins()
+            if self._awaited:
+                self._awaited.end()
             self.passes.called(args, keywords)
             if self.prober.armed:
                 self.prober.begin_pass((args, keywords))
+        elif self.loss_fn is not None and not not_validating.get():
+            self._see_evaluation()
+
+    def _see_evaluation(self) -> None:
+        """See what the model is about to return without a gradient: a loss may be called on it."""
+        self.passes.evaluated = None
+        if self._awaited:
+            self._awaited.end_briefly()
+        if self._evaluating is None:
+            ends = WeakHook(self._after_evaluation)
+            self._evaluating = self.model.register_forward_hook(ends)
+
+    def _after_evaluation(self, module: nn.Module, args: Any, output: Any) -> None:
+        if module is not self.model:
+            return
+        self._evaluating.remove()
+        self._evaluating = None
+        if not torch.is_grad_enabled():
+            self.passes.evaluated = output
+            if self._awaited:
+                self._awaited.begin_briefly()
 
     def _after_pass(self, module: nn.Module, args: Any, output: Any) -> None:
         if module is not self.model:
             return
-        self.prober.layers.end()
+        self.prober.end_pass()
         if not torch.is_grad_enabled():
             return
         self.passes.returned(output)
@@ -156,21 +179,34 @@ class Observer:
             return
         values = (*args, *self._in_order(keywords)) if keywords else args
         tells = isinstance(output, Tensor)
-        graded = output.requires_grad if tells else torch.is_grad_enabled()
-        training = self.passes.current.training if graded else self.passes.training
-        self.losses.called(type(module).__name__, values, output, training)
-        if graded:
-            (self._scored if self.prober.armed else self.passes.scored)(values)
+        if output.requires_grad if tells else torch.is_grad_enabled():
+            self._called(values, output, tells and output.numel() == 1)
+        elif self.passes.evaluates(values[0] if values else None, sure=False):
+            self.losses.tried(type(module).__name__, values, output, self.passes.training)
+
+    def _after_function(self, values: tuple[Any, ...], output: Tensor) -> None:
+        """The loss, a plain function, was heard to be called, as it is at times alone."""
+        if not_validating.get() or not values or self._awaited is None:
+            return
+        if output.requires_grad:
+            self._awaited.found()
+            self._called(values, output, counts=False)
+        elif self.passes.evaluated is not None and self.passes.evaluates(values[0], sure=True):
+            self._awaited.found()
+            self.losses.tried(type(self.loss_fn).__name__, values, output, self.passes.training)
+
+    def _called(self, values: tuple[Any, ...], output: Any, counts: bool) -> None:
+        """The loss was called with a gradient to train by; whether it *counts* as a number."""
+        looked = self.passes.look(values[0]) if values and self._rare else None
+        number = None
+        if counts:
+            number = output.item() if output.is_cpu else output.detach()
+        self.losses.called(call_of(number, values, output, self.passes.current, looked))
 
     def _in_order(self, keywords: dict[str, Any]) -> Iterator[Any]:
         """Return arguments of the loss by name in the order in which it takes them."""
         known = [name for name in self._names if name in keywords]
         return map(keywords.__getitem__, dict.fromkeys((*known, *keywords)))
-
-    def _scored(self, values: tuple[Any, ...]) -> None:
-        self.passes.scored(values)
-        if self.prober.armed and len(values) > 1:
-            self.prober.look_at_accuracy(values[0], values[1], type(self.loss_fn).__name__)
 
     def backward_begins(self, loss: Tensor, scale: Any) -> None:
         """See `taps.Listener`."""
@@ -178,29 +214,56 @@ class Observer:
             self._awaited.end()
         self.losses.offered(loss)
         self._reach.begin()
+        if self.losses.backwards and not self.losses.closing and self._reach.cleared:
+            self._begin_anew()
         armed = self.prober.armed
         if armed:
             self.prober.before_backward(scale, not self.losses.backwards)
         self._look_at_labels = armed or self.updates >= self.labels.due
         if self._look_at_labels:
             self._kept_by_graph = (None, None, "")
-            if not self.passes.current.complete:
+            if not any(each.rest for each in self.losses.newest):
                 self._kept_by_graph = self.prober.timed(targets.saved, loss) or (None, None, "")
 
-    def backward_ended(self) -> None:
+    def _begin_anew(self) -> None:
+        """Gradients were cleared since the last one: nothing is trained by the losses so far."""
+        self.losses.begin_anew()
+        self.passes.forget(self.updates + 1)
+        self.labels.forget(self.updates + 1)
+        self._examples = 0
+
+    def backward_ended(self, loss: Tensor) -> None:
         """See `taps.Listener`: the loss is one of this model if one of its gradients changed."""
         if not self._reach.reached():
+            self.passes.shared |= self.losses.refused(loss)
             return
+        self._accept()
+
+    def _accept(self) -> None:
+        """Take in that the next update will follow the loss that was offered."""
         first, step = not self.losses.backwards, self.updates + 1
-        loss = self.losses.accepted()
+        number = self.losses.accepted()
+        if self.losses.newest:
+            self._scored(self.losses.newest[-1])
+        else:
+            self.passes.resume()
         current = self.passes.current
         if not current.step:
             self._examples += self.passes.trained(step)
-        self.trouble.loss(step, loss, current)
+        self.trouble.loss(step, number, current)
         if self._look_at_labels:
             if first:
                 self._look_at_targets(step)
             self.prober.layers.settle()
+
+    def _scored(self, call: Call) -> None:
+        """A gradient was computed of what a call of the loss returned."""
+        if call.on is None or not call.rest:
+            return
+        self.passes.scored(call.on, call.scores, call.rest, call.looked)
+        if self.prober.armed and call.looked is not None:
+            kind = type(self.loss_fn).__name__
+            self.prober.look_at_accuracy(call.looked.scores, call.rest[0], kind)
 
     def _look_at_targets(self, step: int) -> None:
         scores, found, kind = self._kept_by_graph
@@ -208,7 +271,9 @@ class Observer:
         if self.prober.armed and scores is not None:
             self.prober.look_at_accuracy(scores, found, kind)
         if self.passes.current.complete:
-            found, kind = self.passes.current.rest[0], type(self.loss_fn).__name__
+            found, kind = targets.of_calls(self.losses.newest), type(self.loss_fn).__name__
+        if self.prober.armed or step == 1:
+            self.prober.timed(self.passes.look_at_modes, self.inner)
         self.labels.add(self.prober.timed(targets.label_batch, step, found, kind), self.updates)
 
     def update_skipped(self, optimizer: Any) -> None:
@@ -231,6 +296,8 @@ class Observer:
 
     def _after_step(self, optimizer: Any, *_: Any) -> None:
         begun = perf_counter()
+        if not (self.losses.backwards or self.passes.shared) and self.losses.offer_newest():
+            self._accept()
         before = self.updates
         self.updates = before + 1
         if not self.losses.closing and not hasattr(optimizer, "found_inf"):

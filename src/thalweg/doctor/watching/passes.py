@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from thalweg.doctor.watching.features import tensors_in
 from thalweg.doctor.watching.views import View, find_view
@@ -29,8 +29,6 @@ EACH, SOME = 64, 4
 
 BYTES = 2**28
 """The batches that are kept take at most so much memory, but one is always kept."""
-
-VERSION = attrgetter("_version")
 
 
 @dataclass(eq=False, slots=True)
@@ -81,9 +79,20 @@ class Pass:
         named = self.keywords.values() if self.keywords else ()
         values = (*self.args, *named, *self.rest)
         try:
-            return tuple(map(VERSION, values))
+            return tuple(map(attrgetter("_version"), values))
         except (AttributeError, RuntimeError):  # some are no tensors, or of inference mode
             return tuple(map(_version, self.tensors))
+
+
+class Looked(NamedTuple):
+    """What is looked at of a call of the loss at some updates alone.
+
+    These are its *scores*, and the *view* that leads to them, if it was *sought*.
+    """
+
+    scores: Tensor
+    view: View | None
+    sought: bool
 
 
 class Passes:
@@ -92,7 +101,9 @@ class Passes:
     ``training`` is the model's mode in its newest call, even in one without gradient, which never
     becomes ``current``, as nothing is trained by it. ``view`` is the way from what the model
     returns to the loss's first argument, None where it was not seen; ``strange`` says that there
-    was one that could not be told.
+    was one that could not be told. ``evaluated`` is what the model returned without a gradient, if
+    it was not called since; ``shared`` says that the loss is called for other models as well.
+    ``odd`` names the modules that are in another mode than the model while it trains.
     """
 
     def __init__(self, device: torch.device, expects_loss: bool) -> None:
@@ -102,8 +113,12 @@ class Passes:
         self.kept: deque[Pass] = deque(maxlen=KEPT)
         self.view: View | None = None
         self.strange = False
+        self.evaluated: Any = None
+        self.shared = False
+        self.odd: frozenset[str] = frozenset()
         self._output: Any = None
-        self._measured = self._spare = False
+        self._waiting: Pass | None = None
+        self._measured = False
 
     @property
     def wants_output(self) -> bool:
@@ -112,13 +127,10 @@ class Passes:
 
     def called(self, args: tuple[Any, ...], keywords: Mapping[str, Any]) -> None:
         """The model is called for what may be trained by."""
-        self._output = None
-        if self._spare:
-            current = self.current
-            current.args, current.keywords, current.training = args, keywords, self.training
-            current.step, current.scores, current.rest, current.autocast = 0, (), (), None
-        else:
-            self.current, self._spare = Pass(args, keywords, self.training), True
+        self._output = self.evaluated = None
+        if not self.training and self.current.training and not self.current.step:
+            self._waiting = self.current
+        self.current = Pass(args, keywords, self.training)
         if torch.is_autocast_enabled(self._device):
             self.current.autocast = self._device, torch.get_autocast_dtype(self._device)
 
@@ -127,14 +139,46 @@ class Passes:
         if self.wants_output:
             self._output = output
 
-    def scored(self, args: tuple[Any, ...]) -> None:
-        """The loss was called on *args*."""
-        if len(args) < 2 or not isinstance(args[0], Tensor):
+    def look(self, scores: Any) -> Looked | None:
+        """Look at the first argument of a loss, and at how it follows from the newest output."""
+        if not isinstance(scores, Tensor):
+            return None
+        view = find_view(self._output, scores) if self._output is not None else None
+        return Looked(scores.detach(), view, self._output is not None)
+
+    def scored(
+        self, on: Pass, shape: tuple[int, ...], rest: tuple[Any, ...], looked: Looked | None
+    ) -> None:
+        """The loss that is trained by was called on scores of this *shape* and on the *rest*.
+
+        The scores are those of the pass *on*, on its way again though others may have come since.
+        """
+        self.current = on
+        on.scores, on.rest = shape, rest
+        if looked is not None and looked.sought and self.wants_output:
+            self.view, self.strange = looked.view, looked.view is None
+
+    def resume(self) -> None:
+        """Go back to a pass in training mode that waits, if the newest is in evaluation mode."""
+        waiting, self._waiting = self._waiting, None
+        if waiting is None or self.current.training or waiting.step:
             return
-        self.current.scores, self.current.rest = args[0].shape, args[1:]
-        if self._output is not None:
-            self.view = find_view(self._output, args[0])
-            self.strange, self._output = self.view is None, None
+        if waiting.args or waiting.keywords:
+            self.current = waiting
+
+    def evaluates(self, scores: Any, sure: bool) -> bool:
+        """Whether a loss without a gradient is called on what the model put out.
+
+        That is known where scores follow from an output as in training; elsewhere it is taken to
+        be so if the model was called without a gradient just before, unless one is to be *sure*,
+        or the loss is shared with other models.
+        """
+        if self.view is None:
+            return True
+        if self.evaluated is None or not isinstance(scores, Tensor):
+            return False
+        lenient = not sure and not self.shared
+        return lenient or find_view(self.evaluated, scores) is not None
 
     def trained(self, step: int) -> int:
         """The first gradient of the pass on its way was computed, for update number *step*.
@@ -148,15 +192,21 @@ class Passes:
         first, current.step = current.args[0] if current.args else None, step
         examples = first.shape[0] if type(first) is Tensor and first.ndim else current.examples
         if (current.rest or not self._expects_loss) and not (step > EACH and step % SOME):
-            self._keep(current, examples)
+            current.versions = current.versions_now()
+            if not self._measured:
+                self._bound(current.tensors, examples)
+            self.kept.append(current)
         return examples
 
-    def _keep(self, current: Pass, examples: int) -> None:
-        current.versions = current.versions_now()
-        if not self._measured:
-            self._bound(current.tensors, examples)
-        self.kept.append(current)
-        self._spare = False
+    def look_at_modes(self, model: nn.Module) -> None:
+        """Look which modules of the model that is trained are in another mode than the whole."""
+        modules, mode = model.named_modules(), model.training
+        self.odd = frozenset(name for name, each in modules if each.training != mode)
+
+    def forget(self, step: int) -> None:
+        """The passes for update number *step* so far are not trained by after all."""
+        while self.kept and self.kept[-1].step == step:
+            self.kept.pop()
 
     def _bound(self, tensors: list[Tensor], examples: int) -> None:
         size = sum(each.numel() * each.element_size() for each in tensors)

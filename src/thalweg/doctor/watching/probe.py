@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from time import perf_counter
 from typing import Any
 
 import torch
@@ -26,7 +28,8 @@ class Prober:
     ``order`` has the layers in the order of the first forward pass that was looked at. What is
     seen is kept as numbers alone: no tensor of a pass outlives its update. ``timed`` has what the
     update that is looked at cost, and what went wrong in it. ``written`` has the parameters that
-    something else wrote to between two updates that were looked at.
+    something else wrote to between two updates that were looked at. ``pass_seconds`` is what the
+    quickest pass took, to be looked at included.
     """
 
     def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer, blind: bool) -> None:
@@ -38,6 +41,8 @@ class Prober:
         self.order: tuple[str, ...] = ()
         self.armed = False
         self.written: set[str] = set()
+        self.pass_seconds = math.inf
+        self._begun = 0.0
         self._versions: dict[str, int] = {}
         self._parameters: Found = {}
         self._before: dict[str, Tensor] = {}
@@ -70,6 +75,14 @@ class Prober:
         self.layers.begin()
         self._once.pop("accuracy", None)
         self.timed(self.features.add, tensors_in(arguments))
+        self._begun = perf_counter()
+
+    def end_pass(self) -> None:
+        """The pass is over, whether or not it came to its end."""
+        self.layers.end()
+        if self._begun:
+            self.pass_seconds = min(self.pass_seconds, perf_counter() - self._begun)
+            self._begun = 0.0
 
     def look_at_accuracy(self, scores: Any, classes: Any, kind: str) -> None:
         """Look at how many examples of a batch are given their class."""

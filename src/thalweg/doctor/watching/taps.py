@@ -28,7 +28,7 @@ class Listener(Protocol):
     def backward_begins(self, loss: Tensor, scale: Any) -> None:
         """A gradient is about to be computed of a loss times *scale*; the loss has its graph."""
 
-    def backward_ended(self) -> None:
+    def backward_ended(self, loss: Tensor) -> None:
         """That gradient was computed."""
 
     def update_skipped(self, optimizer: Any) -> None:
@@ -113,7 +113,7 @@ def _backward(original: Callable[..., None]) -> Callable[..., None]:
         original(tensors, grad_tensors, *args, **keywords)
         for each in heard:
             try:
-                each.backward_ended()
+                each.backward_ended(loss)
             except Exception as error:
                 each.fail("watching", error)
 

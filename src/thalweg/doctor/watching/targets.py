@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from thalweg.doctor.evidence import LabelBatch
+from thalweg.doctor.watching.calls import Call
 
 MOST = 4096
 """So many targets of a batch are kept at most, evenly spread over it."""
@@ -27,6 +29,15 @@ def label_batch(step: int, targets: Any, kind: str = "") -> LabelBatch | None:
     if flat is None:
         return LabelBatch(step, values=_kept(targets.detach().reshape(-1)))
     return LabelBatch(step, classes=_kept(flat[flat >= 0]))
+
+
+def of_calls(calls: Sequence[Call]) -> Any:
+    """Return the targets of all calls that one loss is made of, the newest where they differ."""
+    found = [call.rest[0] for call in calls if call.rest]
+    alike = all(isinstance(each, Tensor) and each.ndim for each in found)
+    if len(found) > 1 and alike and len({each.shape[1:] for each in found}) == 1:
+        return torch.cat(found)
+    return found[-1] if found else None
 
 
 def _kept(flat: Tensor) -> tuple[Any, ...]:

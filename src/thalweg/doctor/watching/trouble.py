@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from thalweg.doctor.evidence import NonFinite, Step
+from thalweg.doctor.watching.calls import Number
 from thalweg.doctor.watching.features import tensors_in
 from thalweg.doctor.watching.hearing import our_own
-from thalweg.doctor.watching.losses import Number
 from thalweg.doctor.watching.passes import Pass
 
 FEW = 32
