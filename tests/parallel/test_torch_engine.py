@@ -223,6 +223,12 @@ def test_a_parameter_that_the_loss_does_not_reach_stays(wrap: Any, runs: Runs) -
         assert ((trained - end).abs() <= apart).all()
 
 
+def test_a_group_that_the_program_has_made_is_used_and_stays(runs: Runs) -> None:
+    for run in runs:
+        assert run["by_file"]["stays"]
+        assert torch.equal(run["by_file"]["path"], run["path"][None])
+
+
 # Where processes listen.
 
 
