@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from small import (
     Point,
     bowl,
@@ -268,6 +269,15 @@ def alone_at(port: int) -> str:
     return said(lambda: two(Synchronous(), engine=TorchEngine(timeout=1.0)))
 
 
+def by_file(rank: int, folder: str) -> dict[str, Any]:
+    """A training in a group that the program has made itself, over a file, and what is left."""
+    place = f"file://{folder}/meeting"
+    dist.init_process_group("gloo", place, rank=rank, world_size=PROCESSES)
+    found = {"path": path(None), "stays": dist.is_initialized()}
+    dist.destroy_process_group()
+    return found
+
+
 # Where processes listen.
 
 
@@ -338,6 +348,7 @@ def work(rank: int, folder: str, ports: list[int]) -> None:
         "unreached": {wrap: unreached(wrap) for wrap in WRAPS},
         "listening": {wrap: listening_meanwhile(wrap) for wrap in WRAPS},
         "refusals": refusals(rank),
+        "by_file": by_file(rank, folder),
     }
     found["unpickled"] = UNPICKLED
     if rank == 0:

@@ -1,5 +1,6 @@
 """Small problems to train with several workers, and what is the same for all of them."""
 
+import socket
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
@@ -140,3 +141,15 @@ def elastic_path(p: int, rounds: int, lr: float, alpha: float, delta: float, syn
             centre += d
         found.append(centre)
     return found
+
+
+# Processes that meet.
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports of this machine where nothing listens."""
+    listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [each.getsockname()[1] for each in listeners]
+    for each in listeners:
+        each.close()
+    return ports
