@@ -34,8 +34,8 @@ class Losses:
     """What was seen since the last update, and the passes over held-out data before it.
 
     ``closing`` is set while the optimizer calls the loop's closure: of its losses only the first is
-    at the weights that the update begins with. ``calls`` no ``backward`` has used yet; ``newest`` are the calls that the loss of the newest
-    gradient is made of.
+    at the weights that the update begins with. ``calls`` are those that no ``backward`` has used
+    yet; ``newest`` those that the loss of the newest gradient is made of.
     """
 
     def __init__(self) -> None:
