@@ -320,7 +320,7 @@ def large_targets_scaled_for_training():
 
 @well
 def noisy_curve():
-    """A perceptron is fitted to a curve with much noise, in batches that suit it, its rate falling."""
+    """A perceptron is fitted to a curve with much noise, its rate falling."""
     model = mlp(1, 64, 64, 1, activation=nn.GELU)
     optimizer = AdamW(model.parameters(), 5e-3)
     scheduler = CosineAnnealingLR(optimizer, T_max=40 * 16)
@@ -354,7 +354,7 @@ def tumours_by_logistic_regression():
 
 @well
 def head_on_a_frozen_body():
-    """A network learned odd and even first; then its body is frozen and a new head learns digits."""
+    """A network learned odd and even; then its body is frozen and a new head learns digits."""
     images, classes = digits()
     body = nn.Sequential(nn.Linear(64, 128), nn.BatchNorm1d(128), nn.ReLU())
     first = nn.Sequential(body, nn.Linear(128, 2))

@@ -34,7 +34,7 @@ def weights_drawn_below_zero():
 
 @ill("GD301")
 def most_units_begin_dead():
-    """Three quarters of the hidden units begin with a bias of -8."""
+    """Three quarters of the hidden units begin with a bias of -40."""
     model = mlp(784, 128, 64, 10)
     with torch.no_grad():
         model[0].bias[:96] = -40

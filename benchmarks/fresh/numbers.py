@@ -148,7 +148,7 @@ def eps_of_one_in_spelling():
 
 @ill("GD103")
 def half_precision_rmsprop():
-    """A perceptron is turned into float16 and trained by RMSprop, whose eps of 1e-8 is then zero."""
+    """A perceptron in float16 is trained by RMSprop, whose eps of 1e-8 is then zero."""
     pixels, classes = digits()
     model = mlp(64, 64, 10).half()
     return train(

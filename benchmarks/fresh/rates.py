@@ -69,11 +69,15 @@ def spelling_by_adam_of_three_tenths():
 
 
 @ill("GD202", "GD203")
-def curve_by_momentum_of_one():
-    """A perceptron is fitted to a curve by SGD at 0.4 with momentum 0.9."""
-    model = mlp(1, 64, 64, 1, activation=nn.Tanh)
+def digits_by_high_momentum():
+    """A perceptron of two hidden layers, by SGD at 1 with momentum 0.9."""
+    model = mlp(64, 64, 64, 10)
     return train(
-        model, SGD(model.parameters(), 0.4, momentum=0.9), nn.MSELoss(), sines(), epochs=40
+        model,
+        SGD(model.parameters(), 1.0, momentum=0.9),
+        nn.CrossEntropyLoss(),
+        digits(),
+        epochs=15,
     )
 
 
@@ -97,18 +101,17 @@ def wine_beyond_stable():
 
 @ill("GD203", "GD202")
 def curve_beyond_stable():
-    """A perceptron is fitted to a curve by gradient descent at 1."""
+    """A perceptron is fitted to a curve by gradient descent at 0.2."""
     model = mlp(1, 50, 50, 1, activation=nn.Tanh)
-    return descend(model, SGD(model.parameters(), 1.0), nn.MSELoss(), sines(), steps=600)
+    return descend(model, SGD(model.parameters(), 0.2), nn.MSELoss(), sines(), steps=600)
 
 
 @ill("GD203", "GD202")
-def heavy_ball_beyond_stable():
-    """Least squares on patients by gradient descent with momentum, far too long steps."""
+def nesterov_beyond_stable():
+    """Least squares on patients by Nesterov momentum, in steps a little too long."""
     model = nn.Linear(10, 1)
-    optimizer = SGD(model.parameters(), 0.48, momentum=0.9)
-    optimizer.param_groups[0]["nesterov"] = True
-    return descend(model, optimizer, nn.MSELoss(), diabetes(), steps=100)
+    optimizer = SGD(model.parameters(), 0.173, momentum=0.9, nesterov=True)
+    return descend(model, optimizer, nn.MSELoss(), diabetes(), steps=150)
 
 
 @ill("GD204")
@@ -155,7 +158,7 @@ def counts_under_an_exponential():
     model = mlp(10, 32, 1)
     return train(
         model,
-        SGD(model.parameters(), 0.03),
+        SGD(model.parameters(), 0.02),
         nn.PoissonNLLLoss(),
         (features, counts),
         epochs=20,
@@ -168,7 +171,7 @@ def noisy_curve_at_a_constant_rate():
     """A perceptron is fitted to a noisy curve, two points at a time, at a constant high rate."""
     model = mlp(1, 32, 1, activation=nn.Tanh)
     return train(
-        model, SGD(model.parameters(), 0.2), nn.MSELoss(), sines(noise=0.5), epochs=10, batch=2
+        model, SGD(model.parameters(), 0.06), nn.MSELoss(), sines(noise=0.5), epochs=10, batch=2
     )
 
 
@@ -251,7 +254,7 @@ def between_two_valleys():
 
 @ill("GD207")
 def linear_layers_begin_small():
-    """Three linear layers begin so small that their product and its gradients are nothing."""
+    """Two linear layers begin so small that their product and its gradients are nothing."""
     images, _ = digits()
     model = nn.Sequential(nn.Linear(64, 16, bias=False), nn.Linear(16, 64, bias=False))
     initialise(model, lambda weight: nn.init.normal_(weight, std=1e-7))
@@ -282,17 +285,16 @@ def down_the_banana():
 
 
 @ill("GD208")
-def blurred_signal():
-    """A blurred signal is made sharp again by gradient descent on the squared error."""
-    places = torch.arange(80.0)
-    blur = (-((places[:, None] - places) ** 2) / 8).exp()
-    blur = blur / blur.sum(1, keepdim=True)
-    signal = torch.randn(80, generator=torch.Generator().manual_seed(43))
-    model = nn.Linear(80, 1, bias=False)
-    nn.init.zeros_(model.weight)
-    targets = (blur @ signal).unsqueeze(1)
-    optimizer = SGD(model.parameters(), 60.0)
-    return descend(model, optimizer, nn.MSELoss(), (blur, targets), steps=400)
+def changes_told_from_levels():
+    """What is wanted is the last change of a level; given are its twenty latest values."""
+    generator = torch.Generator().manual_seed(43)
+    changes = torch.randn(1000, 300, generator=generator)
+    levels = changes.cumsum(1)[:, -20:]
+    features = (levels - levels.mean(0)) / levels.std(0)
+    model = nn.Linear(20, 1)
+    return descend(
+        model, SGD(model.parameters(), 0.04), nn.MSELoss(), (features, changes[:, -1:]), steps=400
+    )
 
 
 @ill("GD208")
