@@ -47,7 +47,7 @@ def wrong_gradient(
     wrong = [each for each in found.mismatches if _off(each) > error]
     for function in dict.fromkeys(each.function for each in wrong):
         yield _finding(function, [each for each in wrong if each.function == function], through)
-    if not wrong and not found.kinked and found.error > error:
+    if not wrong and not found.complete and not found.kinked and found.error > error:
         yield _whole(found)
 
 

@@ -71,11 +71,23 @@ def _stuck(
     far = limit is not None and limit > (10 * near if seen.optimizer.adaptive else near)
     if pace.update >= overshoot and not far and not _noisy(seen):
         yield _finding(seen, pace, last, 0.7, _promised(pace, last))
+    if last >= 0.9 and pace.piled >= LONG and (dead := _killed(seen)):
+        yield _finding(seen, pace, last, 0.75, _died(dead, last))
     if last >= 0.9 and _went_back(seen, pace, last):
         yield _finding(seen, pace, last, 0.7, _back(seen, last))
 
 
-def _went_back(seen: Evidence, pace: Pace, last: float, long: float = 0.3) -> bool:
+def _killed(seen: Evidence, dead: float = 0.7, few: float = 0.3) -> str:
+    """Return the first layer of rectifiers of which *few* were dead at first and are now *dead*."""
+    for name in seen.model.order:
+        units = seen.units.get(name)
+        if units and units.begun is not None and units.begun >= (1 - few) * units.units:
+            if units.active <= (1 - dead) * units.units:
+                return name
+    return ""
+
+
+def _went_back(seen: Evidence, pace: Pace, last: float, long: float = LONG) -> bool:
     """Whether a loss that is where it began came there by long steps, and not by noise or spikes.
 
     Steps are *long* that promise this share of the loss each; shorter ones must have brought it
@@ -145,6 +157,13 @@ def _promised(pace: Pace, last: float) -> str:
     return (
         f"The first updates went {short(pace.update)} times as far as the loss is high above zero, "
         f"to first order, and it keeps {last:.0%} of its start."
+    )
+
+
+def _died(layer: str, last: float) -> str:
+    return (
+        f"Long steps drove the units of {layer} to where they are zero for every example, and the "
+        f"loss keeps {last:.0%} of its start."
     )
 
 

@@ -28,7 +28,7 @@ from thalweg.doctor.signs import limit_over_rate
     explains=("GD202",),
 )
 def ravine(
-    seen: Evidence, *, ratio: float = 100.0, within: float = 15.0, kept: float = 0.01,
+    seen: Evidence, *, ratio: float = 100.0, within: float = 15.0, kept: float = 0.1,
     bent: float = 0.003, creeps: float = 0.98, runs: float = 0.65,
 ) -> Iterator[Finding]:  # fmt: skip
     """Yield a finding where the curvatures have that *ratio* and the rate is *within* its limit.

@@ -12,6 +12,9 @@ from thalweg.doctor.signs import remaining, update_ratios
 USUAL = 1e-3
 """What an update usually is beside the weight."""
 
+HUGE = 100.0
+"""Entries of this typical size are a cause: of a gradient behind them a layer norm leaves 1 %."""
+
 
 @check(
     code="GD209",
@@ -34,15 +37,16 @@ def ratio(
 ) -> Iterator[Finding]:  # fmt: skip
     """Yield a finding for each matrix whose median ratio is below *low* or above *high*.
 
-    A high one counts where it is *apart*, that many times the median of the others, or where the
-    loss keeps more than *kept* of its start.
+    A high one counts where it is *apart*, that many times the median of the others, or where it is
+    so at the last updates as well and the loss keeps more than *kept* of its start: what is
+    replaced by the first ones alone had learned nothing yet.
     """
-    known = update_ratios(seen)
+    known, late = update_ratios(seen), update_ratios(seen, slice(-3, None))
     bad = remaining(seen) > kept
     for name, each in known.items():
         others = [ratio for other, ratio in known.items() if other != name]
         alone = bool(others) and each > apart * float(np.median(others))
-        if each < low or (each > high and (bad or alone)):
+        if each < low or (each > high and (alone or (bad and late[name] > high))):
             yield _finding(seen, name, each)
 
 
@@ -54,5 +58,28 @@ def _finding(seen: Evidence, name: str, found: float) -> Finding:
         f"Updates of {name} are {short(found)} times its norm, by the median of the first that "
         "were looked at; about 0.001 is usual."
     )
-    remedy = f"{change('lr', now, rounded(now * USUAL / found))} for {name}"
-    return Finding("warning", 0.7, told, remedy, {"ratio": found, "lr": now}, name)
+    fitting = (
+        rounded(now * USUAL / found)
+        if found
+        else max(seen.lrs(each).values.max() for each in range(len(seen.optimizer.groups)))
+    )
+    remedy = f"{change('lr', now, fitting)} for {name}"
+    return Finding(
+        "warning",
+        0.7,
+        told,
+        remedy,
+        {"ratio": found, "lr": now},
+        name,
+        explains=_hidden(seen, name),
+    )
+
+
+def _hidden(seen: Evidence, name: str) -> tuple[str, ...]:
+    """Return the code of small gradients where entries are so large that they drown what is added."""
+    facts, probes = (
+        seen.model.parameters[name],
+        [each for each in seen.probes if name in each.parameters],
+    )
+    size = probes[0].parameters[name].weight / facts.elements**0.5
+    return ("GD303",) if size > HUGE else ()

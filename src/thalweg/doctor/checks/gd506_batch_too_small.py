@@ -46,7 +46,13 @@ def batch_too_small(
     share = _floor_share(seen, noise) if _stuck(seen, level, learned) else 0.0
     if drowned and noise.batch <= small and share >= cost:
         yield _finding(seen, noise, share)
-    elif told and told.seconds and noise.low >= off * noise.batch and _costs(told, off, cost):
+    elif (
+        told
+        and told.seconds
+        and noise.low >= off * noise.batch
+        and _costs(told, off, cost)
+        and math.isfinite(noise.scale)
+    ):
         yield _remark(told, noise)
 
 

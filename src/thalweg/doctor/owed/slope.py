@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import final
 
 import torch
@@ -78,12 +77,13 @@ def check_gradient(case: Case, clock: Clock) -> GradientCheck:
     drawn = torch.randn(loss.size, generator=generator, dtype=torch.float64).to(gradient)
     whole = slope_along(loss, gradient, drawn / drawn.norm())
     wrong, right = _by_parameter(loss, gradient, drawn, clock)
+    complete = len(wrong) + len(right) == len(loss.layout.split(drawn))
     blamed = _blamed(case, wrong, right) if wrong else {}
     mismatches = [
         Mismatch(name, found.gradient, (found.low + found.high) / 2, blamed.get(name, ""))
         for name, found in wrong.items()
     ]
-    return GradientCheck(whole.error, mismatches, whole.kinked)
+    return GradientCheck(whole.error, mismatches, whole.kinked, complete)
 
 
 def _affordable(case: Case, clock: Clock) -> Case:
@@ -113,7 +113,7 @@ def slope_along(loss: Objective, gradient: Tensor, direction: Tensor) -> Slope:
 def _slope(sides: list[tuple[float, float]], rounding: float, gradient: float) -> Slope:
     """Return what slopes on both sides come to: one number, unless they stay apart."""
     centres = [(low + high) / 2 for low, high in sides]
-    doubt = min(abs(a - b) for a, b in pairwise(centres)) + rounding
+    doubt = abs(centres[-1] - centres[-2]) + rounding
     gaps = [high - low for low, high in sides]
     if gaps[-1] > max(gaps[-2] / 2, 4 * rounding):
         return Slope(*sides[-1], doubt, gradient)
