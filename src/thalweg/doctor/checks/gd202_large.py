@@ -14,12 +14,16 @@ from thalweg.doctor.signs import erratic, limit_over_rate, rate, replaced, spike
 USUAL = 0.03
 """What an update of a well set rate promises at the start of a run, as a share of the loss."""
 
+LONG = 0.3
+"""Steps are long that promise this share of the loss each, with what momentum piles up."""
+
 
 @check(
     code="GD202",
     name="learning rate too large",
-    finds="""A loss that stays high and jumps about at a rate near the edge of what is stable, that
-        was down and went back to where it began, or that shot up in the first updates.""",
+    finds="""A loss that stays high and jumps about at a rate near the edge of what is stable, or
+        where long steps killed rectified units, that was down and went back to where it began, or
+        that shot up in the first updates.""",
     why="""Between one and two over the curvature each step lands on the other side of the valley:
         the loss oscillates and cannot settle. A few such steps early on throw the weights far
         away, to where units are dead or saturated and the loss is flat.""",
@@ -40,8 +44,8 @@ def large(
     A loss that keeps more than *kept* of its start, no longer falls and *jumps* from update to
     update, at a rate within *edge* times of the largest stable one (*adaptive_edge* for Adam's
     family, whose limit grows with its own noise); one that does not fall, though updates promise
-    *overshoot* times all of it, or each *forgets* this share of most matrices; one that went back
-    to its start; one that has *risen* to that multiple of it, beyond what batches differ by, or
+    *overshoot* times all of it, or each *forgets* this share of most matrices; one that is back
+    at its start, by long steps, where they killed units or from further down; one that has *risen* to that multiple of it, beyond what batches differ by, or
     had early on.
     """
     begun, pace, stretches = beginning(seen), pace_of(seen), seen.losses.finite.medians(8)
@@ -81,9 +85,10 @@ def _killed(seen: Evidence, dead: float = 0.7, few: float = 0.3) -> str:
     """Return the first layer of rectifiers of which *few* were dead at first and are now *dead*."""
     for name in seen.model.order:
         units = seen.units.get(name)
-        if units and units.begun is not None and units.begun >= (1 - few) * units.units:
-            if units.active <= (1 - dead) * units.units:
-                return name
+        if units is None or units.begun is None:
+            continue
+        if units.begun >= (1 - few) * units.units and units.active <= (1 - dead) * units.units:
+            return name
     return ""
 
 

@@ -13,7 +13,7 @@ USUAL = 1e-3
 """What an update usually is beside the weight."""
 
 HUGE = 100.0
-"""Entries of this typical size are a cause: of a gradient behind them a layer norm leaves 1 %."""
+"""Entries of this typical size are a cause: a layer norm behind them divides gradients by it."""
 
 
 @check(
@@ -51,35 +51,26 @@ def ratio(
 
 
 def _finding(seen: Evidence, name: str, found: float) -> Finding:
-    group = (seen.model.parameters[name].groups or (0,))[0]
-    rates = seen.lrs(group).values
-    now = float(rates.max()) if len(rates) else 0.0
+    now = _rate(seen, (seen.model.parameters[name].groups or (0,))[0])
     told = (
         f"Updates of {name} are {short(found)} times its norm, by the median of the first that "
         "were looked at; about 0.001 is usual."
     )
-    fitting = (
-        rounded(now * USUAL / found)
-        if found
-        else max(seen.lrs(each).values.max() for each in range(len(seen.optimizer.groups)))
-    )
-    remedy = f"{change('lr', now, fitting)} for {name}"
-    return Finding(
-        "warning",
-        0.7,
-        told,
-        remedy,
-        {"ratio": found, "lr": now},
-        name,
-        explains=_hidden(seen, name),
-    )
+    others = max(_rate(seen, number) for number in range(len(seen.optimizer.groups)))
+    better = rounded(now * USUAL / found) if found else max(others, 10 * now)
+    remedy = f"{change('lr', now, better)} for {name}"
+    numbers = {"ratio": found, "lr": now}
+    return Finding("warning", 0.7, told, remedy, numbers, name, explains=_drowned(seen, name))
 
 
-def _hidden(seen: Evidence, name: str) -> tuple[str, ...]:
-    """Return the code of small gradients where entries are so large that they drown what is added."""
-    facts, probes = (
-        seen.model.parameters[name],
-        [each for each in seen.probes if name in each.parameters],
-    )
-    size = probes[0].parameters[name].weight / facts.elements**0.5
+def _rate(seen: Evidence, group: int) -> float:
+    """Return the largest learning rate of a group, 0 where none was seen."""
+    rates = seen.lrs(group).values
+    return float(rates.max()) if len(rates) else 0.0
+
+
+def _drowned(seen: Evidence, name: str) -> tuple[str, ...]:
+    """Return the code of vanishing gradients for entries so huge that they hide what is added."""
+    probed = next(each.parameters[name] for each in seen.probes if name in each.parameters)
+    size = probed.weight / seen.model.parameters[name].elements ** 0.5
     return ("GD303",) if size > HUGE else ()

@@ -17,9 +17,9 @@ NORMS = ("LayerNorm", "RMSNorm")
     code="GD407",
     name="warm-up skipped",
     finds="""A warm-up that is in the schedule but not in the learning rates, for the first update
-        was already at the full rate, be it that its line begins where it ends; or a model with attention under an adaptive rule that began at
-        the full rate and was thrown off: its loss jumped up at once, or never fell below what
-        guessing gives.""",
+        was already at the full rate, as where its line ends where it begins; or a model with
+        attention under an adaptive rule that began at the full rate and was thrown off: its loss
+        jumped up at once, or never fell below what guessing gives.""",
     why="""At the beginning the running mean of squares rests on a few gradients, and the layers
         before a late normalization get the largest ones. Steps at the full rate then carry the
         weights to where attention is saturated, and the run takes long to come back, or does not.

@@ -63,7 +63,7 @@ def _counts_epochs(seen: Evidence, course: Course, fits: float, unknown: tuple[i
 
 
 def _cycle(seen: Evidence, course: Course) -> int:
-    """Return how many steps lie between two warm restarts, 0 for other schedules, or longer ones."""
+    """Return how many steps lie between two warm restarts that are evenly apart, 0 if none."""
     settings = next((each.settings for each in seen.schedulers if each.kind == course.kind), {})
     return int(settings.get("T_0", 0)) if settings.get("T_mult") == 1 else 0
 
