@@ -91,4 +91,5 @@ def _whole(found: GradientCheck) -> Finding:
         "slope of the loss; there was no time to look at each parameter."
     )
     remedy = "torch.autograd.gradcheck on each custom function; look for detach and .data"
-    return Finding("error", 0.8, told, remedy, {"error": found.error})
+    severity: Severity = "error" if found.error > 0.1 else "warning"
+    return Finding(severity, 0.8, told, remedy, {"error": found.error})

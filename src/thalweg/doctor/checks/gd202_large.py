@@ -44,9 +44,9 @@ def large(
     A loss that keeps more than *kept* of its start, no longer falls and *jumps* from update to
     update, at a rate within *edge* times of the largest stable one (*adaptive_edge* for Adam's
     family, whose limit grows with its own noise); one that does not fall, though updates promise
-    *overshoot* times all of it, or each *forgets* this share of most matrices; one that is back
-    at its start, by long steps, where they killed units or from further down; one that has *risen* to that multiple of it, beyond what batches differ by, or
-    had early on.
+    *overshoot* times all of it, or each *forgets* this share of most matrices; one at its start
+    whose units long steps killed; one that went back there; one that has *risen* to that multiple
+    of it, beyond what batches differ by, or had early on.
     """
     begun, pace, stretches = beginning(seen), pace_of(seen), seen.losses.finite.medians(8)
     if begun is None or pace is None or len(stretches) < 8 or seen.updates < 20:

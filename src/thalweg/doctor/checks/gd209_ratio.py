@@ -38,10 +38,10 @@ def ratio(
     """Yield a finding for each matrix whose median ratio is below *low* or above *high*.
 
     A high one counts where it is *apart*, that many times the median of the others, or where it is
-    so at the last updates as well and the loss keeps more than *kept* of its start: what is
+    so at the last one as well and the loss keeps more than *kept* of its start: what is
     replaced by the first ones alone had learned nothing yet.
     """
-    known, late = update_ratios(seen), update_ratios(seen, slice(-3, None))
+    known, late = update_ratios(seen), update_ratios(seen, slice(-1, None))
     bad = remaining(seen) > kept
     for name, each in known.items():
         others = [ratio for other, ratio in known.items() if other != name]

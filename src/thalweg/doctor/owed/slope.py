@@ -21,7 +21,7 @@ from thalweg.doctor.owed.custom import functions_behind, wrong_among
 from thalweg.landscape.objective import Objective
 
 DISTANCES = (1e-4, 1e-5, 1e-6)
-"""How far along a direction the loss is looked at, as shares of the norm of all weights."""
+"""How far along a direction the loss is looked at, as shares of the size of all weights."""
 
 WRONG = 1e-3
 """A relative error above this is a wrong gradient."""
@@ -99,7 +99,7 @@ def _affordable(case: Case, clock: Clock) -> Case:
 
 def slope_along(loss: Objective, gradient: Tensor, direction: Tensor) -> Slope:
     """Return the slope of *loss* where the model stands, along a *direction* of unit length."""
-    here, scale = loss(), max(float(loss.point.norm()), 1.0)
+    here, scale = loss(), _scale(loss)
     sides: list[tuple[float, float]] = []
     for distance in DISTANCES:
         step = distance * scale
@@ -108,6 +108,15 @@ def slope_along(loss: Objective, gradient: Tensor, direction: Tensor) -> Slope:
         sides.append((min(ahead, behind), max(ahead, behind)))
     rounding = 4e-16 * max(abs(here), 1.0) / step
     return _slope(sides, rounding, float(gradient @ direction))
+
+
+def _scale(loss: Objective) -> float:
+    """Return the norm of all weights, were each parameter's that of the median one, or 1 if less.
+
+    One that is far larger than the others would lead to where these cross kinks.
+    """
+    norms = [part.norm() for part in loss.layout.split(loss.point).values()]
+    return max(float(torch.stack(norms).median()) * len(norms) ** 0.5, 1.0)
 
 
 def _slope(sides: list[tuple[float, float]], rounding: float, gradient: float) -> Slope:
