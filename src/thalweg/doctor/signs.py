@@ -105,26 +105,32 @@ def at_work(seen: Evidence, share: float = 0.3) -> list[Probe]:
     return [each for each in updates(seen) if rates.get(each.step, 0.0) >= share * largest]
 
 
-def update_ratios(seen: Evidence, first: int = 3) -> dict[str, float]:
-    """Return update over weight of each trained matrix, the median of the *first* updates at work.
+def update_ratios(seen: Evidence, some: slice = slice(3)) -> dict[str, float]:
+    """Return update over weight of each trained matrix, the median of *some* updates at work.
 
-    A matrix that is still far smaller than is usual for one of its width, as a last layer that
-    begins at zero, is left out: any update is large beside it.
+    These are the first three by default. A matrix that is still far smaller than is usual for one
+    of its width, as a last layer that begins at zero, is left out: any update is large beside it.
     """
-    probes, found = at_work(seen), {}
+    found = {}
     for name in seen.model.weights:
         small = 0.1 * seen.model.parameters[name].shape[0] ** 0.5
-        known = [each.parameters[name] for each in probes if name in each.parameters]
-        moved = [each for each in known if _moved(each) and each.weight > small]
-        if moved:
-            ratios = [(each.update or 0.0) / each.weight for each in moved[:first]]
+        stepped = [each for each in _stepped(seen, name) if each.weight > small]
+        if stepped:
+            ratios = [(each.update or 0.0) / each.weight for each in stepped[some]]
             found[name] = float(np.median(ratios))
     return found
 
 
-def _moved(probe: ParameterProbe) -> bool:
-    """Whether there was a gradient, and an update by numbers that are finite."""
-    return bool(probe.gradient) and 0 < (probe.update or 0.0) < np.inf
+def _stepped(seen: Evidence, name: str) -> list[ParameterProbe]:
+    """Return the probes at work where a parameter had a gradient and a rate, and finite numbers."""
+    group = (seen.model.parameters[name].groups or (0,))[0]
+    rates = {each.number: each.lrs for each in seen.steps}
+    known = [
+        each.parameters[name]
+        for each in at_work(seen)
+        if name in each.parameters and any(rates[each.step][group : group + 1])
+    ]
+    return [each for each in known if each.gradient and 0 <= (each.update or 0.0) < np.inf]
 
 
 def replaced(seen: Evidence, least: int = 3) -> float:
@@ -164,7 +170,7 @@ def output_ratio(seen: Evidence, probe: Probe) -> float | None:
 
 
 def _first_over_last(norms: list[float | None]) -> float | None:
-    known = [each for each in norms if each is not None]
+    known = [each for each in norms if each]
     return known[0] / known[-1] if len(known) > 1 and known[-1] > 0 else None
 
 

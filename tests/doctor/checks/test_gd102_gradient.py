@@ -79,3 +79,11 @@ def test_differences_of_rounding_and_slopes_that_cannot_be_told_are_left_alone()
     assert not CHECK(Evidence(gradient_check=GradientCheck(0.5, kinked=True)))
     (found,) = CHECK(Evidence(gradient_check=GradientCheck(0.5)))
     assert "no time" in found.sentence
+
+
+def test_a_whole_whose_every_part_is_right_has_met_kinks_and_is_left_alone() -> None:
+    assert not CHECK(Evidence(gradient_check=GradientCheck(0.3, complete=True)))
+    (found,) = CHECK(Evidence(gradient_check=GradientCheck(0.3)))
+    assert found.severity == "error"
+    (found,) = CHECK(Evidence(gradient_check=GradientCheck(0.03)))
+    assert found.severity == "warning"

@@ -3,7 +3,16 @@ import torch
 from torch import nn
 
 from thalweg.doctor import Evidence, find_check
-from thalweg.doctor.evidence import ParameterProbe, Probe, Step
+from thalweg.doctor.evidence import (
+    GroupFacts,
+    ModelFacts,
+    OptimizerFacts,
+    ParameterFacts,
+    ParameterProbe,
+    Probe,
+    Step,
+    Units,
+)
 from watched import Make, fit, line, net, points, train
 
 CHECK = find_check("GD202")
@@ -86,3 +95,17 @@ def pairs() -> tuple[torch.Tensor, torch.Tensor]:
     inputs, labels = points(512, 10)
     wrong = torch.rand(512, generator=torch.Generator().manual_seed(0)) < 0.25
     return inputs, torch.where(wrong, 1 - labels, labels)
+
+
+@pytest.mark.parametrize(("lr", "right"), [(0.5, True), (1e-4, False)])
+def test_units_that_died_at_long_steps_died_of_them(lr: float, right: bool) -> None:
+    steps = [Step(k + 1, 2.3, (lr,), 32) for k in range(60)]
+    one = ParameterProbe(gradient=1.5, weight=4.0, update=1.5 * lr)
+    seen = Evidence(
+        model=ModelFacts(parameters={"w": ParameterFacts("w", (8, 8))}, order=("relu",)),
+        optimizer=OptimizerFacts("SGD", (GroupFacts({"momentum": 0.9}),)),
+        steps=steps,
+        probes=[Probe(1, {"w": one}), Probe(2, {"w": one})],
+        units={"relu": Units(10, 1, 500, begun=9)},
+    )
+    assert bool(CHECK(seen)) == right

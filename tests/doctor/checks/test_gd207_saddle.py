@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 
@@ -65,3 +67,12 @@ def test_a_walk_that_ends_on_a_ridge_is_found_though_the_loss_fell_before() -> N
 def test_a_minimum_is_no_saddle() -> None:
     torch.manual_seed(0)
     assert not CHECK(fit(nn.Linear(10, 1), sgd, line(noise=0.5), 150))
+
+
+def test_a_saddle_that_was_left_late_is_told_by_the_loss_and_the_first_gradients() -> None:
+    for scale, right in ((1e-3, True), (1.0, False)):
+        seen = deep(scale, 40)
+        losses = [1.0] * 25 + [0.2] * 15
+        steps = [replace(each, loss=loss) for each, loss in zip(seen.steps, losses, strict=True)]
+        found = CHECK(replace(seen, steps=steps, curvature=None))
+        assert [each.numbers["last"] for each in found] == [0.2] * right

@@ -1,3 +1,6 @@
+import math
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 
@@ -42,3 +45,13 @@ def test_a_rate_that_could_be_raised_is_not_the_ravines_fault() -> None:
 def test_healthy_runs_are_left_alone() -> None:
     assert not CHECK(train(steps=150, at_exit=60.0).evidence)
     assert not CHECK(fit(nn.Linear(10, 1), lambda params: torch.optim.SGD(params, 0.1), line(), 60))
+
+
+def test_a_loss_whose_falls_halve_from_quarter_to_quarter_arrives_and_is_left_alone() -> None:
+    seen = descended(1e4)
+    course = [0.6 + 0.4 * math.exp(-k / 80) for k in range(300)]
+    steps = [replace(each, loss=loss) for each, loss in zip(seen.steps, course, strict=True)]
+    assert not CHECK(replace(seen, steps=steps))
+    straight = [1 - k / 1000 for k in range(300)]
+    steps = [replace(each, loss=loss) for each, loss in zip(seen.steps, straight, strict=True)]
+    assert CHECK(replace(seen, steps=steps))

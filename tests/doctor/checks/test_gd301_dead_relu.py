@@ -54,3 +54,9 @@ def test_a_leaking_layer_cannot_die() -> None:
     with torch.no_grad():
         model[0].bias.fill_(-20.0)  # type: ignore[operator]
     assert not CHECK(train(sgd, model, overhead=1e9).evidence)
+
+
+def test_units_that_never_lived_are_lost_however_well_the_run_trains() -> None:
+    (found,) = CHECK(evidence(Units(10, 3, 500, begun=3), end=0.01))
+    assert found.severity == "warning"
+    assert not CHECK(evidence(Units(10, 3, 500, begun=9), end=0.01))

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from thalweg.doctor import Evidence, diagnose, find_check
 from watched import sgd, train
@@ -69,3 +69,23 @@ def test_two_layers_that_are_small_alike_are_another_disease() -> None:
     for each in model.parameters():
         nn.init.normal_(each, std=1e-6)
     assert not CHECK(train(sgd, model, overhead=1e9).evidence)
+
+
+class Chosen(nn.Module):
+    """Two experts of which a router chooses one, by a function that has no gradient."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.router, self.experts = nn.Linear(4, 2), nn.Linear(4, 4)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        chosen = self.router(inputs).argmax(1)
+        answers = self.experts(inputs).unflatten(1, (2, 2))
+        return answers[torch.arange(len(inputs)), chosen]
+
+
+def test_a_gradient_that_is_cut_off_has_not_vanished() -> None:
+    seen = train(sgd, Chosen(), 40, overhead=1e9).evidence
+    assert not CHECK(seen)
+    assert diagnose(seen).findings[0].code == "GD401"

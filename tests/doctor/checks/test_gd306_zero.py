@@ -80,3 +80,24 @@ def test_a_first_update_at_rate_zero_is_no_layer_that_stays() -> None:
     model = net()
     nn.init.zeros_(model[2].weight)  # type: ignore[arg-type]
     assert not CHECK(train(warmed, model).evidence)
+
+
+class Adapter(nn.Module):
+    """A frozen layer with a product of two thin matrices beside it, *up* times *down*."""
+
+    def __init__(self, down: float) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.layer = nn.Linear(4, 2).requires_grad_(False)
+        self.down = nn.Parameter(down * torch.randn(3, 4))
+        self.up = nn.Parameter(torch.zeros(2, 3))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.layer(inputs) + inputs @ self.down.T @ self.up.T
+
+
+def test_an_adapter_of_which_both_sides_begin_at_zero_is_found_and_one_side_is_left_alone() -> None:
+    seen = train(sgd, Adapter(0.0)).evidence
+    found = diagnose(seen).findings[0]
+    assert (found.code, found.severity, found.numbers["stayed"]) == ("GD306", "error", 2)
+    assert not CHECK(train(sgd, Adapter(1.0)).evidence)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import torch
 from torch import nn
@@ -117,3 +119,18 @@ def test_a_loss_that_never_came_back_is_no_matter_of_the_first_updates() -> None
     assert not CHECK(evidence(losses=lost, moved=0.5))
     back = (2.3, 40.0, 60.0, 55.0, 50.0, *np.linspace(50.0, 1.0, 95))
     assert CHECK(evidence(losses=back, moved=0.5))
+
+
+def test_a_warm_up_that_ends_where_it_begins_is_found() -> None:
+    (found,) = CHECK(scheduled(lambda each: lrs.LinearLR(each, 1.0, total_iters=50)))
+    assert found.change == "LinearLR(start_factor=1.0) → LinearLR(start_factor=0.01)"
+
+
+def test_updates_that_replace_the_weights_are_the_rates_fault_and_not_the_first_ones() -> None:
+    assert CHECK(evidence(losses=(2.3,) * 100, moved=0.1))
+    seen = evidence(losses=(2.3,) * 100, moved=0.5)
+    first = {f"{k}.weight": seen.probes[0].parameters["weight"] for k in range(3)}
+    modules = {"inner": replace(seen.model.modules["inner"], parameters=(*first,))}
+    parameters = {name: ParameterFacts(name, (2, 2)) for name in first}
+    model = replace(seen.model, modules=modules, parameters=parameters)
+    assert not CHECK(replace(seen, model=model, probes=[Probe(1, first)]))

@@ -75,3 +75,9 @@ def test_a_schedule_in_updates_that_is_stepped_by_batches_is_found() -> None:
     assert "after each batch → after each optimizer.step()" in found.change
     assert diagnose(seen).findings[0].code == "GD408"
     assert not CHECK(accumulated(160))
+
+
+def test_warm_restarts_that_come_several_times_an_epoch_counted_epochs() -> None:
+    (found,) = CHECK(scheduled(lambda each: lrs.CosineAnnealingWarmRestarts(each, 5), epoch=20))
+    assert "T_0=5 → 100" in found.change
+    assert not CHECK(scheduled(lambda each: lrs.CosineAnnealingWarmRestarts(each, 40), epoch=20))

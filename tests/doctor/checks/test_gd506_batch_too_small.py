@@ -59,3 +59,7 @@ def test_noise_that_is_near_the_batch_or_not_known_says_nothing() -> None:
 def test_usual_batches_are_at_most_remarked_upon() -> None:
     assert {each.severity for each in CHECK(evidence(32, STUCK, (4000.0, 2000.0)))} == {"remark"}
     assert not [each for each in CHECK(trained(32)) if each.severity != "remark"]
+
+
+def test_a_scale_without_bound_is_no_advice() -> None:
+    assert not CHECK(evidence(32, STUCK, (float("inf"), 1e300)))

@@ -156,3 +156,32 @@ def _plain(loss_fn: Any) -> Evidence:
             loss_fn(model(inputs[:32]), labels[:32]).backward()
             optimizer.step()
     return watching.evidence
+
+
+class Single(nn.Module):
+    """A network that puts out single precision whatever it computes in."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = net()
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.net(inputs).float()
+
+
+def test_a_loss_that_is_rounded_to_single_precision_is_not_taken_for_a_wrong_gradient() -> None:
+    model = Single()
+    with torch.no_grad():
+        model.net[2].weight.mul_(1e-3)  # type: ignore[operator]
+    found = checked(model)
+    assert found.complete
+    assert not [each for each in found.mismatches if abs(each.gradient - each.slope) > 1e-7]
+
+
+def test_one_huge_parameter_does_not_lead_beyond_the_kinks_of_the_others() -> None:
+    model = net()
+    with torch.no_grad():
+        model[0].bias[:4] = -1e5  # type: ignore[index]
+    found = checked(model)
+    assert found.error < 1e-3
+    assert not found.mismatches

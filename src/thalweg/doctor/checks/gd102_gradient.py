@@ -47,7 +47,7 @@ def wrong_gradient(
     wrong = [each for each in found.mismatches if _off(each) > error]
     for function in dict.fromkeys(each.function for each in wrong):
         yield _finding(function, [each for each in wrong if each.function == function], through)
-    if not wrong and not found.kinked and found.error > error:
+    if not wrong and not found.complete and not found.kinked and found.error > error:
         yield _whole(found)
 
 
@@ -91,4 +91,5 @@ def _whole(found: GradientCheck) -> Finding:
         "slope of the loss; there was no time to look at each parameter."
     )
     remedy = "torch.autograd.gradcheck on each custom function; look for detach and .data"
-    return Finding("error", 0.8, told, remedy, {"error": found.error})
+    severity: Severity = "error" if found.error > 0.1 else "warning"
+    return Finding(severity, 0.8, told, remedy, {"error": found.error})

@@ -14,12 +14,16 @@ from thalweg.doctor.signs import erratic, limit_over_rate, rate, replaced, spike
 USUAL = 0.03
 """What an update of a well set rate promises at the start of a run, as a share of the loss."""
 
+LONG = 0.3
+"""Steps are long that promise this share of the loss each, with what momentum piles up."""
+
 
 @check(
     code="GD202",
     name="learning rate too large",
-    finds="""A loss that stays high and jumps about at a rate near the edge of what is stable, that
-        was down and went back to where it began, or that shot up in the first updates.""",
+    finds="""A loss that stays high and jumps about at a rate near the edge of what is stable, or
+        where long steps killed rectified units, that was down and went back to where it began, or
+        that shot up in the first updates.""",
     why="""Between one and two over the curvature each step lands on the other side of the valley:
         the loss oscillates and cannot settle. A few such steps early on throw the weights far
         away, to where units are dead or saturated and the loss is flat.""",
@@ -40,9 +44,9 @@ def large(
     A loss that keeps more than *kept* of its start, no longer falls and *jumps* from update to
     update, at a rate within *edge* times of the largest stable one (*adaptive_edge* for Adam's
     family, whose limit grows with its own noise); one that does not fall, though updates promise
-    *overshoot* times all of it, or each *forgets* this share of most matrices; one that went back
-    to its start; one that has *risen* to that multiple of it, beyond what batches differ by, or
-    had early on.
+    *overshoot* times all of it, or each *forgets* this share of most matrices; one at its start
+    whose units long steps killed; one that went back there; one that has *risen* to that multiple
+    of it, beyond what batches differ by, or had early on.
     """
     begun, pace, stretches = beginning(seen), pace_of(seen), seen.losses.finite.medians(8)
     if begun is None or pace is None or len(stretches) < 8 or seen.updates < 20:
@@ -71,11 +75,24 @@ def _stuck(
     far = limit is not None and limit > (10 * near if seen.optimizer.adaptive else near)
     if pace.update >= overshoot and not far and not _noisy(seen):
         yield _finding(seen, pace, last, 0.7, _promised(pace, last))
+    if last >= 0.9 and pace.piled >= LONG and (dead := _killed(seen)):
+        yield _finding(seen, pace, last, 0.75, _died(dead, last))
     if last >= 0.9 and _went_back(seen, pace, last):
         yield _finding(seen, pace, last, 0.7, _back(seen, last))
 
 
-def _went_back(seen: Evidence, pace: Pace, last: float, long: float = 0.3) -> bool:
+def _killed(seen: Evidence, dead: float = 0.7, few: float = 0.3) -> str:
+    """Return the first layer of rectifiers of which *few* were dead at first and are now *dead*."""
+    for name in seen.model.order:
+        units = seen.units.get(name)
+        if units is None or units.begun is None:
+            continue
+        if units.begun >= (1 - few) * units.units and units.active <= (1 - dead) * units.units:
+            return name
+    return ""
+
+
+def _went_back(seen: Evidence, pace: Pace, last: float, long: float = LONG) -> bool:
     """Whether a loss that is where it began came there by long steps, and not by noise or spikes.
 
     Steps are *long* that promise this share of the loss each; shorter ones must have brought it
@@ -145,6 +162,13 @@ def _promised(pace: Pace, last: float) -> str:
     return (
         f"The first updates went {short(pace.update)} times as far as the loss is high above zero, "
         f"to first order, and it keeps {last:.0%} of its start."
+    )
+
+
+def _died(layer: str, last: float) -> str:
+    return (
+        f"Long steps drove the units of {layer} to where they are zero for every example, and the "
+        f"loss keeps {last:.0%} of its start."
     )
 
 

@@ -29,31 +29,39 @@ from thalweg.doctor.signs import limit_over_rate
 )
 def ravine(
     seen: Evidence, *, ratio: float = 100.0, within: float = 15.0, kept: float = 0.01,
-    bent: float = 0.003, creeps: float = 0.98, runs: float = 0.65,
+    bent: float = 0.003, creeps: float = 0.995, runs: float = 0.65, steady: float = 0.5,
 ) -> Iterator[Finding]:  # fmt: skip
     """Yield a finding where the curvatures have that *ratio* and the rate is *within* its limit.
 
     With momentum it takes the square of that ratio.
 
     The loss is above *kept* of its start, falls from each eighth of the run to the next, and its
-    last quarter is between *runs* and *creeps* of the one before. A valley has no negative
-    curvature beyond a share *bent* of the largest.
+    last quarter is between *runs* and *creeps* of the one before, by no less than the share
+    *steady* of the fall before that: else it arrives. A valley has no negative curvature beyond a
+    share *bent* of the largest.
     """
     found, limit = seen.curvature, limit_over_rate(seen)
     if found is None or found.quantile is None or limit is None or seen.optimizer.adaptive:
         return
     needed = ratio**2 if momentum_of(seen) >= 0.5 else ratio
     valley = -found.smallest <= bent * found.largest and found.largest >= needed * found.quantile
-    if valley and limit <= within and _creeps(seen, runs, creeps) and falls_high(seen, kept):
+    if (
+        valley
+        and limit <= within
+        and _creeps(seen, runs, creeps, steady)
+        and falls_high(seen, kept)
+    ):
         yield _finding(seen, found, limit)
 
 
-def _creeps(seen: Evidence, runs: float, creeps: float) -> bool:
+def _creeps(seen: Evidence, runs: float, creeps: float, steady: float) -> bool:
     stretches = seen.losses.finite.medians(8)
     if len(stretches) < 8 or seen.updates < 50:
         return False
     downhill = all(b <= a for a, b in pairwise(stretches))
-    return downhill and runs <= sum(stretches[6:]) / sum(stretches[4:6]) <= creeps
+    before, middle, last = (sum(stretches[k : k + 2]) for k in (2, 4, 6))
+    slows = middle - last < steady * (before - middle)
+    return downhill and not slows and runs <= last / middle <= creeps
 
 
 def _finding(seen: Evidence, found: Curvature, limit: float) -> Finding:

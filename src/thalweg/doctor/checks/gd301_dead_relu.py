@@ -32,17 +32,25 @@ def dead_relu(
     """Yield a finding for each layer with a share of dead units above *some*.
 
     From *dead* on it is an error; fewer examples than *least* are too few to tell. Where the loss
-    came down to the share *learned*, units that are rarely active are no harm, up to *most*.
+    came down to the share *learned*, units that became rarely active are no harm, up to *most*, and
+    those that were dead from the beginning are a warning.
     """
-    limit = most if remaining(seen) <= learned else some
+    good = remaining(seen) <= learned
     for name in seen.model.order:
         units = seen.units.get(name)
         if units is None or units.examples < least:
             continue
         share = 1 - units.active / units.units
+        limit = most if good and _begun(units) < some else some
         if share >= limit:
-            severity: Severity = "error" if share >= dead else "warning"
+            harm = share >= (most if good else dead)
+            severity: Severity = "error" if harm else "warning"
             yield _finding(seen, name, units, severity)
+
+
+def _begun(units: Units) -> float:
+    """Return the share that was dead at the first probe, 0 where that is not known."""
+    return 0.0 if units.begun is None else 1 - units.begun / units.units
 
 
 def _finding(seen: Evidence, name: str, units: Units, severity: Severity) -> Finding:

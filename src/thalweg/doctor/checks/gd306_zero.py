@@ -36,17 +36,30 @@ SHOWN = 3
 def zero(seen: Evidence, *, share: float = 0.5) -> Iterator[Finding]:
     """Yield one finding where matrices stay at zero, or more than this *share* begins there.
 
-    It is an error where some stay, or where all begin at zero.
+    It is an error where some stay, or where all begin at zero. Of matrices that no layer of torch
+    holds, as positions, only those count that stay.
     """
     probes = [each for each in seen.probes if each.parameters]
-    names = [name for name in matrices(seen) if all(name in each.parameters for each in probes)]
-    if len(names) < 2 or not probes:
+    names, others = _probed(matrices(seen), probes), _probed(_beside(seen), probes)
+    if len(names) + len(others) < 2 or not probes:
         return
     begun = [name for name in names if _is_zero(probes[0], name)]
-    stayed = [name for name in begun if _is_zero(probes[-1], name) and _is_still(probes[-1], name)]
+    zeros = [*begun, *(name for name in others if _is_zero(probes[0], name))]
+    stayed = [name for name in zeros if _is_zero(probes[-1], name) and _is_still(probes[-1], name)]
     if stayed or len(begun) > share * len(names):
         spoilt = stayed or len(begun) == len(names)
-        yield _finding(seen, begun, stayed, len(names), "error" if spoilt else "warning")
+        yield _finding(seen, zeros, stayed, len(names + others), "error" if spoilt else "warning")
+
+
+def _probed(names: Sequence[str], probes: Sequence[Probe]) -> list[str]:
+    return [name for name in names if all(name in each.parameters for each in probes)]
+
+
+def _beside(seen: Evidence) -> list[str]:
+    """Return the trained matrices that no layer of torch holds, as those of adapters."""
+    held = {name for each in seen.model.modules.values() for name in each.parameters}
+    trained = (each for each in seen.model.parameters.values() if each.trainable and each.groups)
+    return [each.name for each in trained if len(each.shape) > 1 and each.name not in held]
 
 
 def _is_zero(probe: Probe, name: str) -> bool:

@@ -7,7 +7,7 @@ import numpy as np
 from thalweg.doctor.check import check
 from thalweg.doctor.evidence import Evidence, SchedulerFacts
 from thalweg.doctor.finding import Finding, Severity, short
-from thalweg.doctor.signs import largest_lrs
+from thalweg.doctor.signs import largest_lrs, replaced
 
 NORMS = ("LayerNorm", "RMSNorm")
 """The normalizations of models with attention, whose attention may be a function."""
@@ -17,9 +17,9 @@ NORMS = ("LayerNorm", "RMSNorm")
     code="GD407",
     name="warm-up skipped",
     finds="""A warm-up that is in the schedule but not in the learning rates, for the first update
-        was already at the full rate; or a model with attention under an adaptive rule that began at
-        the full rate and was thrown off: its loss jumped up at once, or never fell below what
-        guessing gives.""",
+        was already at the full rate, as where its line ends where it begins; or a model with
+        attention under an adaptive rule that began at the full rate and was thrown off: its loss
+        jumped up at once, or never fell below what guessing gives.""",
     why="""At the beginning the running mean of squares rests on a few gradients, and the layers
         before a late normalization get the largest ones. Steps at the full rate then carry the
         weights to where attention is saturated, and the run takes long to come back, or does not.
@@ -38,7 +38,7 @@ NORMS = ("LayerNorm", "RMSNorm")
 )
 def warm_up_skipped(
     seen: Evidence, *, full: float = 0.9, jump: float = 1.25, moved: float = 0.03,
-    learned: float = 0.95, lost: float = 1.5, least: int = 30,
+    learned: float = 0.95, lost: float = 1.5, least: int = 30, forgets: float = 0.25,
 ) -> Iterator[Finding]:  # fmt: skip
     """Yield a finding where the first update was at the share *full* of the largest rate.
 
@@ -46,15 +46,19 @@ def warm_up_skipped(
     the loss jumped to *jump* times its first value and came down below that again, which is a
     warning; or the first update changed weights by the share *moved* and the last losses are
     between the shares *learned* and *lost* of what knowing the frequencies of classes gives, which
-    is an error. A loss above that never came back: it is the rate, and not the first updates.
+    is an error. A loss above that never came back: it is the rate, and not the first updates. So is
+    it where each of the updates that were looked at *forgets* this share of most matrices.
     """
     rates = largest_lrs(seen)
     if len(rates) < least or rates[0] < full * rates.max() or not rates.max() > 0:
         return
     planned = max((_planned(each) for each in seen.schedulers), default=0)
+    level = max((_level(each) for each in seen.schedulers), default=0)
     if planned > 1:
         yield _skipped(planned, float(rates[0]))
-    elif _sensitive(seen) and _steady(seen, float(rates[-1])):
+    elif level > 1:
+        yield _levelled(level, float(rates[0]))
+    elif _sensitive(seen) and _steady(seen, float(rates[-1])) and replaced(seen) < forgets:
         jumped, share = _jump(seen), _first_change(seen)
         stuck = share >= moved and learned < _kept(seen) <= lost
         if jumped >= jump or stuck:
@@ -67,6 +71,15 @@ def _planned(facts: SchedulerFacts) -> int:
     named = facts.settings.get("num_warmup_steps", 0)
     rising = facts.settings.get("start_factor", 1.0) < facts.settings.get("end_factor", 1.0)
     return max(inside, int(named), int(facts.settings.get("total_iters", 0)) if rising else 0)
+
+
+def _level(facts: SchedulerFacts) -> int:
+    """Return how long a line is that comes first and ends where it begins."""
+    first = facts.parts[0] if facts.parts else facts
+    ends = first.settings.get("start_factor"), first.settings.get("end_factor")
+    return (
+        int(first.settings["total_iters"]) if first.kind == "LinearLR" and ends[0] == ends[1] else 0
+    )
 
 
 def _jump(seen: Evidence, early: float = 0.1, examples: int = 64) -> float:
@@ -128,6 +141,15 @@ def _skipped(planned: int, rate: float) -> Finding:
     )
     remedy = "last_epoch → -1, or the state of the run that goes on: scheduler.load_state_dict(…)"
     return Finding("warning", 0.9, told, remedy, {"planned": planned, "lr": rate}, step=1)
+
+
+def _levelled(length: int, rate: float) -> Finding:
+    told = (
+        f"The schedule begins with a LinearLR over {length:,} steps that ends where it begins: the "
+        f"first update was already at lr={short(rate)}, the full rate."
+    )
+    remedy = "LinearLR(start_factor=1.0) → LinearLR(start_factor=0.01)"
+    return Finding("warning", 0.9, told, remedy, {"planned": length, "lr": rate}, step=1)
 
 
 def _thrown(seen: Evidence, signs: tuple[float, float], rate: float, severity: Severity) -> Finding:

@@ -35,7 +35,9 @@ def scheduler_step(
     for course in seen.courses:
         if course.kind == "ReduceLROnPlateau" or course.kind == "Schedule":
             continue
-        if _counts_epochs(seen, course, fits, (few, many)):
+        if _restarts(seen, course):
+            yield _restarted(seen, course)
+        elif _counts_epochs(seen, course, fits, (few, many)):
             yield _by_updates(seen, course, "error" if spent(seen) >= severe else "warning")
         elif _counts_updates(course, fits):
             yield _by_epochs(course)
@@ -58,6 +60,18 @@ def _counts_epochs(seen: Evidence, course: Course, fits: float, unknown: tuple[i
         return 1 / fits <= course.length / (course.updates / size) <= fits
     few, many = unknown
     return course.length <= few and course.done >= many * course.length
+
+
+def _cycle(seen: Evidence, course: Course) -> int:
+    """Return how many steps lie between two warm restarts that are evenly apart, 0 if none."""
+    settings = next((each.settings for each in seen.schedulers if each.kind == course.kind), {})
+    return int(settings.get("T_0", 0)) if settings.get("T_mult") == 1 else 0
+
+
+def _restarts(seen: Evidence, course: Course) -> bool:
+    """Whether a schedule stepped by updates begins anew more than once an epoch."""
+    size, cycle = epoch(seen), _cycle(seen, course)
+    return course.unit == "update" and size is not None and 0 < 2 * cycle <= size
 
 
 def _decays_by_epochs(seen: Evidence, course: Course, size: int | None) -> bool:
@@ -92,6 +106,18 @@ def _by_updates(seen: Evidence, course: Course, severity: Severity) -> Finding:
     told = f"{length}; for {spent(seen):.0%} of the run at its end the rate was as good as none."
     change = "after each update → once, at the end of each epoch"
     return _miscounted(severity, course, f"updates, and {told}", change, course.updates)
+
+
+def _restarted(seen: Evidence, course: Course) -> Finding:
+    size, cycle = epoch(seen), _cycle(seen, course)
+    told = (
+        f"{course.kind} begins anew after {cycle:,} updates, and an epoch has {size:,}: T_0 counts "
+        "epochs."
+    )
+    remedy = (
+        f"scheduler.step() once, at the end of each epoch; or T_0={cycle} → {cycle * (size or 1)}"
+    )
+    return Finding("warning", 0.8, told, remedy, {"cycle": cycle, "epoch": size})
 
 
 def _by_epochs(course: Course) -> Finding:

@@ -46,7 +46,7 @@ def batch_too_small(
     share = _floor_share(seen, noise) if _stuck(seen, level, learned) else 0.0
     if drowned and noise.batch <= small and share >= cost:
         yield _finding(seen, noise, share)
-    elif told and told.seconds and noise.low >= off * noise.batch and _costs(told, off, cost):
+    elif told and told.seconds and _known(noise, off) and _costs(told, off, cost):
         yield _remark(told, noise)
 
 
@@ -74,6 +74,11 @@ def _floor_share(seen: Evidence, noise: NoiseScale) -> float:
     if not len(rates) or not losses or losses[-1] <= 0:
         return 0.0
     return float(rates[-1] * spread / 4 / losses[-1])
+
+
+def _known(noise: NoiseScale, off: float) -> bool:
+    """Whether the scale is a number, and all of its interval is above the batch."""
+    return math.isfinite(noise.scale) and noise.low >= off * noise.batch
 
 
 def _costs(told: Economy, off: float, cost: float) -> bool:

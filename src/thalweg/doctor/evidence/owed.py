@@ -84,12 +84,14 @@ class GradientCheck:
     """The gradient against finite differences in float64.
 
     *error* is the relative error along a random direction of all parameters; *kinked* says that
-    the loss has kinks so close by that the slope cannot be told.
+    the loss has kinks so close by that the slope cannot be told. *complete* says that there was
+    time for each parameter alone, so that what is not among *mismatches* is right.
     """
 
     error: float
     mismatches: Sequence[Mismatch] = ()
     kinked: bool = False
+    complete: bool = False
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import final
 
 import torch
@@ -22,7 +21,7 @@ from thalweg.doctor.owed.custom import functions_behind, wrong_among
 from thalweg.landscape.objective import Objective
 
 DISTANCES = (1e-4, 1e-5, 1e-6)
-"""How far along a direction the loss is looked at, as shares of the norm of all weights."""
+"""How far along a direction the loss is looked at, as shares of the size of all weights."""
 
 WRONG = 1e-3
 """A relative error above this is a wrong gradient."""
@@ -78,12 +77,13 @@ def check_gradient(case: Case, clock: Clock) -> GradientCheck:
     drawn = torch.randn(loss.size, generator=generator, dtype=torch.float64).to(gradient)
     whole = slope_along(loss, gradient, drawn / drawn.norm())
     wrong, right = _by_parameter(loss, gradient, drawn, clock)
+    complete = len(wrong) + len(right) == len(loss.layout.split(drawn))
     blamed = _blamed(case, wrong, right) if wrong else {}
     mismatches = [
         Mismatch(name, found.gradient, (found.low + found.high) / 2, blamed.get(name, ""))
         for name, found in wrong.items()
     ]
-    return GradientCheck(whole.error, mismatches, whole.kinked)
+    return GradientCheck(whole.error, mismatches, whole.kinked, complete)
 
 
 def _affordable(case: Case, clock: Clock) -> Case:
@@ -99,7 +99,7 @@ def _affordable(case: Case, clock: Clock) -> Case:
 
 def slope_along(loss: Objective, gradient: Tensor, direction: Tensor) -> Slope:
     """Return the slope of *loss* where the model stands, along a *direction* of unit length."""
-    here, scale = loss(), max(float(loss.point.norm()), 1.0)
+    here, scale = loss(), _scale(loss)
     sides: list[tuple[float, float]] = []
     for distance in DISTANCES:
         step = distance * scale
@@ -110,10 +110,19 @@ def slope_along(loss: Objective, gradient: Tensor, direction: Tensor) -> Slope:
     return _slope(sides, rounding, float(gradient @ direction))
 
 
+def _scale(loss: Objective) -> float:
+    """Return the norm of all weights, were each parameter's that of the median one, or 1 if less.
+
+    One that is far larger than the others would lead to where these cross kinks.
+    """
+    norms = [part.norm() for part in loss.layout.split(loss.point).values()]
+    return max(float(torch.stack(norms).median()) * len(norms) ** 0.5, 1.0)
+
+
 def _slope(sides: list[tuple[float, float]], rounding: float, gradient: float) -> Slope:
     """Return what slopes on both sides come to: one number, unless they stay apart."""
     centres = [(low + high) / 2 for low, high in sides]
-    doubt = min(abs(a - b) for a, b in pairwise(centres)) + rounding
+    doubt = abs(centres[-1] - centres[-2]) + rounding
     gaps = [high - low for low, high in sides]
     if gaps[-1] > max(gaps[-2] / 2, 4 * rounding):
         return Slope(*sides[-1], doubt, gradient)
