@@ -153,9 +153,9 @@ def test_a_worker_may_die_before_and_after_its_push(
 
 @pytest.mark.long
 def test_gradients_that_a_dead_worker_had_not_pushed_are_counted(tmp_path: Path) -> None:
-    """It pushes after every fifth gradient, and dies when it asks for its ninth."""
+    """It pushes after every fifth gradient, and dies when it asks for its tenth."""
     algorithm = replace(PLAIN, n_push=5, n_fetch=5, local_lr=1.0)
-    known = Known(algorithm, tmp_path, 10, meet=True)
+    known = Known(algorithm, tmp_path, 12, meet=True)
     applied, _, tally = ran(RayEngine(), known)
     check_ledger(applied, tally)
     assert (tally.lost_gradients, tally.lost_pushes) == (4, 0)
