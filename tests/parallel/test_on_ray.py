@@ -21,8 +21,9 @@ from small import (
 )
 from torch import Tensor, nn
 
+import thalweg
 from thalweg import Optimizer, parallel, problems
-from thalweg.errors import BadFile, BadValue
+from thalweg.errors import BadFile, BadValue, WorkerDied
 from thalweg.parallel import (
     Algorithm,
     Downpour,
@@ -177,6 +178,15 @@ def broken(output: Tensor, targets: Tensor) -> Tensor:
 def test_a_worker_whose_model_differs_is_refused_before_the_first_gradient() -> None:
     with pytest.raises(BadValue, match="the model of worker 0 differs: its 'layer.weight'"):
         parallel.fit(Elsewhere(), cross_entropy, data(), algorithm=SGD, engine=RayEngine())
+
+
+def test_a_process_with_another_version_is_refused_before_the_first_gradient(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    here = thalweg.__version__
+    monkeypatch.setattr(thalweg, "__version__", "0.0.1")
+    with pytest.raises(WorkerDied, match=f"has thalweg {here}, the one that .* has 0.0.1. Install"):
+        fitted(SGD, engine=RayEngine())
 
 
 @pytest.mark.long

@@ -108,7 +108,10 @@ def _join(ray: Any, address: str, timeout: float) -> None:
             f"the cluster at {address} lets anybody in who reaches it. Start all of its nodes with "
             f"{MODE}=token and one token; see the page on parallel training."
         )
-    _init(ray, address=address)
+    try:
+        _init(ray, address=address)
+    except (RuntimeError, ConnectionError) as error:
+        raise BadValue(f"the cluster at {address} cannot be joined: {error}") from error
 
 
 def _init(ray: Any, **how: Any) -> None:

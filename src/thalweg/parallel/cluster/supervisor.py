@@ -138,7 +138,7 @@ class Supervisor:
         except errors.RayTaskError as error:
             raise _cause(error) from error
         except errors.RayActorError as error:
-            raise WorkerDied(f"a process died when it began: {error}") from error
+            raise WorkerDied(f"a process died when it began: {_reason(error)}") from error
 
     def _call(self, member: Member, call: str, *arguments: Any) -> None:
         member.call, member.since = call, time.monotonic()
@@ -274,6 +274,12 @@ class Supervisor:
             self.tally.restored += standing.version.life
             self.tally.lost_updates += standing.lost_updates
             self.tally.lost_pushes += standing.lost_pushes
+
+
+def _reason(death: Exception) -> str:
+    """Return why a process died: what was raised when it was made, or all that Ray knows."""
+    said = str(death).strip()
+    return said.splitlines()[-1] if "creation task" in said else said
 
 
 def _cause(error: Any) -> BaseException:
