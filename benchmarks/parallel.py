@@ -35,7 +35,7 @@ HEAD = (
 
 
 class Contest(NamedTuple):
-    """An algorithm for a number of workers at the learning rate of one, and rates to choose from."""
+    """An algorithm, made for the learning rate of one worker and a number of them, and rates."""
 
     name: str
     made: Callable[[float, int], Algorithm]
