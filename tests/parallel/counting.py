@@ -37,21 +37,23 @@ def slowly(output: Tensor, _: Tensor) -> Tensor:
     return -output.sum()
 
 
-def line() -> nn.Module:
-    made = nn.Linear(COUNT, 1, bias=False, dtype=torch.float64)
+def line(width: int = COUNT) -> nn.Module:
+    made = nn.Linear(width, 1, bias=False, dtype=torch.float64)
     nn.init.zeros_(made.weight)
     return made
 
 
-def batches() -> Batches:
-    made = Batches(Rows(torch.eye(COUNT, dtype=torch.float64), torch.zeros(COUNT)), 1, 0)
+def batches(width: int = COUNT) -> Batches:
+    made = Batches(Rows(torch.eye(COUNT, width, dtype=torch.float64), torch.zeros(COUNT)), 1, 0)
     made.order = InOrder()
     return made
 
 
-def counting(algorithm: Algorithm, loss: Callable[..., Tensor] = minus, **how: Any) -> Job:
-    """The job of measuring each gradient once."""
-    return job(line(), loss, algorithm, COUNT, batches(), **how)
+def counting(
+    algorithm: Algorithm, loss: Callable[..., Tensor] = minus, width: int = COUNT, **how: Any
+) -> Job:
+    """The job of measuring each gradient once; of *width* parameters only the first ones move."""
+    return job(line(width), loss, algorithm, COUNT, batches(width), **how)
 
 
 def counted(algorithm: Algorithm, engine: Engine, **how: Any) -> tuple[np.ndarray, Tally]:

@@ -90,13 +90,18 @@ def wait_until(true: Callable[[], bool], seconds: float = 100.0) -> None:
         time.sleep(0.02)
 
 
+def actors() -> set[int]:
+    """Return the processes of workers and shards that are there now."""
+    return {*descendants("ray::Worker"), *descendants("ray::Server")}
+
+
 class Strikes:
     """A watcher that sends signals to processes of the training, at its first report."""
 
     def __init__(self, *kinds: str, again: signal.Signals | None = None, apart: float = 0) -> None:
         self.kinds, self.again, self.apart = kinds, again, apart
         self.first = signal.SIGSTOP if again else signal.SIGKILL
-        self.older = set(descendants("ray::"))
+        self.older = actors()
         self.struck = 0
 
     def __call__(self, progress: Progress) -> None:
@@ -122,7 +127,7 @@ def ran(engine: RayEngine, algorithm: Algorithm, **how: Any) -> tuple[np.ndarray
 
     how = {"workers": 2, "every": 20, "watch": watch, **how}
     values, tally = engine.run(counting(algorithm, slowly, **how))
-    return values.numpy(), updates[-1], tally
+    return values[:COUNT].numpy(), updates[-1], tally
 
 
 # Workers are killed.
@@ -264,6 +269,17 @@ def assert_safetensors(folder: Path) -> None:
 
 
 @pytest.mark.long
+def test_a_shard_of_a_large_model_comes_back() -> None:
+    """What a shard is made of travels in another way where it is more than 100 kB."""
+    applied, updates, tally = ran(
+        RayEngine(snapshot_every=8), PLAIN, watch=Strikes("Server"), width=20_000
+    )
+    check_ledger(applied, tally)
+    assert applied.sum() == updates
+    assert (tally.restored, tally.undealt) == (1, 0)
+
+
+@pytest.mark.long
 def test_rounds_go_on_after_the_death_of_their_shard() -> None:
     engine = RayEngine(snapshot_every=8)
     _, _, tally = ran(engine, Synchronous("sgd", lr=1.0), watch=Strikes("Server"))
@@ -290,7 +306,7 @@ TIMEOUT = 30.0
 def harm(seed: int, begun: threading.Event) -> Iterator[list[str]]:
     """Kill and pause what is there, at random times after the beginning; yield what was struck."""
     random, over, struck = np.random.default_rng(seed), threading.Event(), list[str]()
-    older, events = set(descendants("ray::")), []
+    older, events = actors(), []
     for kind in random.permutation(["kill Worker", "pause Worker", "kill Server"] * 2)[:4]:
         events.append((kind, *random.uniform((0.0, 0.2), (1.0, 1.0)), random.integers(100)))
 

@@ -6,7 +6,9 @@ import pytest
 from counting import COUNT, PLAIN, check_ledger, counting, slowly
 
 from clusters import cluster
+from thalweg.errors import BadValue
 from thalweg.parallel import Outcome, Progress, RayEngine
+from thalweg.parallel.cluster import supervisor
 
 pytest.importorskip("ray")
 
@@ -39,3 +41,15 @@ def test_a_training_survives_a_node_and_goes_on_at_another(tmp_path: Path) -> No
     assert tally.lost_updates < EVERY
     assert tally.lost_pushes + tally.receipts[Outcome.UNKNOWN] <= 2
     assert tally.receipts.total() >= COUNT - 1 - tally.lost_pushes
+
+
+@pytest.mark.long
+def test_more_workers_than_a_cluster_has_room_for_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are waited for no longer than processes may take to begin."""
+    monkeypatch.setattr(supervisor, "START", 5.0)
+    with cluster() as nodes:
+        engine = RayEngine(nodes.address, snapshots=tmp_path, timeout=20.0)
+        with pytest.raises(BadValue, match="2 workers have not begun in 20 seconds; .* needs 1"):
+            engine.run(counting(PLAIN, slowly, workers=2))

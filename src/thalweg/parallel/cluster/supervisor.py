@@ -65,6 +65,7 @@ class Supervisor:
         self.account, self.tally = Account(job), Tally()
         self._begun, self._lives = time.monotonic(), count()
         self._parcel = ray.put(sealed(job.algorithm, job.replica, job.compression))
+        self._start = ray.put(packed(job.start))
         self._calls: dict[Any, Member] = {}
         self._suspects: set[str] = set()
         self._looked = 0.0
@@ -77,7 +78,7 @@ class Supervisor:
             self.ray.remote(Server)
             .options(num_cpus=0, max_restarts=-1)
             .remote(
-                self.job.replica.layout, self.parts[place], packed(self.job.start), serving,
+                self.job.replica.layout, self.parts[place], [self._start], serving,
                 folder / f"shard-{place}", self.engine.snapshot_every,
             )
         )  # fmt: skip
