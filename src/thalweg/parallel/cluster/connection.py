@@ -116,9 +116,7 @@ def _join(ray: Any, address: str, timeout: float) -> None:
 
 def _init(ray: Any, **how: Any) -> None:
     """Connect with the token of now, and leave signals to those who listened to them before."""
-    from ray._raylet import AuthenticationTokenLoader
-
-    AuthenticationTokenLoader.instance().reset_cache()
+    ray._raylet.AuthenticationTokenLoader.instance().reset_cache()
     with handled(_interrupt):
         ray.init(**how, log_to_driver=False, logging_level="ERROR")
 
