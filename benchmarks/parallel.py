@@ -42,13 +42,6 @@ class Contest(NamedTuple):
     rates: tuple[float, ...]
 
 
-CONTESTS = (
-    Contest("Downpour, Adagrad", lambda lr, _: downpour("adagrad", lr), (0.02, 0.04, 0.08)),
-    Contest("EASGD, every gradient", elastic, (0.1, 0.2, 0.4)),
-    Contest("AdaptiveRevision", lambda lr, _: downpour("adaptive_revision", lr), (0.05, 0.1, 0.2)),
-)
-
-
 def downpour(rule: str, lr: float) -> Algorithm:
     return Downpour(rule, lr=lr, divide=False)
 
@@ -56,6 +49,15 @@ def downpour(rule: str, lr: float) -> Algorithm:
 def elastic(lr: float, workers: int) -> Algorithm:
     """Return EASGD, for one worker plain SGD."""
     return downpour("sgd", lr) if workers == 1 else Elastic(workers * lr, period=1)
+
+
+CONTESTS = (
+    Contest("Downpour, Adagrad", lambda lr, workers: downpour("adagrad", lr), (0.02, 0.04, 0.08)),
+    Contest("EASGD, every gradient", elastic, (0.1, 0.2, 0.4)),
+    Contest(
+        "AdaptiveRevision", lambda lr, workers: downpour("adaptive_revision", lr), (0.05, 0.1, 0.2)
+    ),
+)
 
 
 def trained(problem: Problem, algorithm: Algorithm, workers: int, seed: int) -> torch.nn.Module:
