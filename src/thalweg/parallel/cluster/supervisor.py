@@ -121,14 +121,15 @@ class Supervisor:
         return Member(name, rank, handle)
 
     def _await_start(self, crew: list[Member]) -> None:
-        """Wait until all workers take part, so that no round ends without one of them.
+        """Wait for the shards, then until all workers take part: no round ends without one of them.
 
         Raise where the cluster has no room for them, or where they cannot take part.
         """
-        joining = [member.handle.join.remote() for member in crew]
+        ready = [handle.__ray_ready__.remote() for handle in self.servers.handles]
         limit, errors = max(START, self.engine.timeout), self.ray.exceptions
         try:
-            self.ray.get(joining, timeout=limit)
+            self.ray.get(ready, timeout=limit)
+            self.ray.get([member.handle.join.remote() for member in crew], timeout=limit)
         except errors.GetTimeoutError as error:
             free = self.ray.available_resources().get("CPU", 0)
             raise BadValue(
