@@ -55,8 +55,9 @@ def cluster() -> Iterator[Any]:
 
 
 def test_downpour_with_one_worker_is_fit_bit_for_bit() -> None:
+    """With time enough that no message is sent again."""
     shards = 2
-    found = fitted(Downpour("adam"), engine=RayEngine(), shards=shards)
+    found = fitted(Downpour("adam"), engine=RayEngine(timeout=600.0), shards=shards)
     model = network()
     optimizer = Optimizer(model.parameters(), "adam")
     fit(model, optimizer, cross_entropy, data(), batch=8, epochs=3, seed=5)
