@@ -43,6 +43,7 @@ bench: $(VENV)/.installed-test
 	$(BIN)/python benchmarks/snapshots.py
 	$(BIN)/python benchmarks/noise.py
 	$(BIN)/python benchmarks/delay.py
+	$(BIN)/python benchmarks/parallel.py
 	$(BIN)/python benchmarks/doctor.py
 	$(BIN)/python benchmarks/shard.py
 

@@ -1,12 +1,8 @@
-"""Training on Ray is training: the same updates, real deaths survived, nothing applied twice."""
+"""Training on Ray is training: the same updates and models as anywhere else, or a clear refusal."""
 
-import os
-import signal
-import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +22,9 @@ from small import (
 )
 from torch import Tensor, nn
 
-from descendants import descendants
+import thalweg
 from thalweg import Optimizer, parallel, problems
-from thalweg.errors import BadFile, BadValue
+from thalweg.errors import BadFile, BadValue, WorkerDied
 from thalweg.parallel import (
     Algorithm,
     Downpour,
@@ -36,14 +32,10 @@ from thalweg.parallel import (
     InProcess,
     LocalUpdates,
     Outcome,
-    Progress,
     RayEngine,
-    Seat,
-    Serving,
     Synchronous,
     Tally,
 )
-from thalweg.parallel.algorithms.algorithm import Script
 from thalweg.parallel.cluster.connection import connected
 from thalweg.parallel.flat import vector_of
 from thalweg.parallel.replica import Batches
@@ -64,8 +56,9 @@ def cluster() -> Iterator[Any]:
 
 
 def test_downpour_with_one_worker_is_fit_bit_for_bit() -> None:
+    """With time enough that no message is sent again."""
     shards = 2
-    found = fitted(Downpour("adam"), engine=RayEngine(), shards=shards)
+    found = fitted(Downpour("adam"), engine=RayEngine(timeout=600.0), shards=shards)
     model = network()
     optimizer = Optimizer(model.parameters(), "adam")
     fit(model, optimizer, cross_entropy, data(), batch=8, epochs=3, seed=5)
@@ -157,168 +150,7 @@ def test_a_worker_may_fetch_while_it_computes() -> None:
     assert found.history[-1].gradients == 18
 
 
-# Deaths and pauses.
-
-
-@dataclass(frozen=True)
-class Mortal(Algorithm):
-    """Another algorithm, whose worker of a *rank* sends a signal to itself at a request.
-
-    That happens once, when it makes the request of that number, as a file in *folder* tells.
-    """
-
-    inner: Algorithm
-    folder: Path
-    request: int
-    rank: int = 1
-    kind: signal.Signals = signal.SIGKILL
-
-    def serving(self, workers: int) -> Serving:
-        return self.inner.serving(workers)
-
-    def script(self, seat: Seat) -> Script:
-        script, answer = self.inner.script(seat), None
-        doomed = seat.rank == self.rank and not (self.folder / "struck").exists()
-        for number in range(10**9):
-            try:
-                request = script.send(answer)
-            except StopIteration:
-                return
-            if doomed and number == self.request:
-                (self.folder / "struck").write_text(str(os.getpid()))
-                os.kill(os.getpid(), self.kind)
-            answer = yield request
-
-
-def struck(kind: str, *signals: signal.Signals, apart: float = 0.0) -> Callable[[Progress], None]:
-    """Return a watcher that signals to a process that is new then, at the first report."""
-    older = descendants(f"ray::{kind}")
-
-    def watch(progress: Progress) -> None:
-        if progress.gradients <= 20:
-            target = min(set(descendants(f"ray::{kind}")) - set(older))
-            os.kill(target, signals[0])
-            for each in signals[1:]:
-                threading.Timer(apart, os.kill, (target, each)).start()
-
-    return watch
-
-
-def slow(output: Tensor, targets: Tensor) -> Tensor:
-    """A loss that leaves time for something to happen."""
-    time.sleep(0.03)
-    return cross_entropy(output, targets)
-
-
-def ran(engine: RayEngine, algorithm: Algorithm, **how: Any) -> tuple[int, Tally]:
-    """Run a job of 60 gradients; return how many updates there were in the end."""
-    updates: list[int] = []
-    given = how.pop("watch", lambda progress: None)
-
-    def watch(progress: Progress) -> None:
-        updates.append(progress.updates)
-        given(progress)
-
-    how = {"workers": 2, "every": 20, "watch": watch, **how}
-    batches = Batches(Rows(*data()), 8, 5)
-    values, tally = engine.run(job(network(), slow, algorithm, 60, batches, **how))
-    assert values.isfinite().all()
-    return updates[-1], tally
-
-
 SGD = Downpour("sgd", lr=0.1)
-
-
-def test_a_worker_killed_amid_a_push_begins_anew_and_nothing_is_applied_twice(
-    tmp_path: Path,
-) -> None:
-    """Its third push is under way when it comes to its tenth request, a pull."""
-    updates, tally = ran(RayEngine(), Mortal(SGD, tmp_path, 9))
-    assert (tally.restarts, tally.lost_gradients, tally.undealt) == (1, 1, 0)
-    assert tally.receipts == {Outcome.APPLIED: 59}
-    assert tally.lost_pushes == updates - 59 <= 1
-
-
-@pytest.mark.long
-@pytest.mark.parametrize("algorithm", [SGD, Synchronous("sgd", lr=0.1)])
-@pytest.mark.parametrize(("number", "lost"), [(8, 0), (10, 1)])
-def test_a_worker_may_die_before_and_after_its_push(
-    algorithm: Algorithm, number: int, lost: int, tmp_path: Path
-) -> None:
-    _, tally = ran(RayEngine(), Mortal(algorithm, tmp_path, number))
-    assert (tally.restarts, tally.lost_gradients, tally.lost_pushes) == (1, 1, lost)
-    assert tally.receipts.total() == 59
-
-
-@pytest.mark.long
-def test_a_worker_killed_while_it_waits_is_not_waited_for(tmp_path: Path) -> None:
-    """The second is killed, and not begun anew; the first goes on without it."""
-    _, tally = ran(
-        RayEngine(restarts=0), Synchronous("sgd", lr=0.1), watch=struck("Worker", signal.SIGKILL)
-    )
-    assert (tally.restarts, tally.undealt) == (0, 0)
-    assert tally.lost_gradients <= 1
-    assert tally.receipts.total() + tally.lost_pushes in (59, 60)
-
-
-@pytest.mark.long
-def test_a_shard_that_is_killed_goes_on_from_its_snapshot() -> None:
-    """What it had done since is lost and counted; what had no answer may have been applied."""
-    updates, tally = ran(RayEngine(snapshot_every=8), SGD, watch=struck("Server", signal.SIGKILL))
-    assert tally.restored == 1
-    assert tally.lost_updates < 8
-    assert tally.lost_gradients == tally.restarts == tally.undealt == 0
-    assert tally.receipts.total() == 60
-    unanswered = updates + tally.lost_updates - tally.receipts[Outcome.APPLIED]
-    assert 0 <= unanswered <= tally.receipts[Outcome.UNKNOWN] <= 2
-
-
-@pytest.mark.long
-def test_rounds_go_on_after_the_death_of_their_shard() -> None:
-    _, tally = ran(
-        RayEngine(snapshot_every=8), Synchronous("sgd", lr=0.1),
-        watch=struck("Server", signal.SIGKILL),
-    )  # fmt: skip
-    assert tally.restored == 1
-    assert tally.undealt == tally.lost_gradients == 0
-
-
-@pytest.mark.long
-def test_a_worker_that_is_paused_goes_on_where_it_was() -> None:
-    watch = struck("Worker", signal.SIGSTOP, signal.SIGCONT, apart=3.0)
-    updates, tally = ran(RayEngine(), replace(SGD, staleness=60), watch=watch)
-    assert updates == tally.receipts[Outcome.APPLIED] == 60
-    assert (tally.restarts, tally.resent) == (0, 0)
-
-
-@pytest.mark.long
-def test_a_shard_that_is_paused_applies_what_was_sent_twice_once() -> None:
-    """Pushes are sent again after a sixth of the timeout."""
-    watch = struck("Server", signal.SIGSTOP, signal.SIGCONT, apart=3.0)
-    updates, tally = ran(RayEngine(timeout=9.0), SGD, watch=watch)
-    assert tally.resent >= 1
-    assert updates == tally.receipts.total() == 60
-
-
-@pytest.mark.long
-def test_a_worker_that_never_answers_is_given_up(tmp_path: Path) -> None:
-    mortal = Mortal(SGD, tmp_path, 10, kind=signal.SIGSTOP)
-    _, tally = ran(RayEngine(timeout=3.0), mortal)
-    assert (tally.undealt, tally.lost_gradients, tally.lost_pushes) == (0, 1, 1)
-    stopped = Path("/proc") / (tmp_path / "struck").read_text()
-    limit = time.monotonic() + 20
-    while stopped.exists() and time.monotonic() < limit:
-        time.sleep(0.5)
-    assert not stopped.exists()
-
-
-@pytest.mark.long
-def test_nobody_waits_for_a_first_worker_that_died_alone(tmp_path: Path) -> None:
-    """The others are to begin after many updates of the first."""
-    mortal = Mortal(replace(SGD, warm_start=40), tmp_path, 10, rank=0)
-    _, tally = ran(RayEngine(restarts=0), mortal)
-    assert (tally.released, tally.lost_gradients, tally.undealt) == (1, 1, 0)
-
 
 # What cannot work.
 
@@ -350,6 +182,15 @@ def broken(output: Tensor, targets: Tensor) -> Tensor:
 def test_a_worker_whose_model_differs_is_refused_before_the_first_gradient() -> None:
     with pytest.raises(BadValue, match="the model of worker 0 differs: its 'layer.weight'"):
         parallel.fit(Elsewhere(), cross_entropy, data(), algorithm=SGD, engine=RayEngine())
+
+
+def test_a_process_with_another_version_is_refused_before_the_first_gradient(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    here = thalweg.__version__
+    monkeypatch.setattr(thalweg, "__version__", "0.0.1")
+    with pytest.raises(WorkerDied, match=f"has thalweg {here}, the one that .* has 0.0.1. Install"):
+        fitted(SGD, engine=RayEngine())
 
 
 @pytest.mark.long

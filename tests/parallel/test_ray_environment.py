@@ -1,4 +1,4 @@
-"""Training on Ray leaves nothing in the environment: no token that a later program would inherit."""
+"""Training on Ray leaves no token in the environment, which a later program would inherit."""
 
 import os
 from pathlib import Path

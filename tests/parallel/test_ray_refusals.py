@@ -98,8 +98,10 @@ def test_a_cluster_that_cannot_be_reached_is_said_to_be(
 ) -> None:
     monkeypatch.setenv("RAY_AUTH_MODE", "token")
     monkeypatch.setenv("RAY_AUTH_TOKEN", "a" * 32)
-    address = free_address()
-    assert f"no Ray cluster can be reached at {address}" in refusal(address, home)
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        assert f"no Ray cluster can be reached at {address}" in refusal(address, home)
 
 
 def test_something_else_that_listens_is_no_cluster(
@@ -118,6 +120,8 @@ def test_something_else_that_listens_is_no_cluster(
 
 TRAINING = """
 import sys
+import ray
+ray.__version__ = sys.argv[4] or ray.__version__
 from thalweg.errors import ThalwegError
 from thalweg.parallel import Downpour, RayEngine
 sys.path.insert(0, sys.argv[3])
@@ -150,9 +154,11 @@ def head(**environment: str) -> Iterator[str]:
         node.wait(30)
 
 
-def trained(address: str, folder: Path, token: str) -> str:
+def trained(address: str, folder: Path, token: str, version: str = "") -> str:
+    """Return what a training says in a process of its own, with that version of Ray."""
     environment = {**os.environ, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token}
-    command = [sys.executable, "-c", TRAINING, address, str(folder), str(Path(__file__).parent)]
+    here = str(Path(__file__).parent)
+    command = [sys.executable, "-c", TRAINING, address, str(folder), here, version]
     done = subprocess.run(
         command, env=environment, capture_output=True, text=True, timeout=120, check=False
     )
@@ -161,9 +167,11 @@ def trained(address: str, folder: Path, token: str) -> str:
 
 
 @pytest.mark.long
-def test_a_cluster_is_joined_with_its_token_alone(tmp_path: Path) -> None:
+def test_a_cluster_is_joined_with_its_token_and_version_alone(tmp_path: Path) -> None:
     with head(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN="a" * 32) as address:
         assert "its token is another one" in trained(address, tmp_path, "b" * 32)
+        said = trained(address, tmp_path, "a" * 32, version="0.0.1")
+        assert "cannot be joined: Version mismatch" in said
         assert "'applied'>: 18}" in trained(address, tmp_path, "a" * 32)
 
 

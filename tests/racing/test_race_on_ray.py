@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from killable import LINE, told
 
+from clusters import cluster
 from descendants import descendants
 from thalweg.errors import BadValue
 from thalweg.racing import race
@@ -58,24 +59,16 @@ def test_a_cluster_does_the_same_race_though_a_process_is_killed_in_it():
 
 
 @pytest.mark.long
-def test_a_node_that_dies_has_its_work_done_elsewhere(monkeypatch):
-    monkeypatch.setenv("RAY_AUTH_MODE", "token")
-    if "RAY_AUTH_TOKEN" not in os.environ:
-        monkeypatch.setenv("RAY_AUTH_TOKEN", "1" * 64)
-    from ray.cluster_utils import Cluster
-
+def test_a_node_that_dies_has_its_work_done_elsewhere():
     straight = told(race(LINE, RULES, memory=1, **SMALL))
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
-    try:
-        left = [cluster.add_node(num_cpus=1)]
-        cluster.wait_for_nodes()
+    with cluster() as machines:
+        left = [machines.add_node(num_cpus=1)]
+        machines.wait_for_nodes()
 
         def cut(progress):
             if left and progress.done:
-                cluster.remove_node(left.pop(), allow_graceful=False)
+                machines.remove_node(left.pop(), allow_graceful=False)
 
-        found = told(race(LINE, RULES, memory=1, ray=cluster.address, on_progress=cut, **SMALL))
-    finally:
-        cluster.shutdown()
+        found = told(race(LINE, RULES, memory=1, ray=machines.address, on_progress=cut, **SMALL))
     assert not left
     assert found == straight

@@ -108,14 +108,15 @@ def _join(ray: Any, address: str, timeout: float) -> None:
             f"the cluster at {address} lets anybody in who reaches it. Start all of its nodes with "
             f"{MODE}=token and one token; see the page on parallel training."
         )
-    _init(ray, address=address)
+    try:
+        _init(ray, address=address)
+    except (RuntimeError, ConnectionError) as error:
+        raise BadValue(f"the cluster at {address} cannot be joined: {error}") from error
 
 
 def _init(ray: Any, **how: Any) -> None:
     """Connect with the token of now, and leave signals to those who listened to them before."""
-    from ray._raylet import AuthenticationTokenLoader
-
-    AuthenticationTokenLoader.instance().reset_cache()
+    ray._raylet.AuthenticationTokenLoader.instance().reset_cache()
     with handled(_interrupt):
         ray.init(**how, log_to_driver=False, logging_level="ERROR")
 

@@ -32,8 +32,9 @@ class RayEngine(Engine):
 
     Without *address* they are processes of this machine, on a Ray that ends with the training;
     with it, of the cluster there. Both need Ray's token authentication. A worker or shard that does
-    not answer for *timeout* seconds is given up, so that has to be longer than a gradient takes. A
-    worker that dies is begun anew, *restarts* times in all. Each worker needs *cpus* of a cluster.
+    not answer for *timeout* seconds is given up, so that has to be longer than a gradient takes;
+    processes have two minutes to begin, or *timeout* where that is longer. A worker that dies is
+    begun anew, *restarts* times in all. Each worker needs *cpus* of a cluster.
 
     Shards take a snapshot after every *snapshot_every* updates, into a folder each in *snapshots*,
     which every node of a cluster must see; on one machine a temporary one is the default.

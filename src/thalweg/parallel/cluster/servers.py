@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -35,17 +35,23 @@ class Standing(NamedTuple):
 class Server:
     """The process of one shard. Ray calls its methods one after the other, in one thread.
 
+    In *start* is Ray's reference to the parameters at the beginning. Its owner has to keep it: what
+    Ray was given by itself would be gone when the process begins again.
+
     A snapshot is taken after every *every* updates, into *folder*, besides the one at the
     beginning. A process that begins *again* takes up the last one, and answers nobody before it is
     told who takes part.
     """
 
     def __init__(
-        self, layout: Layout, part: range, start: np.ndarray, serving: Parcel, folder: Path,
+        self, layout: Layout, part: range, start: list[Any], serving: Parcel, folder: Path,
         every: int, again: bool | None = None,
     ) -> None:  # fmt: skip
+        import ray
+
         self._layout, self._every = layout, every
-        self._shard = Shard(layout, part, unpacked(start, layout.dtype), *opened(serving))
+        values = unpacked(ray.get(start[0]), layout.dtype)
+        self._shard = Shard(layout, part, values, *opened(serving))
         again = _reconstructed() if again is None else again
         self._snapshots, self._ledger = Snapshots(folder, again), Ledger(folder)
         self._waiting: dict[asyncio.Future[bool], str] = {}

@@ -66,6 +66,7 @@ class Supervisor:
         self.account = Account(job, self.tally, self._time)
         self._begun, self._lives = time.monotonic(), count()
         self._parcel = ray.put(sealed(job.algorithm, job.replica, job.compression))
+        self._start = ray.put(packed(job.start))
         self._calls: dict[Any, Member] = {}
         self._suspects: set[str] = set()
         self._looked = 0.0
@@ -78,7 +79,7 @@ class Supervisor:
             self.ray.remote(Server)
             .options(num_cpus=0, max_restarts=-1)
             .remote(
-                self.job.replica.layout, self.parts[place], packed(self.job.start), serving,
+                self.job.replica.layout, self.parts[place], [self._start], serving,
                 folder / f"shard-{place}", self.engine.snapshot_every,
             )
         )  # fmt: skip
@@ -121,14 +122,15 @@ class Supervisor:
         return Member(name, rank, handle)
 
     def _await_start(self, crew: list[Member]) -> None:
-        """Wait until all workers take part, so that no round ends without one of them.
+        """Wait for the shards, then until all workers take part: no round ends without one of them.
 
         Raise where the cluster has no room for them, or where they cannot take part.
         """
-        joining = [member.handle.join.remote() for member in crew]
+        ready = [handle.__ray_ready__.remote() for handle in self.servers.handles]
         limit, errors = max(START, self.engine.timeout), self.ray.exceptions
         try:
-            self.ray.get(joining, timeout=limit)
+            self.ray.get(ready, timeout=limit)
+            self.ray.get([member.handle.join.remote() for member in crew], timeout=limit)
         except errors.GetTimeoutError as error:
             free = self.ray.available_resources().get("CPU", 0)
             raise BadValue(
@@ -139,7 +141,7 @@ class Supervisor:
         except errors.RayTaskError as error:
             raise _cause(error) from error
         except errors.RayActorError as error:
-            raise WorkerDied(f"a process died when it began: {error}") from error
+            raise WorkerDied(f"a process died when it began: {_reason(error)}") from error
 
     def _call(self, member: Member, call: str, *arguments: Any) -> None:
         member.call, member.since = call, time.monotonic()
@@ -275,6 +277,12 @@ class Supervisor:
             self.tally.restored += standing.version.life
             self.tally.lost_updates += standing.lost_updates
             self.tally.lost_pushes += standing.lost_pushes
+
+
+def _reason(death: Exception) -> str:
+    """Return why a process died: what was raised when it was made, or all that Ray knows."""
+    said = str(death).strip()
+    return said.splitlines()[-1] if "creation task" in said else said
 
 
 def _cause(error: Any) -> BaseException:

@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+import thalweg
+from thalweg.errors import BadValue
 from thalweg.parallel.compression import Packed
 
 SMALL = 100_000
@@ -53,22 +55,35 @@ def unboxed(box: Box, dtype: torch.dtype) -> Tensor:
 
 
 class Parcel(NamedTuple):
-    """Objects as bytes, and where Python finds the modules that they were made by."""
+    """Objects as bytes, where Python finds the modules that they were made by, and whose they are.
+
+    *version* is that of thalweg where they were sealed.
+    """
 
     content: bytes
     paths: list[str]
+    version: str
 
 
 def sealed(*objects: Any) -> Parcel:
     """Return a parcel of objects."""
     from ray import cloudpickle
 
-    return Parcel(cloudpickle.dumps(objects), [path for path in sys.path if path])
+    paths = [path for path in sys.path if path]
+    return Parcel(cloudpickle.dumps(objects), paths, thalweg.__version__)
 
 
 def opened(parcel: Parcel) -> Any:
-    """Return the objects of a parcel, whose modules are looked for last where they come from."""
+    """Return the objects of a parcel, whose modules are looked for last where they come from.
+
+    BadValue where it comes from another version of thalweg.
+    """
     from ray import cloudpickle
 
+    if parcel.version != thalweg.__version__:
+        raise BadValue(
+            f"a process of the cluster has thalweg {thalweg.__version__}, the one that began the "
+            f"work has {parcel.version}. Install the same on every node."
+        )
     sys.path += [path for path in parcel.paths if path not in sys.path]
     return cloudpickle.loads(parcel.content)

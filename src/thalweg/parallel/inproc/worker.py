@@ -14,8 +14,8 @@ class VirtualWorker:
     """One life of the worker of a rank.
 
     ``sending`` and ``fetching`` are the last push and the last fetch that it did not wait for,
-    ``measuring`` says whether it has a batch in hand, ``held`` how many gradients it has not pushed.
-    ``compressors`` pack its pushes, one for each shard.
+    ``measuring`` says whether it has a batch in hand, ``held`` how many gradients it has not
+    pushed. ``compressors`` pack its pushes, one for each shard.
     """
 
     def __init__(
