@@ -181,7 +181,7 @@ def test_a_loss_that_is_rounded_to_single_precision_is_not_taken_for_a_wrong_gra
 def test_one_huge_parameter_does_not_lead_beyond_the_kinks_of_the_others() -> None:
     model = net()
     with torch.no_grad():
-        model[0].bias[:4] = -1e5  # type: ignore[index]
+        model[0].bias[:4] = -1e5  # type: ignore[operator]
     found = checked(model)
     assert found.error < 1e-3
     assert not found.mismatches
