@@ -16,7 +16,7 @@ from thalweg.errors import BadValue, MissingPackage
 from thalweg.signals import handled
 
 MODE, TOKEN, TOKEN_PATH = "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"
-NICENESS = "RAY_worker_niceness"
+NICENESS, FREED_AT_ONCE = "RAY_worker_niceness", "RAY_free_objects_batch_size"
 
 
 def library() -> Any:
@@ -61,7 +61,7 @@ def connected(address: str | None, processes: int, timeout: float) -> Iterator[A
 @contextmanager
 def _environment() -> Iterator[None]:
     """Put back the environment as it was."""
-    before = {name: os.environ.get(name) for name in (MODE, TOKEN, NICENESS)}
+    before = {name: os.environ.get(name) for name in (MODE, TOKEN, NICENESS, FREED_AT_ONCE)}
     try:
         yield
     finally:
@@ -75,13 +75,15 @@ def _start(ray: Any, processes: int) -> None:
     """Start a cluster on this machine, with a token of its own unless there is one.
 
     Its processes are as urgent as others here: Ray would let them wait for all others, so that one
-    beside a busy program does not answer for minutes.
+    beside a busy program does not answer for minutes. What a message took up is free for the next:
+    Ray would let a hundred pile up, each in memory that is new to the system.
     """
     if os.environ.get(MODE, "token") != "token":
         raise BadValue(_UNGUARDED)
     if not _token_is_there():
         os.environ[TOKEN] = secrets.token_hex(32)
     os.environ.setdefault(NICENESS, "0")
+    os.environ.setdefault(FREED_AT_ONCE, "1")
     cores = min(processes, os.cpu_count() or 1)
     _init(ray, address="local", num_cpus=cores, include_dashboard=False)
     _check_mode()

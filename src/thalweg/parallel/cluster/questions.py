@@ -40,12 +40,12 @@ class Question:
     """A question under way."""
 
     def __init__(self, servers: Servers, method: str, arguments: list[tuple]) -> None:
-        self._servers, self._method, self._arguments = servers, method, arguments
+        self._servers, self._method, self.arguments = servers, method, arguments
         self._sent = [self._send(place) for place in range(len(arguments))]
 
     def _send(self, place: int) -> Any:
         method = getattr(self._servers.handles[place], self._method)
-        return method.remote(*self._arguments[place])
+        return method.remote(*self.arguments[place])
 
     @property
     def ready(self) -> bool:

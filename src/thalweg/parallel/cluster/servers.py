@@ -10,6 +10,7 @@ import numpy as np
 
 from thalweg.errors import BadFile
 from thalweg.parallel.cluster.ledger import Ledger
+from thalweg.parallel.cluster.mailbox import Mailboxes
 from thalweg.parallel.cluster.wire import Box, Parcel, opened, packed, unboxed, unpacked
 from thalweg.parallel.flat import Layout
 from thalweg.parallel.server.shard import Shard
@@ -54,6 +55,7 @@ class Server:
         self._shard = Shard(layout, part, values, *opened(serving))
         again = _reconstructed() if again is None else again
         self._snapshots, self._ledger = Snapshots(folder, again), Ledger(folder)
+        self._mailboxes = Mailboxes()
         self._waiting: dict[asyncio.Future[bool], str] = {}
         self._opened = asyncio.Event()
         if again:
@@ -88,6 +90,7 @@ class Server:
     async def leave(self, worker: str) -> int:
         """Wait no longer for a worker; return how many of its pushes have come."""
         self._shard.leave(worker)
+        self._mailboxes.forget(worker)
         self._note()
         return self._shard.pushes(worker)
 
@@ -119,9 +122,14 @@ class Server:
 
     async def push(
         self, gradient: Box, version: Version, worker: str, sequence: int, weight: float
-    ) -> Receipt:
-        """Bring the shard a push."""
+    ) -> Receipt | None:
+        """Bring the shard a push; None if it lies in a mailbox that is out of reach."""
         await self._opened.wait()
+        if gradient.mailbox is not None:
+            values = self._mailboxes.look(worker, gradient.mailbox)
+            if values is None:
+                return None
+            gradient = gradient._replace(values=values)
         vector = unboxed(gradient, self._layout.dtype)
         receipt = self._shard.push(vector, version, worker, sequence, weight)
         self._note()

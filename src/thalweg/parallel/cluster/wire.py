@@ -12,6 +12,7 @@ from torch import Tensor
 
 import thalweg
 from thalweg.errors import BadValue
+from thalweg.parallel.cluster.mailbox import Place
 from thalweg.parallel.compression import Packed
 
 SMALL = 100_000
@@ -34,12 +35,13 @@ def unpacked(array: np.ndarray, dtype: torch.dtype) -> Tensor:
 
 
 class Box(NamedTuple):
-    """A compressed vector as bytes."""
+    """A compressed vector as bytes; those of the values may lie in a mailbox instead."""
 
     values: np.ndarray
     dtype: torch.dtype
     places: np.ndarray | None
     size: int
+    mailbox: Place | None = None
 
 
 def boxed(found: Packed) -> Box:

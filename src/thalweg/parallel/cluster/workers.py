@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,9 +16,10 @@ from thalweg.parallel.algorithms.algorithm import (
     Request,
     Seat,
 )
+from thalweg.parallel.cluster.outbox import Outbox
 from thalweg.parallel.cluster.questions import Question, Servers
 from thalweg.parallel.cluster.servers import Part
-from thalweg.parallel.cluster.wire import Parcel, boxed, opened, unpacked
+from thalweg.parallel.cluster.wire import Parcel, opened, unpacked
 from thalweg.parallel.flat import Layout
 from thalweg.parallel.server.versions import Receipt, Versions
 
@@ -54,7 +55,7 @@ class Worker:
     ) -> None:
         self.name, self.servers, self.parts = name, servers, parts
         algorithm, self.replica, compression = opened(parcel)
-        self.compressors = [compression.compressor() for _ in parts]
+        self.outboxes = [Outbox(compression.compressor()) for _ in parts]
         self.script = algorithm.script(seat)
         self._asked: Gradient | None = None
         self._held = self._sequence = 0
@@ -147,17 +148,27 @@ class Worker:
         self._held = 0
         self._sequence += 1
         details = self.name, self._sequence, push.weight
-        compressors = zip(self.compressors, self.parts, strict=True)
-        boxes = [boxed(pack(push.vector[part.start : part.stop])) for pack, part in compressors]
-        pairs = zip(boxes, push.versions, strict=True)
-        arguments = [(box, version, *details) for box, version in pairs]
+        pairs = zip(self.outboxes, self.parts, strict=True)
+        boxes = [outbox.boxed(push.vector[part.start : part.stop]) for outbox, part in pairs]
+        versions = zip(boxes, push.versions, strict=True)
+        arguments = [(box, version, *details) for box, version in versions]
         self._pushed = self.servers.ask("push", arguments)
 
     def _settle(self) -> None:
         """Wait for what became of the last push."""
         pushed, self._pushed = self._pushed, None
-        if pushed is not None:
-            self._receipts += pushed.answers()
+        if pushed is None:
+            return
+        for place, receipt in enumerate(pushed.answers()):
+            self._receipts.append(receipt or self._by_value(pushed.arguments[place], place))
+
+    def _by_value(self, arguments: tuple[Any, ...], place: int) -> Receipt:
+        """Push again to a shard that could not look into the mailbox: it is on another machine."""
+        box, *details = arguments
+        found = self.outboxes[place].by_value(box), *details
+        shard = Servers([self.servers.handles[place]], self.servers.timeout)
+        receipt: Receipt = shard.ask("push", [found]).answers()[0]
+        return receipt
 
     # What is told.
 
