@@ -1,5 +1,6 @@
 """Small trainings to be watched: a network of two layers on points of a plane, a second at most."""
 
+import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -73,3 +74,11 @@ def line(examples: int = 512, features: int = 10, noise: float = 0.0) -> tuple[T
     inputs = torch.randn(examples, features, generator=generator)
     slope = torch.randn(features, 1, generator=generator) / features**0.5
     return inputs, inputs @ slope + noise * torch.randn(examples, 1, generator=generator)
+
+
+def forget_what_was_compiled() -> None:
+    """Forget what other tests compiled: then a watch may look at activations that are functions."""
+    compiler = sys.modules.get("torch._dynamo.utils")
+    if compiler is not None:
+        torch._dynamo.reset()
+        compiler.counters.clear()

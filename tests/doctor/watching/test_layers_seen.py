@@ -1,23 +1,17 @@
 """What a probe sees of layers: activations called as functions, gradients, and only training."""
 
-import sys
-
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from thalweg.doctor import Watch, find_check
-from watched import net, points, sgd, train
+from watched import forget_what_was_compiled, net, points, sgd, train
 
 
 @pytest.fixture(autouse=True)
-def nothing_compiled_yet():
-    """Forget what other tests compiled: then a watch may look at activations that are functions."""
-    compiler = sys.modules.get("torch._dynamo.utils")
-    if compiler is not None:
-        torch._dynamo.reset()
-        compiler.counters.clear()
+def nothing_compiled_yet() -> None:
+    forget_what_was_compiled()
 
 
 class Functional(nn.Module):

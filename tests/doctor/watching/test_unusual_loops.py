@@ -10,7 +10,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from thalweg.doctor import Evidence, Watch
-from watched import net, points, sgd
+from watched import forget_what_was_compiled, net, points, sgd
+
+
+@pytest.fixture(autouse=True)
+def nothing_compiled_yet() -> None:
+    forget_what_was_compiled()
+
 
 INPUTS, LABELS = points()
 
