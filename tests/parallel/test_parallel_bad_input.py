@@ -80,6 +80,9 @@ REFUSED: list[tuple[Callable[[], Any], type[ThalwegError], str]] = [
     (lambda: Elastic(lr=float("nan")), BadValue, "lr=nan"),
     (lambda: Elastic(period=0), BadValue, "period=0"),
     (lambda: LocalUpdates(period=0), BadValue, "period=0"),
+    (lambda: InProcess(network=3), BadType, "network=3; expected a Network"),  # type: ignore[arg-type]
+    (lambda: InProcess(faults=["kill"]), BadType, "expected a list of Fault"),  # type: ignore[list-item]
+    (lambda: fit(engine=InProcess(snapshots=3)), BadType, "snapshots=3; expected the path"),  # type: ignore[arg-type]
     (lambda: InProcess(compute=0.0), BadValue, "compute=0; expected a positive number"),
     (lambda: InProcess(compute=-1.0), BadValue, "-1.0"),
     (lambda: InProcess(detection=-1.0), BadValue, "detection=-1.0"),
@@ -127,8 +130,14 @@ def test_a_training_does_not_write_over_the_snapshots_of_another(tmp_path: Any) 
     engine = InProcess(snapshots=tmp_path)
     fitted(Downpour("adam"), engine=engine, shards=2)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["shard-0", "shard-1"]
-    with pytest.raises(BadFile, match="holds checkpoints"):
+    with pytest.raises(BadFile, match="holds snapshots"):
         fitted(Downpour("adam"), engine=engine, shards=2)
+
+
+def test_a_file_is_no_folder_for_snapshots(tmp_path: Any) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(BadFile, match="shard-0 cannot hold snapshots: Not a directory"):
+        fitted(Downpour("adam"), engine=InProcess(snapshots=tmp_path / "file"))
 
 
 def test_data_that_are_not_numbers_are_refused() -> None:

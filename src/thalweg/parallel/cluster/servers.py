@@ -54,7 +54,7 @@ class Server:
         values = unpacked(ray.get(start[0]), layout.dtype)
         self._shard = Shard(layout, part, values, *opened(serving))
         again = _reconstructed() if again is None else again
-        self._snapshots, self._ledger = Snapshots(folder, again), Ledger(folder)
+        self._snapshots, self._ledger = Snapshots(folder, again), Ledger(folder, again)
         self._mailboxes = Mailboxes()
         self._waiting: dict[asyncio.Future[bool], str] = {}
         self._opened = asyncio.Event()
