@@ -111,9 +111,9 @@ def test_a_worker_pushes_again_by_value_what_a_shard_cannot_look_into(
     monkeypatch.setattr(mailbox, "_node", lambda: "another")
     made = job(wide(), cross_entropy, ALGORITHM, 4, Batches(Rows(*data()), 8, 0))
     layout, parts = Layout.of(made.replica.model), [range(len(made.start))]
-    start = cluster.put(packed(made.start))
     server = cluster.remote(Server).options(num_cpus=0)
-    handle = server.remote(layout, parts[0], [start], sealed(ALGORITHM.serving(1)), tmp_path, 100)
+    handle = server.remote(layout, parts[0], sealed(ALGORITHM.serving(1)), tmp_path, 100)
+    cluster.get(handle.begin.remote(packed(made.start)))
     parcel = sealed(made.algorithm, made.replica, made.compression)
     worker = Worker("w", made.seat(0), parcel, Servers([handle], 60.0), parts, 0)
     worker.begin()

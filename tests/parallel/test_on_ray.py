@@ -213,5 +213,5 @@ def test_pushes_that_are_not_numbers_are_kept_from_the_server() -> None:
 def test_a_training_does_not_write_over_the_snapshots_of_another(tmp_path: Path) -> None:
     inprocess = InProcess(snapshots=tmp_path)
     fitted(SGD, engine=inprocess)
-    with pytest.raises(BadFile, match="holds checkpoints"):
+    with pytest.raises(BadFile, match="holds snapshots"):
         fitted(SGD, engine=RayEngine(snapshots=tmp_path))

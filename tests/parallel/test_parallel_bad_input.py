@@ -23,7 +23,9 @@ from thalweg.parallel import (
     Network,
     Outcome,
     Synchronous,
+    TopK,
     constant,
+    diloco,
     exponential,
     failures,
     lognormal,
@@ -48,6 +50,9 @@ def frozen() -> nn.Module:
 
 REFUSED: list[tuple[Callable[[], Any], type[ThalwegError], str]] = [
     (lambda: fit(algorithm="downpour"), BadType, "algorithm='downpour'; expected one such as"),
+    (lambda: fit(model=3), BadType, "model is 3; expected a module"),
+    (lambda: fit(algorithm=Downpour(hyper="eps")), BadType, "hyper='eps'; expected names"),  # type: ignore[arg-type]
+    (lambda: fit(algorithm=Elastic(), compress=TopK()), BadValue, "has to arrive whole"),
     (lambda: fit(engine="ray"), BadType, "engine='ray'; expected one such as InProcess"),
     (lambda: fit(workers=0), BadValue, "workers=0"),
     (lambda: fit(shards=10**6), BadValue, "shards=1000000"),
@@ -75,6 +80,9 @@ REFUSED: list[tuple[Callable[[], Any], type[ThalwegError], str]] = [
     (lambda: Elastic(lr=float("nan")), BadValue, "lr=nan"),
     (lambda: Elastic(period=0), BadValue, "period=0"),
     (lambda: LocalUpdates(period=0), BadValue, "period=0"),
+    (lambda: InProcess(network=3), BadType, "network=3; expected a Network"),  # type: ignore[arg-type]
+    (lambda: InProcess(faults=["kill"]), BadType, "expected a list of Fault"),  # type: ignore[list-item]
+    (lambda: fit(engine=InProcess(snapshots=3)), BadType, "snapshots=3; expected the path"),  # type: ignore[arg-type]
     (lambda: InProcess(compute=0.0), BadValue, "compute=0; expected a positive number"),
     (lambda: InProcess(compute=-1.0), BadValue, "-1.0"),
     (lambda: InProcess(detection=-1.0), BadValue, "detection=-1.0"),
@@ -122,8 +130,14 @@ def test_a_training_does_not_write_over_the_snapshots_of_another(tmp_path: Any) 
     engine = InProcess(snapshots=tmp_path)
     fitted(Downpour("adam"), engine=engine, shards=2)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["shard-0", "shard-1"]
-    with pytest.raises(BadFile, match="holds checkpoints"):
+    with pytest.raises(BadFile, match="holds snapshots"):
         fitted(Downpour("adam"), engine=engine, shards=2)
+
+
+def test_a_file_is_no_folder_for_snapshots(tmp_path: Any) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(BadFile, match="shard-0 cannot hold snapshots: Not a directory"):
+        fitted(Downpour("adam"), engine=InProcess(snapshots=tmp_path / "file"))
 
 
 def test_data_that_are_not_numbers_are_refused() -> None:
@@ -146,6 +160,27 @@ def test_gradients_that_are_not_finite_are_kept_from_the_server(algorithm: Algor
     result = parallel.fit(model, loss, data(), algorithm=algorithm, workers=2, batch=8)
     assert result.tally.receipts[Outcome.NONFINITE] == 1
     assert all(p.isfinite().all() for p in model.parameters())
+
+
+@pytest.mark.parametrize(
+    "algorithm",
+    [Elastic(lr=0.1), Elastic(lr=0.1, momentum=0.5), LocalUpdates(lr=0.1), diloco(0.1, period=2)],
+)
+def test_a_worker_that_walks_alone_goes_on_after_a_gradient_that_is_not_finite(
+    algorithm: Algorithm,
+) -> None:
+    calls = count(1)
+
+    def loss(output: Tensor, targets: Tensor) -> Tensor:
+        found = cross_entropy(output, targets)
+        return found * float("nan") if output.requires_grad and next(calls) == 3 else found
+
+    result = parallel.fit(
+        network(), loss, data(), algorithm=algorithm, workers=2, batch=4, epochs=3
+    )
+    assert next(calls) > 36
+    assert result.tally.applied
+    assert result.tally.refused == 0
 
 
 @pytest.mark.parametrize("name", parallel.catalogue)

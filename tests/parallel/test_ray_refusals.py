@@ -187,12 +187,18 @@ def test_a_cluster_that_lets_anybody_in_is_not_joined(tmp_path: Path) -> None:
 def test_the_ledger_counts_what_deaths_lost(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path)
     ledger.note(12, 1)
-    again = Ledger(tmp_path)
+    again = Ledger(tmp_path, again=True)
     again.note_death(8)
     again.note(11, 0)
-    third = Ledger(tmp_path)
+    third = Ledger(tmp_path, again=True)
     third.note_death(10)
-    assert Ledger(tmp_path).entry == Entry(10, 0, 5, 1)
+    assert Ledger(tmp_path, again=True).entry == Entry(10, 0, 5, 1)
+
+
+def test_a_training_does_not_count_what_an_earlier_one_in_its_folder_lost(tmp_path: Path) -> None:
+    Ledger(tmp_path).note(12, 1)
+    Ledger(tmp_path, again=True).note_death(8)
+    assert Ledger(tmp_path).entry == Entry()
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])

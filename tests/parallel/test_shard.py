@@ -294,7 +294,7 @@ def test_a_torn_snapshot_is_passed_over_for_the_one_before(tmp_path: Path) -> No
 
 def test_a_folder_with_snapshots_of_another_training_is_refused(tmp_path: Path) -> None:
     Snapshots(tmp_path).save(shard())
-    with pytest.raises(BadFile, match="holds checkpoints of an earlier training"):
+    with pytest.raises(BadFile, match="holds snapshots of an earlier training"):
         Snapshots(tmp_path)
 
 

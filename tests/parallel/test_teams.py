@@ -11,7 +11,7 @@ import torch
 from small import fitted
 
 from thalweg import parallel, record
-from thalweg.errors import BadType, BadValue
+from thalweg.errors import BadFile, BadType, BadValue
 from thalweg.parallel import (
     Downpour,
     Fault,
@@ -177,6 +177,39 @@ def test_what_cannot_work_is_refused_before_anything_is_recorded(
 ):
     with pytest.raises(error, match=message):
         train_problem("digits", algorithm, workers, book=book)
+    assert book.runs() == []
+
+
+@pytest.mark.parametrize(
+    ("how", "error", "message"),
+    [
+        ({"epochs": 0}, BadValue, "epochs=0"),
+        ({"batch": 0}, BadValue, "batch=0"),
+        ({"engine": "ray"}, BadType, "engine='ray'"),
+        ({"engine": lambda count: count}, BadType, "engine=1 for workers=1"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused_before_anything_is_recorded(
+    how, error, message, book
+):
+    with pytest.raises(error, match=message):
+        train_problem("digits", DOWNPOUR, **how, book=book)
+    assert book.runs() == []
+
+
+def test_snapshots_of_an_earlier_training_are_refused_before_the_first_team_trains(book, tmp_path):
+    def engine(count):
+        return InProcess(snapshots=tmp_path / f"workers-{count}")
+
+    train_problem("digits", DOWNPOUR, (2,), engine, batch="all", epochs=1, book=book)
+    with pytest.raises(BadFile, match="workers-2/shard-0 holds snapshots"):
+        train_problem("digits", DOWNPOUR, (1, 2), engine, batch="all", epochs=1, book=book)
+    assert len(book.runs()) == 1
+
+
+def test_teams_that_would_share_a_folder_of_snapshots_are_refused(book, tmp_path):
+    with pytest.raises(BadValue, match="is one folder for several trainings"):
+        train_problem("digits", DOWNPOUR, (1, 2), InProcess(snapshots=tmp_path), book=book)
     assert book.runs() == []
 
 

@@ -41,6 +41,18 @@ def test_what_is_compared_is_worked_out_from_the_first_batch_and_between_two_loo
     assert one.reached(0.1) is None
 
 
+def test_no_word_of_the_tables_is_cut_off_on_a_narrow_terminal():
+    many = replace(TEAMS, teams=(*TEAMS.teams, team(128, 1000.0, FALLING)))
+    assert "…" not in printed(many, 80)
+
+
+def test_how_late_gradients_were_is_drawn_in_one_line_on_a_narrow_terminal():
+    *_, four = TEAMS.teams
+    bars = drawn(four.tally.staleness, 12)
+    assert bars.endswith("▄")
+    assert bars in printed(TEAMS, 80)
+
+
 def test_workers_that_are_slower_are_said_to_be():
     found = told(TEAMS)
     assert "4 workers saw 0.80 times the examples of 1 worker in the same time" in found

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from torch import Tensor, nn
 
 from thalweg.arguments import check_count
-from thalweg.errors import BadType
+from thalweg.errors import BadType, BadValue
 from thalweg.parallel.algorithms.algorithm import Algorithm
 from thalweg.parallel.compression import Compression, Whole
 from thalweg.parallel.engine import Engine, Job, Tally
@@ -64,7 +64,7 @@ def fit(
 
     Raises BadValue or BadType before the first gradient for what cannot work.
     """
-    _check(algorithm, engine, compress)
+    _check(model, algorithm, engine, compress)
     for name, value in (("workers", workers), ("epochs", epochs), ("looks", looks)):
         check_count(name, value)
     check_count("seed", seed, 0)
@@ -104,13 +104,20 @@ def _stopped(result: Result, gradients: int) -> str:
     return f"Stopped after {done:,} of {gradients:,} gradients."
 
 
-def _check(algorithm: Any, engine: Any, compress: Any) -> None:
+def _check(model: Any, algorithm: Any, engine: Any, compress: Any) -> None:
+    if not isinstance(model, nn.Module):
+        raise BadType(f"model is {model!r:.60}; expected a module.")
     if not isinstance(algorithm, Algorithm):
         raise BadType(f"algorithm={algorithm!r}; expected one such as Downpour('adagrad', lr=0.1).")
     if engine is not None and not isinstance(engine, Engine):
         raise BadType(f"engine={engine!r}; expected one such as InProcess().")
     if compress is not None and not isinstance(compress, Compression):
         raise BadType(f"compress={compress!r}; expected one such as BFloat16().")
+    if not algorithm.compressible and not isinstance(compress, Whole | None):
+        raise BadValue(
+            f"compress={compress!r}; what a worker of {type(algorithm).__name__} pushes moves that "
+            "worker too, and has to arrive whole. Leave compress out."
+        )
 
 
 def _examples(train: Any) -> Examples:

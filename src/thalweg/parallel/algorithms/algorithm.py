@@ -15,7 +15,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from torch import Tensor
 
@@ -78,7 +78,12 @@ class Seat:
 
 
 class Algorithm(ABC):
-    """Who computes what, and what the server makes of it."""
+    """Who computes what, and what the server makes of it.
+
+    Where pushes are not ``compressible``, they have to arrive as they were sent.
+    """
+
+    compressible: ClassVar[bool] = True
 
     @abstractmethod
     def serving(self, workers: int) -> Serving:
@@ -100,6 +105,8 @@ def found_rule(rule: str | Rule) -> Rule:
 
 def settings_of(rule: Rule, lr: Any, hyper: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return the hyperparameters that an optimizer of *rule* is to be given."""
+    if not isinstance(hyper, Mapping | None):
+        raise BadType(f"hyper={hyper!r}; expected names and values, such as {{'eps': 1e-6}}.")
     if lr is None and "lr" in rule.hyperparameters:
         lr = rule.hyperparameters["lr"].default
     return {**({} if lr is None else {"lr": lr}), **(hyper or {})}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import count
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -28,6 +29,8 @@ class Elastic(Algorithm):
 
     With momentum the gradient is taken where the velocity leads, as Nesterov does.
     """
+
+    compressible: ClassVar[bool] = False
 
     lr: float = 1e-2
     momentum: float = 0.0

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from thalweg.optim import Optimizer
-from thalweg.parallel.flat import Layout
+from thalweg.parallel.flat import Layout, finite
 from thalweg.rules import Rule
 
 
@@ -24,7 +24,9 @@ class Walker:
         self.optimizer = Optimizer(self.parameters, rule, **hyper)
 
     def step(self, gradient: Tensor) -> None:
-        """Make one update."""
+        """Make one update; none of a gradient that is not finite, which would stay for good."""
+        if not finite(gradient):
+            return
         for p, g in zip(self.parameters, self.layout.views(gradient), strict=True):
             p.grad = g
         self.optimizer.step()

@@ -18,7 +18,7 @@ from thalweg.parallel.cluster.connection import connected
 from thalweg.parallel.cluster.supervisor import Supervisor
 from thalweg.parallel.engine import Engine, Job, Tally
 from thalweg.parallel.flat import cut
-from thalweg.parallel.server.snapshots import Snapshots
+from thalweg.parallel.server.snapshots import Snapshots, unused
 
 _NO_FOLDER = (
     "snapshots=None; expected a folder that all nodes of the cluster share, because a shard that "
@@ -82,10 +82,9 @@ class RayEngine(Engine):
     def _folder(self, shards: int) -> Iterator[Path]:
         """Yield where shards put their snapshots; BadFile where there are some already."""
         if self.snapshots is not None:
-            folder = Path(self.snapshots).absolute()
-            for place in range(shards):
-                Snapshots(folder / f"shard-{place}")
-            yield folder
+            for folder in unused(self.snapshots, shards):
+                Snapshots(folder)
+            yield Path(self.snapshots).absolute()
             return
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
             yield Path(name)

@@ -22,13 +22,14 @@ class Entry(NamedTuple):
 class Ledger:
     """The entry of one shard, kept in a folder.
 
-    What was written stays when the process is killed, because it is the system's by then.
+    What was written stays when the process is killed, because it is the system's by then. It is
+    taken up by a process that begins *again*, and by no other.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, again: bool = False) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._file = os.open(folder / "ledger", os.O_RDWR | os.O_CREAT, 0o600)
-        content = os.pread(self._file, _FORM.size, 0)
+        content = os.pread(self._file, _FORM.size, 0) if again else b""
         self.entry = Entry(*_FORM.unpack(content)) if content else Entry()
 
     def note(self, updates: int, gathered: int) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+import torch
 
 from thalweg.errors import BadFile
 from thalweg.parallel.cluster.ledger import Ledger
@@ -36,34 +37,26 @@ class Standing(NamedTuple):
 class Server:
     """The process of one shard. Ray calls its methods one after the other, in one thread.
 
-    In *start* is Ray's reference to the parameters at the beginning. Its owner has to keep it: what
-    Ray was given by itself would be gone when the process begins again.
-
-    A snapshot is taken after every *every* updates, into *folder*, besides the one at the
-    beginning. A process that begins *again* takes up the last one, and answers nobody before it is
-    told who takes part.
+    It answers nobody before it is told the parameters at the beginning. A snapshot is taken after
+    every *every* updates, into *folder*, besides the one at the beginning. A process that begins
+    *again* takes up the last one, and answers nobody before it is told who takes part.
     """
 
     def __init__(
-        self, layout: Layout, part: range, start: list[Any], serving: Parcel, folder: Path,
-        every: int, again: bool | None = None,
+        self, layout: Layout, part: range, serving: Parcel, folder: Path, every: int,
+        again: bool | None = None,
     ) -> None:  # fmt: skip
-        import ray
-
         self._layout, self._every = layout, every
-        values = unpacked(ray.get(start[0]), layout.dtype)
-        self._shard = Shard(layout, part, values, *opened(serving))
+        nothing = torch.zeros(layout.size, dtype=layout.dtype)
+        self._shard = Shard(layout, part, nothing, *opened(serving))
         again = _reconstructed() if again is None else again
-        self._snapshots, self._ledger = Snapshots(folder, again), Ledger(folder)
+        self._snapshots, self._ledger = Snapshots(folder, again), Ledger(folder, again)
         self._mailboxes = Mailboxes()
         self._waiting: dict[asyncio.Future[bool], str] = {}
         self._opened = asyncio.Event()
         if again:
             self._restore(folder)
             self._ledger.note_death(self._shard.version.update)
-        else:
-            self._snapshots.save(self._shard)
-            self._opened.set()
         self._noted = self._shard.version
 
     def _restore(self, folder: Path) -> None:
@@ -75,6 +68,17 @@ class Server:
             )
 
     # Who takes part.
+
+    async def begin(self, values: np.ndarray) -> None:
+        """Begin with these parameters of the whole model, and answer from now on.
+
+        They do not come with what the process is made of: Ray would have to keep that for as long
+        as the process may begin again, which needs none of it.
+        """
+        part = self._shard.part
+        self._shard.values.copy_(unpacked(values, self._layout.dtype)[part.start : part.stop])
+        self._snapshots.save(self._shard)
+        self._opened.set()
 
     async def open(self, workers: list[str]) -> None:
         """Answer from now on, and let these workers take part."""

@@ -66,7 +66,6 @@ class Supervisor:
         self.account = Account(job, self.tally, self._time)
         self._begun, self._lives = time.monotonic(), count()
         self._parcel = ray.put(sealed(job.algorithm, job.replica, job.compression))
-        self._start = ray.put(packed(job.start))
         self._calls: dict[Any, Member] = {}
         self._suspects: set[str] = set()
         self._looked = 0.0
@@ -79,7 +78,7 @@ class Supervisor:
             self.ray.remote(Server)
             .options(num_cpus=0, max_restarts=-1)
             .remote(
-                self.job.replica.layout, self.parts[place], [self._start], serving,
+                self.job.replica.layout, self.parts[place], serving,
                 folder / f"shard-{place}", self.engine.snapshot_every,
             )
         )  # fmt: skip
@@ -126,7 +125,8 @@ class Supervisor:
 
         Raise where the cluster has no room for them, or where they cannot take part.
         """
-        ready = [handle.__ray_ready__.remote() for handle in self.servers.handles]
+        start = self.ray.put(packed(self.job.start))
+        ready = [handle.begin.remote(start) for handle in self.servers.handles]
         limit, errors = max(START, self.engine.timeout), self.ray.exceptions
         try:
             self.ray.get(ready, timeout=limit)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from thalweg.arguments import check_count, check_number
-from thalweg.errors import BadValue
+from thalweg.errors import BadType, BadValue
 from thalweg.parallel.engine import Engine, Job, Tally
 from thalweg.parallel.flat import cut
 from thalweg.parallel.inproc.conditions import Fault, Network
@@ -20,7 +20,7 @@ from thalweg.parallel.inproc.distributions import Distribution, as_distribution
 from thalweg.parallel.inproc.hosts import Host
 from thalweg.parallel.inproc.simulation import Simulation
 from thalweg.parallel.server.shard import Shard
-from thalweg.parallel.server.snapshots import Snapshots
+from thalweg.parallel.server.snapshots import Snapshots, unused
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,10 @@ class InProcess(Engine):
         check_count("seed", self.seed, 0)
         if self.snapshot_every is not None:
             check_count("snapshot_every", self.snapshot_every)
+        if not isinstance(self.network, Network):
+            raise BadType(f"network={self.network!r}; expected a Network.")
+        if not _are_faults(self.faults):
+            raise BadType(f"faults={self.faults!r}; expected a list of Fault.")
         if not as_distribution(self.compute).mean:
             raise BadValue(
                 "compute=0; expected a positive number of virtual seconds for a gradient, without "
@@ -73,10 +77,17 @@ class InProcess(Engine):
 
     def _hosts(self, job: Job) -> Iterator[Host]:
         layout, serving = job.replica.layout, job.algorithm.serving(job.workers)
-        for number, part in enumerate(cut(layout, serving.rule, job.shards)):
-            folder = None if self.snapshots is None else Path(self.snapshots) / f"shard-{number}"
+        parts = cut(layout, serving.rule, job.shards)
+        folders: Sequence[Path | None] = [None] * job.shards
+        if self.snapshots is not None:
+            folders = unused(self.snapshots, job.shards)
+        for folder, part in zip(folders, parts, strict=True):
 
             def make(part: range = part) -> Shard:
                 return Shard(layout, part, job.start, serving)
 
             yield Host(make, Snapshots(folder), self.snapshot_every)
+
+
+def _are_faults(given: object) -> bool:
+    return isinstance(given, Sequence) and all(isinstance(each, Fault) for each in given)

@@ -6,9 +6,38 @@ import os
 from pathlib import Path
 from typing import Any
 
+from thalweg.errors import BadFile, BadType
 from thalweg.parallel.server.shard import Shard
 from thalweg.training.checkpoints import Checkpoints
 from thalweg.training.tree import pack, unpack
+
+
+def unused(folder: str | os.PathLike[str], shards: int) -> list[Path]:
+    """Return where in *folder* each of so many shards puts its snapshots.
+
+    Raises BadFile where there are some already, and BadType for what is no folder's name.
+    """
+    if not isinstance(folder, str | os.PathLike):
+        raise BadType(f"snapshots={folder!r}; expected the path of a folder.")
+    found = [Path(folder).absolute() / f"shard-{place}" for place in range(shards)]
+    for each in found:
+        _check_unused(each)
+    return found
+
+
+def _check_unused(folder: Path) -> None:
+    if Checkpoints(folder).last is not None:
+        raise BadFile(
+            f"{folder} holds snapshots of an earlier training, which cannot be resumed. Name "
+            "another folder, or remove this one."
+        )
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadFile(f"{folder} cannot hold snapshots: {error.strerror}.") from error
 
 
 class Snapshots:
@@ -24,9 +53,9 @@ class Snapshots:
         self._kept: tuple[str, dict] | None = None
         self.update = 0
         if self._checkpoints is not None:
-            Path(self._checkpoints.folder).mkdir(parents=True, exist_ok=True)
+            _make(self._checkpoints.folder)
         if self._checkpoints is not None and not again:
-            self._checkpoints.prepare()
+            _check_unused(self._checkpoints.folder)
 
     def save(self, shard: Shard) -> None:
         """Write a snapshot; raise BadFile where that fails, with the one before still there."""

@@ -18,6 +18,7 @@ from thalweg.parallel.engine import Engine
 from thalweg.parallel.fitting import fit
 from thalweg.parallel.inproc.engine import InProcess
 from thalweg.parallel.result import Interrupted
+from thalweg.parallel.server.snapshots import unused
 from thalweg.parallel.teams.team import Team, Teams, read
 from thalweg.parallel.watching import Listener
 from thalweg.problems import Problem
@@ -56,11 +57,15 @@ def train_problem(
     loaded = problems.load(problem) if isinstance(problem, str) else problem
     _check(algorithm, workers)
     shared = {
-        "batch": batch or loaded.batch_size, "epochs": epochs or loaded.epochs, "seed": seed,
+        "batch": loaded.batch_size if batch is None else batch,
+        "epochs": loaded.epochs if epochs is None else epochs, "seed": seed,
     }  # fmt: skip
+    _check_counts(shared)
     said = {"parallel": name or type(algorithm).__name__, **settings_of(algorithm), **shared}
     make = engine if callable(engine) else lambda count: engine or InProcess()
-    call = Call(loaded, algorithm, make, shared, said, listener)
+    engines = {count: make(count) for count in workers}
+    _check_engines(engines)
+    call = Call(loaded, algorithm, engines, shared, said, listener)
     return call.train(book or record.open(), sorted(workers))
 
 
@@ -76,6 +81,28 @@ def _check(algorithm: Any, workers: Any) -> None:
         raise BadValue(f"workers={workers!r} has a number twice; give each one once.")
 
 
+def _check_counts(shared: Mapping[str, Any]) -> None:
+    check_count("epochs", shared["epochs"])
+    if shared["batch"] != "all":
+        check_count("batch", shared["batch"])
+
+
+def _check_engines(engines: Mapping[int, Any]) -> None:
+    """Refuse what would stop a later team when earlier ones have trained already."""
+    for count, engine in engines.items():
+        if not isinstance(engine, Engine):
+            raise BadType(f"engine={engine!r} for workers={count}; expected one as InProcess().")
+    found = [getattr(engine, "snapshots", None) for engine in engines.values()]
+    folders = [folder for folder in found if folder is not None]
+    for folder in folders:
+        unused(folder, 1)
+    if len({*folders}) < len(folders):
+        raise BadValue(
+            f"snapshots={folders[0]!r} is one folder for several trainings. Give a function that "
+            "returns an engine for each number of workers, with a folder of its own."
+        )
+
+
 def settings_of(chosen: Any) -> dict[str, Any]:
     """Return the settings of an algorithm or an engine as a record can hold them."""
     plain = str | int | float | bool | None
@@ -88,7 +115,7 @@ class Call:
 
     problem: Problem
     algorithm: Algorithm
-    engine: Callable[[int], Engine]
+    engines: Mapping[int, Engine]
     shared: Mapping[str, Any]
     said: Mapping[str, Any]
     listener: Listener | None
@@ -116,7 +143,7 @@ class Call:
 
     def _train(self, book: Record, workers: int, parent: str | None, done: list[Team]) -> None:
         """Train with so many workers, and add what came of it, be it cut short."""
-        engine, problem = self.engine(workers), self.problem
+        engine, problem = self.engines[workers], self.problem
         model = problem.make_model(self.shared["seed"])
         own = {"workers": workers, "engine": type(engine).__name__, "time": engine.unit,
                "cores": os.cpu_count(), **settings_of(engine), **self.shared}  # fmt: skip

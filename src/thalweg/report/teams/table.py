@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from rich.console import Group, RenderableType
+from rich.console import Group, JustifyMethod, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -35,13 +35,15 @@ def _ledger(team: Team) -> list[str]:
     tally = team.tally
     counts = [team.workers, tally.measured.total(), tally.applied, tally.refused, words.lost(team),
               middle(tally.staleness), max(tally.staleness, default=0)]  # fmt: skip
-    return [*(f"{count:,}" for count in counts), drawn(tally.staleness, 16)]
+    return [*(f"{count:,}" for count in counts), drawn(tally.staleness, len(_LEDGER[-1]))]
 
 
 def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
     shown = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     for title in columns:
-        shown.add_column(title, justify="left" if title == _LEDGER[-1] else "right")
+        bars = title == _LEDGER[-1]
+        justify: JustifyMethod = "left" if bars else "right"
+        shown.add_column(title, justify=justify, no_wrap=bars or " " not in title)
     for row in rows:
         shown.add_row(*row)
     return shown
