@@ -165,7 +165,7 @@ def _starts(teams: Teams) -> bool:
 def cells(teams: Teams, team: Team) -> list[str]:
     """Return what stands in the columns."""
     last = team.history[-1] if team.history else None
-    compared = [_times(faster(teams, team)), _moment(_arrival(teams, team), team),
+    compared = [_times(faster(teams, team)), _moment(_arrival(teams, team)),
                 _times(earlier(teams, team))] if len(teams.teams) > 1 else []  # fmt: skip
     return [
         f"{team.workers:,}",
@@ -174,7 +174,7 @@ def cells(teams: Teams, team: Team) -> list[str]:
         *compared,
         numerals.loss(last and last.judged),
         numerals.share(last and last.valid_accuracy),
-        _moment(last and last.time, team),
+        _moment(last and last.time),
     ]
 
 
@@ -182,7 +182,7 @@ def _times(ratio: float | None) -> str:
     return numerals.NONE if ratio is None else f"{ratio:.2f}"
 
 
-def _moment(found: float | None, team: Team) -> str:
+def _moment(found: float | None) -> str:
     return numerals.NONE if found is None else numerals.seconds(found)
 
 
