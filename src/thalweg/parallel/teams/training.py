@@ -12,8 +12,8 @@ import torch
 
 from thalweg import problems, record
 from thalweg.arguments import check_count
-from thalweg.errors import BadFile, BadType, BadValue
-from thalweg.parallel.algorithms.algorithm import Algorithm
+from thalweg.errors import BadFile, BadValue
+from thalweg.parallel.algorithms.algorithm import Algorithm, check_algorithm
 from thalweg.parallel.engine import Engine
 from thalweg.parallel.fitting import fit
 from thalweg.parallel.inproc.engine import InProcess
@@ -65,8 +65,7 @@ def train_problem(
 
 
 def _check(algorithm: Any, workers: Any) -> None:
-    if not isinstance(algorithm, Algorithm):
-        raise BadType(f"algorithm={algorithm!r}; expected one such as Downpour('adagrad', lr=0.1).")
+    check_algorithm(algorithm)
     if not isinstance(workers, Sequence) or not workers:
         raise BadValue(f"workers={workers!r}; expected numbers of workers, such as (1, 2, 4).")
     for count in workers:

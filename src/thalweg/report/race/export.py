@@ -1,25 +1,19 @@
 """A race as data for other programs: everything as JSON, or a line for each training as CSV.
 
-In both, infinity is ``inf``: a run that diverged, a target never reached. What there is not, such
-as an accuracy without classes, is null in JSON and empty in CSV. A race that is repeated gives the
-same text, apart from times, which are called ``seconds``.
+Infinity is a run that diverged, or a target never reached. A race that is repeated gives the same
+text, apart from times, which are called ``seconds``.
 """
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
 from thalweg.racing import Epoch, Header, Result, Row, Run
 from thalweg.racing.board import arrival
 from thalweg.racing.space import Space
-
-Entry = dict[str, str | float | None]
+from thalweg.report.data import Entry, dumped, tabled
 
 
 def as_json(result: Result) -> str:
@@ -34,20 +28,6 @@ def _members(result: Result) -> Iterator[str]:
             yield f"{dumped(name)}: [\n{lines}\n]"
         else:
             yield f"{dumped(name)}: {dumped(value)}"
-
-
-def dumped(value: object) -> str:
-    """Return a value as JSON on one line."""
-    return json.dumps(_plain(value), allow_nan=False, ensure_ascii=False)
-
-
-def _plain(value: Any) -> Any:
-    """Return a value as JSON can hold it."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return None if math.isnan(value) else str(value)
-    if isinstance(value, Mapping):
-        return {key: _plain(each) for key, each in value.items()}
-    return [_plain(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def _whole(result: Result) -> dict[str, Any]:
@@ -103,17 +83,6 @@ def _arrival(run: Run, result: Result) -> float | None:
 def as_csv(result: Result) -> str:
     """Return a table with a line for each training, in the order in which they were done."""
     return tabled(entries(result))
-
-
-def tabled(lines: Iterable[Entry]) -> str:
-    """Return a table with these lines, which all have the same names."""
-    first, *others = lines
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(first), lineterminator="\n")
-    writer.writeheader()
-    for entry in (first, *others):
-        writer.writerow({name: _plain(value) for name, value in entry.items()})
-    return text.getvalue()
 
 
 def names(result: Result) -> list[str]:

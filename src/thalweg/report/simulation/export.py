@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from thalweg.parallel import Simulation
-from thalweg.report.race.export import dumped, tabled
+from thalweg.report.data import dumped, tabled
 
 
 def as_json(simulation: Simulation) -> str:

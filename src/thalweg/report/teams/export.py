@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from thalweg.parallel import Team, Teams
-from thalweg.report.race.export import dumped, tabled
+from thalweg.report.data import dumped, tabled
 from thalweg.report.teams import words
 
 
