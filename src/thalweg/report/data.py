@@ -10,10 +10,24 @@ import csv
 import io
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 Entry = dict[str, str | float | None]
+
+
+def as_object(members: Mapping[str, Any]) -> str:
+    """Return JSON of an object, a member on each line; of a list of objects each has its own."""
+    return "{\n" + ",\n".join(_members(members)) + "\n}\n"
+
+
+def _members(members: Mapping[str, Any]) -> Iterator[str]:
+    for name, value in members.items():
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            lines = ",\n".join(map(dumped, value))
+            yield f"{dumped(name)}: [\n{lines}\n]"
+        else:
+            yield f"{dumped(name)}: {dumped(value)}"
 
 
 def dumped(value: object) -> str:

@@ -13,21 +13,12 @@ from typing import Any
 from thalweg.racing import Epoch, Header, Result, Row, Run
 from thalweg.racing.board import arrival
 from thalweg.racing.space import Space
-from thalweg.report.data import Entry, dumped, tabled
+from thalweg.report.data import Entry, as_object, tabled
 
 
 def as_json(result: Result) -> str:
     """Return the whole race as JSON, each rule and each run on a line of its own."""
-    return "{\n" + ",\n".join(_members(result)) + "\n}\n"
-
-
-def _members(result: Result) -> Iterator[str]:
-    for name, value in _whole(result).items():
-        if isinstance(value, list) and value and isinstance(value[0], dict):
-            lines = ",\n".join(map(dumped, value))
-            yield f"{dumped(name)}: [\n{lines}\n]"
-        else:
-            yield f"{dumped(name)}: {dumped(value)}"
+    return as_object(_whole(result))
 
 
 def _whole(result: Result) -> dict[str, Any]:
