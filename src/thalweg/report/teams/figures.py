@@ -58,7 +58,7 @@ def _of(teams: Teams, number: int, place: Place) -> Iterator[Figure]:
     """Yield the running loss of a team, thin, and that on the validation set where there is one."""
     team, alone = teams.teams[number], len(teams.teams) == 1
     looked = [point for point in team.history if point.valid_loss is not None]
-    running = _trace(_thinned([(place(each), each.loss) for each in team.losses]), colour(number))
+    running = _trace(_thinned([(place(each), each.loss) for each in team.losses]))
     yield running | {
         "name": "running" if alone else words.label(team), "mode": "lines", "opacity": 0.5,
         "line": {"color": colour(number), "width": 1}, "legendgroup": str(number),
@@ -67,7 +67,7 @@ def _of(teams: Teams, number: int, place: Place) -> Iterator[Figure]:
     }  # fmt: skip
     if looked:
         hue = colour(number + alone)
-        judged = _trace([(place(point), point.judged) for point in looked], hue)
+        judged = _trace([(place(point), point.judged) for point in looked])
         yield judged | {
             "name": "validation" if alone else words.label(team), "mode": "lines+markers",
             "line": {"color": hue, "width": 2}, "legendgroup": str(number + alone),
@@ -83,12 +83,11 @@ def _thinned(pairs: list[tuple[float, float]]) -> list[tuple[float, float]]:
     return [(part[-1][0], math.fsum(y for _, y in part) / len(part)) for part in parts]
 
 
-def _trace(pairs: list[tuple[float, float]], hue: str) -> Figure:
+def _trace(pairs: list[tuple[float, float]]) -> Figure:
     return {
         "type": "scatter",
         "x": [x for x, _ in pairs],
         "y": finite([y for _, y in pairs]),
-        "line": {"color": hue},
     }
 
 
