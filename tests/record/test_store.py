@@ -242,8 +242,9 @@ def test_a_record_that_was_removed_under_its_writer_is_not_written_in_vain(path,
 
 def test_an_error_is_not_hidden_by_a_record_that_was_removed(path):
     book = record.open(path)
-    with pytest.raises(ZeroDivisionError), book.begin("digits", {}):
-        path.rename(path.with_name("aside"))
+    run = book.begin("digits", {})
+    path.rename(path.with_name("aside"))
+    with pytest.raises(ZeroDivisionError), run:
         raise ZeroDivisionError
     path.with_name("aside").replace(path)
     book.close()
