@@ -50,12 +50,13 @@ def timed(action: Callable[[], Any], rounds: int) -> Iterator[float]:
 def pushes(ray: Any, rule: str, folder: Path, rounds: int, ahead: int) -> list[float]:
     """Return the milliseconds of a push, sent before the receipts of *ahead* others have come."""
     layout = Layout(("weight",), ((SIZE,),), torch.float32)
-    gradient, start = torch.randn(SIZE), ray.put(packed(torch.zeros(SIZE)))
+    gradient = torch.randn(SIZE)
     server = (
         ray.remote(Server)
         .options(num_cpus=0)
-        .remote(layout, range(SIZE), [start], sealed(Serving(find(rule))), folder, 10**9)
+        .remote(layout, range(SIZE), sealed(Serving(find(rule))), folder, 10**9)
     )
+    ray.get(server.begin.remote(packed(torch.zeros(SIZE))))
     names = [f"worker {k}" for k in range(ahead + 1)]
     for name in names:
         ray.get(server.join.remote(name, layout))

@@ -1,7 +1,8 @@
 """Training in processes that torchrun starts is training: the same updates, in every process."""
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from small import (
 )
 
 from thalweg import Optimizer, parallel
-from thalweg.parallel import Synchronous
+from thalweg.parallel import Outcome, Synchronous
 from thalweg.parallel.flat import vector_of
 from thalweg.parallel.replica import Batches
 from thalweg.training.data.forms import Rows
@@ -208,6 +209,34 @@ def test_gradients_that_are_not_finite_change_nothing(wrap: Any, runs: Runs) -> 
         assert found["values"].isfinite().all()
         lost = 1 if wrap is None else 2
         assert found["receipts"] == {"applied": 4 - lost, "not finite": lost}
+
+
+def test_a_round_without_a_finite_gradient_makes_no_update(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A rule that remembers gradients would go on without any."""
+    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_ports(1)[0])}
+    for name, value in {"RANK": "0", "WORLD_SIZE": "1", **place}.items():
+        monkeypatch.setenv(name, value)
+    row = torch.ones(1, 6, dtype=torch.float64)
+    batches = Batches(Rows(row, row), 1, 0)
+    (values, tally), (simulated, _) = (
+        engine.run(job(line(), _finite_once(), Synchronous("adam", lr=LR), 4, batches))
+        for engine in (parallel.TorchEngine(), parallel.InProcess())
+    )
+    assert tally.receipts == {Outcome.APPLIED: 1, Outcome.NONFINITE: 3}
+    assert values.abs().min() > 0
+    assert torch.equal(values, simulated)
+
+
+def _finite_once() -> Callable[[Any, Any], torch.Tensor]:
+    """Return a loss of which the first batch alone has a finite gradient."""
+    factors = chain([1.0], repeat(float("nan")))
+
+    def loss(output: torch.Tensor, _: object) -> torch.Tensor:
+        return output.mean() * next(factors)
+
+    return loss
 
 
 @each_wrap

@@ -240,6 +240,16 @@ def test_a_record_that_was_removed_under_its_writer_is_not_written_in_vain(path,
     book.close()
 
 
+def test_an_error_is_not_hidden_by_a_record_that_was_removed(path):
+    book = record.open(path)
+    run = book.begin("digits", {})
+    path.rename(path.with_name("aside"))
+    with pytest.raises(ZeroDivisionError), run:
+        raise ZeroDivisionError
+    path.with_name("aside").replace(path)
+    book.close()
+
+
 def test_a_record_in_a_read_only_folder_can_be_read_but_not_written(written, monkeypatch):
     written.chmod(0o444)
     written.parent.chmod(0o555)

@@ -14,7 +14,7 @@ from teamed import FALLING, TEAMS, eventful, team
 from thalweg.errors import BadValue
 from thalweg.parallel import Tally, Teams
 from thalweg.report import page, summary
-from thalweg.report.teams import figures, words
+from thalweg.report.teams import figures, ledger, words
 from thalweg.report.teams.staleness import bars, drawn, middle, width_of
 
 ALONE = Teams("digits", "", (team(3, 5.0, FALLING, unit="virtual seconds"),))
@@ -101,14 +101,14 @@ def test_one_that_was_cut_short_says_how_far_it_came():
 
 
 def test_the_ledger_has_losses_always_and_what_else_happened():
-    columns = words.ledger_columns(TEAMS)
-    cells = dict(zip(columns, words.ledger_cells(TEAMS, TEAMS.teams[-1]), strict=True))
+    columns = ledger.columns(TEAMS)
+    cells = dict(zip(columns, ledger.cells(TEAMS, TEAMS.teams[-1]), strict=True))
     assert cells == {
         "workers": "4", "gradients": "39", "of each": "0–25", "pushes applied": "37",
         "refused": "3", "late at most": "25", "lost gradients": "1", "lost pushes": "0",
         "lost updates": "0", "restarts": "1",
     }  # fmt: skip
-    assert "restarts" not in words.ledger_columns(ALONE)
+    assert "restarts" not in ledger.columns(ALONE)
     assert "4 workers: refused (stale 2, not finite 1); lost gradients 1, restarts 1." in told(
         TEAMS
     )

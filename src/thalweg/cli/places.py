@@ -9,6 +9,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from thalweg import record, report
 from thalweg.errors import BadFile, BadValue
 
 
@@ -20,6 +21,17 @@ def check_distinct(places: Mapping[str, Path | None]) -> None:
             other = found.setdefault(place.resolve(), name)
             if other != name:
                 raise BadValue(f"{other} and {name} are both {str(place)!r}; name two places.")
+
+
+def check_written(places: Mapping[str, Path | None]) -> None:
+    """Refuse a page or weights that cannot be written where they are to be, before any work.
+
+    *places* has ``--out``, ``--save``, ``--record`` and others that must not be one of these.
+    """
+    for name, check in {"--out": report.check_page, "--save": report.check_path}.items():
+        if place := places[name]:
+            check(place)
+    check_distinct({**places, "--record": record.open(places["--record"]).path})
 
 
 def check_there(record: Path | None) -> None:

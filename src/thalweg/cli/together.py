@@ -13,7 +13,7 @@ import typer
 
 from thalweg import problems, record, report
 from thalweg.cli.app import DIVERGED, note, notices, plain_warnings, say, screen, whole
-from thalweg.cli.places import check_distinct
+from thalweg.cli.places import check_written
 from thalweg.cli.stopping import exit_code, leaving_at_once, stoppable
 from thalweg.errors import BadValue
 
@@ -122,15 +122,7 @@ def _check(name: str, crew: Crew, settings: dict[str, Any], places: dict[str, An
         raise BadValue("--lr has several rates; give one with --parallel.")
     if places["--save"] and len(crew.counts) > 1:
         raise BadValue("--save writes the weights of one training; give one number of --workers.")
-    _check_places(places)
-
-
-def _check_places(places: dict[str, Any]) -> None:
-    for key, check in {"--out": report.check_page, "--save": report.check_path}.items():
-        if places[key]:
-            check(places[key])
-    written = {key: places[key] for key in ("--out", "--save")}
-    check_distinct({**written, "--record": record.open(places["--record"]).path})
+    check_written({key: places[key] for key in ("--out", "--save", "--record")})
 
 
 def _trained(name: str, crew: Crew, settings: dict[str, Any], places: dict[str, Any]) -> Teams:

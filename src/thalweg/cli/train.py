@@ -25,7 +25,7 @@ from thalweg.cli.app import (
     screen,
     whole,
 )
-from thalweg.cli.places import check_distinct, command
+from thalweg.cli.places import check_written, command
 from thalweg.cli.stopping import exit_code, leaving_at_once, stoppable
 from thalweg.cli.together import (
     ENGINES,
@@ -230,10 +230,7 @@ def _check(problem: str, settings: dict[str, Any], places: dict[str, Any]) -> No
         rules.find(settings["rule"])
     if settings["schedule"]:
         maker(settings["schedule"])
-    for name, check in {"--out": report.check_page, "--save": report.check_path}.items():
-        if places[name]:
-            check(places[name])
-    check_distinct({**places, "--record": record.open(places["--record"]).path})
+    check_written(places)
 
 
 def _train(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import numpy as np
 
-from thalweg.doctor.evidence import Course, Evidence, ParameterProbe, Probe
+from thalweg.doctor.evidence import Course, Evidence, ParameterFacts, ParameterProbe, Probe
 
 
 def remaining(seen: Evidence, parts: int = 10) -> float:
@@ -111,25 +111,28 @@ def update_ratios(seen: Evidence, some: slice = slice(3)) -> dict[str, float]:
     These are the first three by default. A matrix that is still far smaller than is usual for one
     of its width, as a last layer that begins at zero, is left out: any update is large beside it.
     """
-    found = {}
+    found, probes = {}, at_work(seen)
+    rates = {each.number: each.lrs for each in seen.steps}
     for name in seen.model.weights:
-        small = 0.1 * seen.model.parameters[name].shape[0] ** 0.5
-        stepped = [each for each in _stepped(seen, name) if each.weight > small]
+        facts = seen.model.parameters[name]
+        moving = [each for each in probes if _has_rate(facts, rates.get(each.step, ()))]
+        small = 0.1 * facts.shape[0] ** 0.5
+        stepped = [each for each in _stepped(moving, name) if each.weight > small]
         if stepped:
             ratios = [(each.update or 0.0) / each.weight for each in stepped[some]]
             found[name] = float(np.median(ratios))
     return found
 
 
-def _stepped(seen: Evidence, name: str) -> list[ParameterProbe]:
-    """Return the probes at work where a parameter had a gradient and a rate, and finite numbers."""
-    group = (seen.model.parameters[name].groups or (0,))[0]
-    rates = {each.number: each.lrs for each in seen.steps}
-    known = [
-        each.parameters[name]
-        for each in at_work(seen)
-        if name in each.parameters and any(rates[each.step][group : group + 1])
-    ]
+def _has_rate(facts: ParameterFacts, rates: Sequence[float]) -> bool:
+    """Whether the group of a parameter had a rate other than zero."""
+    group = (facts.groups or (0,))[0]
+    return any(rates[group : group + 1])
+
+
+def _stepped(probes: Sequence[Probe], name: str) -> list[ParameterProbe]:
+    """Return what was seen of a parameter where it had a gradient, and finite numbers."""
+    known = [each.parameters[name] for each in probes if name in each.parameters]
     return [each for each in known if each.gradient and 0 <= (each.update or 0.0) < np.inf]
 
 

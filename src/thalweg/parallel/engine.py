@@ -124,6 +124,11 @@ class Tally:
         """How many pushes arrived and did not."""
         return self.receipts.total() - self.applied
 
+    @property
+    def lost(self) -> int:
+        """How many gradients, pushes and updates were lost, together."""
+        return self.lost_gradients + self.lost_pushes + self.lost_updates
+
     def as_data(self) -> dict[str, Any]:
         """Return it as JSON can hold it, staleness and the workers' gradients as pairs."""
         pairs = {name: sorted(getattr(self, name).items()) for name in ("measured", "staleness")}

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from thalweg.arguments import check_count
 from thalweg.errors import BadType, BadValue
-from thalweg.parallel.algorithms.algorithm import Algorithm
+from thalweg.parallel.algorithms.algorithm import Algorithm, check_algorithm
 from thalweg.parallel.compression import Compression, Whole
 from thalweg.parallel.engine import Engine, Job, Tally
 from thalweg.parallel.flat import vector_of
@@ -107,8 +107,7 @@ def _stopped(result: Result, gradients: int) -> str:
 def _check(model: Any, algorithm: Any, engine: Any, compress: Any) -> None:
     if not isinstance(model, nn.Module):
         raise BadType(f"model is {model!r:.60}; expected a module.")
-    if not isinstance(algorithm, Algorithm):
-        raise BadType(f"algorithm={algorithm!r}; expected one such as Downpour('adagrad', lr=0.1).")
+    check_algorithm(algorithm)
     if engine is not None and not isinstance(engine, Engine):
         raise BadType(f"engine={engine!r}; expected one such as InProcess().")
     if compress is not None and not isinstance(compress, Compression):

@@ -1,11 +1,12 @@
 """A run while it is being written: events wait in memory until a flush puts them on the disk."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from time import time
 from types import TracebackType
 from typing import Any
 
-from thalweg.errors import BadValue
+from thalweg.errors import BadFile, BadValue
 from thalweg.record.events import STEPS, checked_number, checked_step, checked_text, encode
 from thalweg.record.store import Statement, Store
 
@@ -25,7 +26,8 @@ class Run:
     updates after its last checkpoint, and because it repeats them bit for bit, what it says again
     has been said: nothing is doubled and nothing is lost.
 
-    As a context manager it ends as ``finished``, ``interrupted`` (Ctrl-C) or ``failed``.
+    As a context manager it ends as ``finished``, ``interrupted`` (Ctrl-C) or ``failed``. An error
+    goes on even where that cannot be written.
     """
 
     def __init__(self, store: Store, id: str, forget: Callable[["Run"], None]) -> None:
@@ -85,5 +87,6 @@ class Run:
     ) -> None:
         if kind is None:
             self.end("finished")
-        else:
+            return
+        with suppress(BadFile):
             self.end("failed" if issubclass(kind, Exception) else "interrupted")

@@ -25,6 +25,18 @@ def finite(values: Iterable[float]) -> list[float | None]:
     return [value if math.isfinite(value) else None for value in values]
 
 
+def thinned(points: Sequence[tuple[float, float]], most: int) -> list[tuple[float, float]]:
+    """Return at most so many points, each the mean of those it stands for, at their last place."""
+    length = -(-len(points) // most) or 1
+    parts = [points[begin : begin + length] for begin in range(0, len(points), length)]
+    return [(part[-1][0], math.fsum(y for _, y in part) / len(part)) for part in parts]
+
+
+def ceiling(begun: Iterable[float]) -> float:
+    """Return the highest loss worth seeing: ten times the lowest at which trainings began."""
+    return 10 * min(filter(math.isfinite, begun), default=math.inf)
+
+
 def log_ticks(values: Sequence[float], digits: Sequence[float] = (1, 2, 5)) -> Figure:
     """Return ticks at these digits of each decade, with a decade to spare for zooming out."""
     first, last = (math.floor(math.log10(end)) for end in (min(values), max(values)))

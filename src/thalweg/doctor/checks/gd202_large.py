@@ -57,9 +57,9 @@ def large(
     if first := next(reasons, None) if held else None:
         yield first
     elif last >= risen * (1 + 2 * erratic(seen)):
-        yield _finding(seen, pace, last, 0.8, _rose(max(stretches) * last / stretches[-1], last))
+        yield _finding(seen, last, 0.8, _rose(max(stretches) * last / stretches[-1], last))
     elif not held and last >= kept / 4 and (high := _early_peak(seen)) >= risen:
-        yield _finding(seen, pace, last, 0.6, _shot(high, last))
+        yield _finding(seen, last, 0.6, _shot(high, last))
 
 
 def _stuck(
@@ -69,16 +69,16 @@ def _stuck(
     near, jumps, overshoot, forgets = limits
     limit, share = limit_over_rate(seen), replaced(seen)
     if limit is not None and limit <= near and erratic(seen) >= jumps:
-        yield _finding(seen, pace, last, 0.9, _edge(seen, last))
+        yield _finding(seen, last, 0.9, _edge(seen, last))
     if share >= forgets:
-        yield _finding(seen, pace, last, 0.75, _forgets(share, last))
+        yield _finding(seen, last, 0.75, _forgets(share, last))
     far = limit is not None and limit > (10 * near if seen.optimizer.adaptive else near)
     if pace.update >= overshoot and not far and not _noisy(seen):
-        yield _finding(seen, pace, last, 0.7, _promised(pace, last))
+        yield _finding(seen, last, 0.7, _promised(pace, last))
     if last >= 0.9 and pace.piled >= LONG and (dead := _killed(seen)):
-        yield _finding(seen, pace, last, 0.75, _died(dead, last))
+        yield _finding(seen, last, 0.75, _died(dead, last))
     if last >= 0.9 and _went_back(seen, pace, last):
-        yield _finding(seen, pace, last, 0.7, _back(seen, last))
+        yield _finding(seen, last, 0.7, _back(seen, last))
 
 
 def _killed(seen: Evidence, dead: float = 0.7, few: float = 0.3) -> str:
@@ -127,7 +127,7 @@ def _early_peak(seen: Evidence, width: int = 5) -> float:
     return float(medians.max()) / begun if medians.max() > 4 * np.median(values[-20:]) else 0.0
 
 
-def _finding(seen: Evidence, pace: Pace, last: float, sure: float, told: str) -> Finding:
+def _finding(seen: Evidence, last: float, sure: float, told: str) -> Finding:
     severity: Severity = "error" if last >= 0.95 else "warning"
     now, limit = rate(seen), limit_over_rate(seen)
     numbers = {"lr": now, "remaining": last, "limit_over_lr": limit}

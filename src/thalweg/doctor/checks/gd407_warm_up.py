@@ -76,10 +76,10 @@ def _planned(facts: SchedulerFacts) -> int:
 def _level(facts: SchedulerFacts) -> int:
     """Return how long a line is that comes first and ends where it begins."""
     first = facts.parts[0] if facts.parts else facts
+    if first.kind != "LinearLR":
+        return 0
     ends = first.settings.get("start_factor"), first.settings.get("end_factor")
-    return (
-        int(first.settings["total_iters"]) if first.kind == "LinearLR" and ends[0] == ends[1] else 0
-    )
+    return int(first.settings["total_iters"]) if ends[0] == ends[1] else 0
 
 
 def _jump(seen: Evidence, early: float = 0.1, examples: int = 64) -> float:

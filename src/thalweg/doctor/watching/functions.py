@@ -103,7 +103,7 @@ def _rectifies(min: Any = None, max: Any = None, **_: Any) -> bool:
     return isinstance(min, (int, float)) and min == 0 and max is None
 
 
-def can_be_seen(model: nn.Module) -> bool:
+def can_be_seen() -> bool:
     """Whether looking would compile nothing anew: a compiled function knows which modes it saw."""
     compiled = sys.modules.get("torch._dynamo.utils")
     return compiled is None or not compiled.counters["frames"]["total"]

@@ -67,7 +67,7 @@ class Layers:
         if self.armed and not self._settled and torch.is_grad_enabled():
             self._forget()
             self.end()
-            if can_be_seen(self._model):
+            if can_be_seen():
                 self._mode = Functions(self._timed.quietly(self._function_called))
                 self._mode.enter()
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterator
-from inspect import signature
+from collections.abc import Callable
 from time import perf_counter
 from typing import Any
 
@@ -13,10 +12,10 @@ from torch import Tensor, nn
 
 from thalweg.doctor.evidence import FailedProbe, OtherFacts, Probe
 from thalweg.doctor.watching import taps, targets
-from thalweg.doctor.watching.awaited import Awaited
 from thalweg.doctor.watching.budget import Budget
 from thalweg.doctor.watching.bystanders import Averages, Schedulers
-from thalweg.doctor.watching.calls import Call, call_of
+from thalweg.doctor.watching.calls import Call
+from thalweg.doctor.watching.ear import Ear
 from thalweg.doctor.watching.hooks import WeakHook
 from thalweg.doctor.watching.labels import Labels
 from thalweg.doctor.watching.log import Log
@@ -26,7 +25,6 @@ from thalweg.doctor.watching.probe import Prober
 from thalweg.doctor.watching.reach import Reach
 from thalweg.doctor.watching.survey import unwrapped
 from thalweg.doctor.watching.trouble import Trouble
-from thalweg.training.evaluation import not_validating
 
 KEPT = 256
 """How many probes are kept; when there are more, every second is let go, but not the first."""
@@ -58,6 +56,7 @@ class Observer:
         self.probes: list[Probe] = []
         self.labels = Labels()
         self.failed: dict[str, FailedProbe] = {}
+        self.ear = Ear(model, loss_fn, self.passes, self.losses, self.failed)
         self.updates, self.watching = 0, 0.0
         self.begun = self.last = perf_counter()
         self._budget = Budget(share)
@@ -68,10 +67,6 @@ class Observer:
         self._reach = Reach(optimizer)
         self._resting, self._look_at_labels = 0.0, True
         self._kept_by_graph: tuple[Any, Any, str] = (None, None, "")
-        self._names = _names(loss_fn.forward) if isinstance(loss_fn, nn.Module) else ()
-        plain = loss_fn if not isinstance(loss_fn, nn.Module) else None
-        self._awaited = Awaited(plain, WeakHook(self._after_function)) if plain else None
-        self._evaluating: Any = None
 
     def attach(self) -> None:
         """Begin to see."""
@@ -79,9 +74,7 @@ class Observer:
         if self.model._compiled_call_impl is None:
             begins = WeakHook(self._before_pass)
             self._handles.append(self.model.register_forward_pre_hook(begins, with_kwargs=True))
-        if isinstance(self.loss_fn, nn.Module):
-            hook = WeakHook(self._after_loss)
-            self._handles.append(self.loss_fn.register_forward_hook(hook, with_kwargs=True))
+        self._handles += self.ear.attach()
         taps.listen(self)
         weakref.finalize(self, self.prober.layers.disarm).atexit = False
         self._plan(perf_counter())
@@ -94,8 +87,7 @@ class Observer:
         self._rare.clear()
         for handle in handles:
             self.attempt("closing", handle.remove)
-        if self._awaited:
-            self.attempt("closing", self._awaited.end)
+        self.attempt("closing", self.ear.end)
         self.attempt("closing", taps.leave, self)
         self.attempt("closing", self.prober.disarm)
 
@@ -137,32 +129,12 @@ class Observer:
             return
         self.passes.training = module.training
         if torch.is_grad_enabled():
-            if self._awaited:
-                self._awaited.end()
+            self.ear.end()
             self.passes.called(args, keywords)
             if self.prober.armed:
                 self.prober.begin_pass((args, keywords))
-        elif self.loss_fn is not None and not not_validating.get():
-            self._see_evaluation()
-
-    def _see_evaluation(self) -> None:
-        """See what the model is about to return without a gradient: a loss may be called on it."""
-        self.passes.evaluated = None
-        if self._awaited:
-            self._awaited.end_briefly()
-        if self._evaluating is None:
-            ends = WeakHook(self._after_evaluation)
-            self._evaluating = self.model.register_forward_hook(ends)
-
-    def _after_evaluation(self, module: nn.Module, args: Any, output: Any) -> None:
-        if module is not self.model:
-            return
-        self._evaluating.remove()
-        self._evaluating = None
-        if not torch.is_grad_enabled():
-            self.passes.evaluated = output
-            if self._awaited:
-                self._awaited.begin_briefly()
+        else:
+            self.ear.evaluation_begins()
 
     def _after_pass(self, module: nn.Module, args: Any, output: Any) -> None:
         if module is not self.model:
@@ -171,47 +143,12 @@ class Observer:
         if not torch.is_grad_enabled():
             return
         self.passes.returned(output)
-        if self._awaited and (self.prober.armed or self.updates < AWAITED):
-            self._awaited.begin()
-
-    def _after_loss(self, module: nn.Module, args: Any, keywords: Any, output: Any) -> None:
-        if not_validating.get():
-            return
-        values = (*args, *self._in_order(keywords)) if keywords else args
-        tells = isinstance(output, Tensor)
-        if output.requires_grad if tells else torch.is_grad_enabled():
-            self._called(values, output, tells and output.numel() == 1)
-        elif self.passes.evaluates(values[0] if values else None, sure=False):
-            self.losses.tried(type(module).__name__, values, output, self.passes.training)
-
-    def _after_function(self, values: tuple[Any, ...], output: Tensor) -> None:
-        """The loss, a plain function, was heard to be called, as it is at times alone."""
-        if not_validating.get() or not values or self._awaited is None:
-            return
-        if output.requires_grad:
-            self._awaited.found()
-            self._called(values, output, counts=False)
-        elif self.passes.evaluated is not None and self.passes.evaluates(values[0], sure=True):
-            self._awaited.found()
-            self.losses.tried(type(self.loss_fn).__name__, values, output, self.passes.training)
-
-    def _called(self, values: tuple[Any, ...], output: Any, counts: bool) -> None:
-        """The loss was called with a gradient to train by; whether it *counts* as a number."""
-        looked = self.passes.look(values[0]) if values and self._rare else None
-        number = None
-        if counts:
-            number = output.item() if output.is_cpu else output.detach()
-        self.losses.called(call_of(number, values, output, self.passes.current, looked))
-
-    def _in_order(self, keywords: dict[str, Any]) -> Iterator[Any]:
-        """Return arguments of the loss by name in the order in which it takes them."""
-        known = [name for name in self._names if name in keywords]
-        return map(keywords.__getitem__, dict.fromkeys((*known, *keywords)))
+        if self.prober.armed or self.updates < AWAITED:
+            self.ear.begin()
 
     def backward_begins(self, loss: Tensor, scale: Any) -> None:
         """See `taps.Listener`."""
-        if self._awaited:
-            self._awaited.end()
+        self.ear.end()
         self.losses.offered(loss)
         self._reach.begin()
         if self.losses.backwards and not self.losses.closing and self._reach.cleared:
@@ -359,6 +296,7 @@ class Observer:
         """Hook what is not looked at for most updates: no hook is free."""
         if self._rare:
             return
+        self.ear.closely = True
         self._rare.append(self.optimizer.register_step_pre_hook(WeakHook(self._before_step)))
         if self.model._compiled_call_impl is None:
             ends = WeakHook(self._after_pass)
@@ -368,15 +306,8 @@ class Observer:
         for handle in self._rare:
             handle.remove()
         self._rare.clear()
+        self.ear.closely = False
 
 
 def _device(model: nn.Module) -> torch.device:
     return next((p.device for p in model.parameters()), torch.device("cpu"))
-
-
-def _names(function: Callable[..., Any]) -> tuple[str, ...]:
-    """Return the names of what a function takes, none where they cannot be told."""
-    try:
-        return tuple(signature(function).parameters)
-    except (TypeError, ValueError):
-        return ()

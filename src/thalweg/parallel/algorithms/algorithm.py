@@ -94,6 +94,12 @@ class Algorithm(ABC):
         """Return what the worker on a seat does, from its first pull to its last push."""
 
 
+def check_algorithm(algorithm: Any) -> None:
+    """Raise BadType for what is no algorithm."""
+    if not isinstance(algorithm, Algorithm):
+        raise BadType(f"algorithm={algorithm!r}; expected one such as Downpour('adagrad', lr=0.1).")
+
+
 def found_rule(rule: str | Rule) -> Rule:
     """Return a rule given by itself or by name."""
     if isinstance(rule, str):
@@ -119,5 +125,5 @@ def after_updates(count: int, shards: int) -> Versions | None:
 
 __all__ = [
     "Algorithm", "Gradient", "Measured", "Pull", "Push", "Reading", "Request", "Script", "Seat",
-    "after_updates", "found_rule", "settings_of",
+    "after_updates", "check_algorithm", "found_rule", "settings_of",
 ]  # fmt: skip

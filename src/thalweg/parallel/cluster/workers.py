@@ -165,9 +165,10 @@ class Worker:
     def _by_value(self, arguments: tuple[Any, ...], place: int) -> Receipt:
         """Push again to a shard that could not look into the mailbox: it is on another machine."""
         box, *details = arguments
-        found = self.outboxes[place].by_value(box), *details
         shard = Servers([self.servers.handles[place]], self.servers.timeout)
-        receipt: Receipt = shard.ask("push", [found]).answers()[0]
+        receipt: Receipt
+        (receipt,) = shard.ask_alike("push", self.outboxes[place].by_value(box), *details)
+        self.servers.resent += shard.resent
         return receipt
 
     # What is told.

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
+from thalweg.parallel.account import passed
 from thalweg.parallel.engine import Job, Tally
 from thalweg.parallel.group.group import Group
 from thalweg.parallel.group.reporter import Reporter
@@ -45,7 +46,7 @@ class Course(ABC):
         for first in range(0, end, self.at_once):
             numbers = range(first, min(first + self.at_once, end))
             self._note(numbers, self.update(numbers))
-            if numbers.stop // every > first // every or numbers.stop == end:
+            if passed(every, first, numbers.stop) or numbers.stop == end:
                 self._tell()
         return self.values(), self.tally
 

@@ -5,6 +5,7 @@ What workers push is added up over all processes, and each makes the same update
 
 from __future__ import annotations
 
+import math
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -103,14 +104,13 @@ class Rounds:
     def _update(self, push: Push | None, standings: list[Standing]) -> None:
         taken = [each for each in standings if each.pushes and each.finite]
         refused = sum(bool(each.pushes) for each in standings) - len(taken)
-        for receipt in [Receipt(Outcome.NONFINITE)] * refused + [self._made(push, taken)] * len(
-            taken
-        ):
+        made = self._made(push, taken)
+        for receipt in [Receipt(Outcome.NONFINITE)] * refused + [made] * len(taken):
             self.tally.note(receipt)
 
     def _made(self, push: Push | None, taken: list[Standing]) -> Receipt:
-        """Make the update of what was pushed and is finite, weighted."""
-        whole = torch.zeros_like(self.server.values)
+        """Make the update of what was pushed and is finite, weighted; none where nothing is."""
+        whole = torch.full_like(self.server.values, 0.0 if taken else math.nan)
         total = sum(each.weight for each in taken)
         if push is not None and finite(push.vector):
             whole = push.vector * (push.weight / total if self.serving.mean else 1.0)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -12,8 +11,8 @@ import torch
 
 from thalweg import problems, record
 from thalweg.arguments import check_count
-from thalweg.errors import BadFile, BadType, BadValue
-from thalweg.parallel.algorithms.algorithm import Algorithm
+from thalweg.errors import BadValue
+from thalweg.parallel.algorithms.algorithm import Algorithm, check_algorithm
 from thalweg.parallel.engine import Engine
 from thalweg.parallel.fitting import fit
 from thalweg.parallel.inproc.engine import InProcess
@@ -70,8 +69,7 @@ def train_problem(
 
 
 def _check(algorithm: Any, workers: Any) -> None:
-    if not isinstance(algorithm, Algorithm):
-        raise BadType(f"algorithm={algorithm!r}; expected one such as Downpour('adagrad', lr=0.1).")
+    check_algorithm(algorithm)
     if not isinstance(workers, Sequence) or not workers:
         raise BadValue(f"workers={workers!r}; expected numbers of workers, such as (1, 2, 4).")
     for count in workers:
@@ -130,10 +128,9 @@ class Call:
             if len(workers) == 1:
                 self._train(book, workers[0], None, done)
             else:
-                with self._running(book, SEVERAL, {"workers": workers}, None) as several:
+                with self._begun(book, SEVERAL, {"workers": workers}, None) as several:
                     for count in workers:
                         self._train(book, count, several.id, done)
-                    several.end("finished")
         except Interrupted as stop:
             raise Interrupted(str(stop), stop.signal, self._teams(done)) from None
         return self._teams(done)
@@ -147,7 +144,7 @@ class Call:
         model = problem.make_model(self.shared["seed"])
         own = {"workers": workers, "engine": type(engine).__name__, "time": engine.unit,
                "cores": os.cpu_count(), **settings_of(engine), **self.shared}  # fmt: skip
-        with self._running(book, KIND, own, parent) as run:
+        with self._begun(book, KIND, own, parent) as run:
             try:
                 result = fit(
                     model, problem.loss, problem.train, problem.validation,
@@ -162,21 +159,11 @@ class Call:
             run.end("diverged" if result.diverged else "finished")
         done.append(read(book, run.id, model))
 
-    @contextmanager
-    def _running(
-        self, book: Record, kind: str, own: Mapping[str, Any], parent: str | None
-    ) -> Iterator[Run]:
-        """Begin a run, and say that it failed where it does."""
-        run = book.begin(
+    def _begun(self, book: Record, kind: str, own: Mapping[str, Any], parent: str | None) -> Run:
+        return book.begin(
             self.problem.name, {**self.said, **own}, self.shared["seed"], kind=kind, parent=parent,
             threads=torch.get_num_threads(),
         )  # fmt: skip
-        try:
-            yield run
-        except BaseException as error:
-            with suppress(BadFile):
-                run.end("failed" if isinstance(error, Exception) else "interrupted")
-            raise
 
 
 def looks(epochs: int) -> int:

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from thalweg.racing import Contest
+from thalweg.report.data import Entry, dumped, tabled
 from thalweg.report.race import export
-from thalweg.report.race.export import Entry, dumped, entries, tabled
+from thalweg.report.race.export import entries
 
 
 def as_json(contest: Contest) -> str:

@@ -1,53 +1,24 @@
 """A race as data for other programs: everything as JSON, or a line for each training as CSV.
 
-In both, infinity is ``inf``: a run that diverged, a target never reached. What there is not, such
-as an accuracy without classes, is null in JSON and empty in CSV. A race that is repeated gives the
-same text, apart from times, which are called ``seconds``.
+Infinity is a run that diverged, or a target never reached. A race that is repeated gives the same
+text, apart from times, which are called ``seconds``.
 """
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
 from thalweg.racing import Epoch, Header, Result, Row, Run
 from thalweg.racing.board import arrival
 from thalweg.racing.space import Space
-
-Entry = dict[str, str | float | None]
+from thalweg.report.data import Entry, as_object, tabled
 
 
 def as_json(result: Result) -> str:
     """Return the whole race as JSON, each rule and each run on a line of its own."""
-    return "{\n" + ",\n".join(_members(result)) + "\n}\n"
-
-
-def _members(result: Result) -> Iterator[str]:
-    for name, value in _whole(result).items():
-        if isinstance(value, list) and value and isinstance(value[0], dict):
-            lines = ",\n".join(map(dumped, value))
-            yield f"{dumped(name)}: [\n{lines}\n]"
-        else:
-            yield f"{dumped(name)}: {dumped(value)}"
-
-
-def dumped(value: object) -> str:
-    """Return a value as JSON on one line."""
-    return json.dumps(_plain(value), allow_nan=False, ensure_ascii=False)
-
-
-def _plain(value: Any) -> Any:
-    """Return a value as JSON can hold it."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return None if math.isnan(value) else str(value)
-    if isinstance(value, Mapping):
-        return {key: _plain(each) for key, each in value.items()}
-    return [_plain(each) for each in value] if isinstance(value, list | tuple) else value
+    return as_object(_whole(result))
 
 
 def _whole(result: Result) -> dict[str, Any]:
@@ -103,17 +74,6 @@ def _arrival(run: Run, result: Result) -> float | None:
 def as_csv(result: Result) -> str:
     """Return a table with a line for each training, in the order in which they were done."""
     return tabled(entries(result))
-
-
-def tabled(lines: Iterable[Entry]) -> str:
-    """Return a table with these lines, which all have the same names."""
-    first, *others = lines
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(first), lineterminator="\n")
-    writer.writeheader()
-    for entry in (first, *others):
-        writer.writerow({name: _plain(value) for name, value in entry.items()})
-    return text.getvalue()
 
 
 def names(result: Result) -> list[str]:

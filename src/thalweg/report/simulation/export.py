@@ -5,15 +5,14 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from thalweg.parallel import Simulation
-from thalweg.report.race.export import dumped, tabled
+from thalweg.report.data import as_object, tabled
 
 
 def as_json(simulation: Simulation) -> str:
     """Return everything as JSON, each cell on a line of its own; infinity is ``inf``."""
     fields = {name: value for name, value in vars(simulation).items() if name != "cells"}
-    told = "".join(f"{dumped(name)}: {dumped(value)},\n" for name, value in fields.items())
-    cells = ",\n".join(dumped(asdict(each) | {"loss": each.loss}) for each in simulation.cells)
-    return f'{{\n{told}"cells": [\n{cells}\n]\n}}\n'
+    cells = [asdict(each) | {"loss": each.loss} for each in simulation.cells]
+    return as_object(fields | {"cells": cells})
 
 
 def as_csv(simulation: Simulation) -> str:

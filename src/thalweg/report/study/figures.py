@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from thalweg.report.figure import Figure, colour, log_axis
+from thalweg.report.figure import Figure, ceiling, colour, log_axis, thinned
 from thalweg.report.study import words
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 Points = list[tuple[float, float]]
 
 POINTS = 400
-"""How many points of a running curve are drawn."""
+"""How many points of a running curve are drawn at most."""
 
 _LOOKS = {
     "running": {"width": 1, "dash": "solid"},
@@ -32,7 +32,8 @@ def loss(study: Study) -> Figure:
     """
     traces = [trace for number in range(len(study.runs)) for trace in _losses(study, number)]
     values = [value for trace in traces for value in trace["y"]]
-    return {"data": traces, "layout": _layout("loss", _fitted(values, _ceiling(study)))}
+    most = ceiling(run.losses[0][1] for run in study.runs if run.losses)
+    return {"data": traces, "layout": _layout("loss", _fitted(values, most))}
 
 
 def accuracy(study: Study) -> Figure | None:
@@ -51,7 +52,7 @@ def rate(study: Study) -> Figure:
     """Draw the learning rate as it went; logarithmic where several are far apart."""
     traces = []
     for number, run in enumerate(study.runs):
-        points = _thinned(_by_epoch(run, run.rates))
+        points = thinned(_by_epoch(run, run.rates), POINTS)
         trace = _trace(words.label(run), points, colour(number))
         traces.append(trace | {"mode": "lines" if len(points) > 1 else "markers"})
     found = [value for trace in traces for value in trace["y"]]
@@ -64,7 +65,7 @@ def _losses(study: Study, number: int) -> Iterator[Figure]:
     """Yield the curves of a run: one colour for each run, or for each curve of a single one."""
     run, alone = study.runs[number], len(study.runs) == 1
     curves = {
-        "running": _thinned(_by_epoch(run, run.losses)),
+        "running": thinned(_by_epoch(run, run.losses), POINTS),
         "fixed training subset": _points(run, lambda epoch: epoch.train_loss),
         "validation": _points(run, lambda epoch: epoch.valid_loss),
     }
@@ -107,23 +108,10 @@ def _by_epoch(run: Trained, curve: Sequence[tuple[int, float]]) -> Points:
     return [(update / each, value) for update, value in curve if math.isfinite(value)]
 
 
-def _thinned(points: Points) -> Points:
-    """Return at most so many points, each the mean of those it stands for."""
-    length = -(-len(points) // POINTS) or 1
-    parts = [points[begin : begin + length] for begin in range(0, len(points), length)]
-    return [(part[-1][0], math.fsum(y for _, y in part) / len(part)) for part in parts]
-
-
-def _ceiling(study: Study) -> float:
-    """Return the highest loss worth seeing: ten times that at which the trainings began."""
-    finite = [run.losses[0][1] for run in study.runs if run.losses]
-    return 10 * min((value for value in finite if math.isfinite(value)), default=math.inf)
-
-
-def _fitted(values: Sequence[float], ceiling: float) -> Figure:
+def _fitted(values: Sequence[float], most: float) -> Figure:
     if not values or min(values) <= 0:
         return {}
-    low, high = min(values), min(max(values), max(ceiling, 2 * min(values)))
+    low, high = min(values), min(max(values), max(most, 2 * min(values)))
     return log_axis(low, high)
 
 

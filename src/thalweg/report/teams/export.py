@@ -5,18 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 from thalweg.parallel import Team, Teams
-from thalweg.report.race.export import dumped, tabled
+from thalweg.report.data import as_object, tabled
 from thalweg.report.teams import words
 
 
 def as_json(teams: Teams) -> str:
     """Return everything as JSON, each number of workers on a line of its own."""
-    fields = {
-        "problem": teams.problem, "description": teams.description, "target": teams.target,
-    }  # fmt: skip
-    told = "".join(f"{dumped(name)}: {dumped(value)},\n" for name, value in fields.items())
-    lines = ",\n".join(dumped(_team(teams, team)) for team in teams.teams)
-    return f'{{\n{told}"teams": [\n{lines}\n]\n}}\n'
+    found = [_team(teams, team) for team in teams.teams]
+    return as_object(
+        {
+            "problem": teams.problem,
+            "description": teams.description,
+            "target": teams.target,
+            "teams": found,
+        }
+    )
 
 
 def _team(teams: Teams, team: Team) -> dict[str, Any]:

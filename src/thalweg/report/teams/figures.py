@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 
 from thalweg.parallel import Point, RunningLoss, Team, Teams
-from thalweg.report.figure import Figure, colour, finite, fitted, log_axis
+from thalweg.report.figure import Figure, ceiling, colour, finite, fitted, log_axis, thinned
 from thalweg.report.teams import words
 from thalweg.report.teams.staleness import bars, width_of
 
@@ -41,24 +40,19 @@ def against_examples(teams: Teams) -> Figure:
 def _losses(teams: Teams, place: Place, axis: Figure) -> Figure:
     drawn = [trace for number in range(len(teams.teams)) for trace in _of(teams, number, place)]
     values = [value for trace in drawn for value in trace["y"] if value is not None]
-    seen = [value for value in values if value <= _ceiling(teams)]
+    most = ceiling(team.losses[0].loss for team in teams.teams if team.losses)
+    seen = [value for value in values if value <= most]
     return {
         "data": drawn,
         "layout": {"xaxis": axis, "yaxis": {"title": {"text": "loss"}, **fitted(seen)}},
     }
 
 
-def _ceiling(teams: Teams) -> float:
-    """Return the highest loss worth seeing: ten times that at which the trainings began."""
-    begun = [team.losses[0].loss for team in teams.teams if team.losses]
-    return 10 * min(filter(math.isfinite, begun), default=math.inf)
-
-
 def _of(teams: Teams, number: int, place: Place) -> Iterator[Figure]:
     """Yield the running loss of a team, thin, and that on the validation set where there is one."""
     team, alone = teams.teams[number], len(teams.teams) == 1
     looked = [point for point in team.history if point.valid_loss is not None]
-    running = _trace(_thinned([(place(each), each.loss) for each in team.losses]), colour(number))
+    running = _trace(thinned([(place(each), each.loss) for each in team.losses], POINTS))
     yield running | {
         "name": "running" if alone else words.label(team), "mode": "lines", "opacity": 0.5,
         "line": {"color": colour(number), "width": 1}, "legendgroup": str(number),
@@ -67,7 +61,7 @@ def _of(teams: Teams, number: int, place: Place) -> Iterator[Figure]:
     }  # fmt: skip
     if looked:
         hue = colour(number + alone)
-        judged = _trace([(place(point), point.judged) for point in looked], hue)
+        judged = _trace([(place(point), point.judged) for point in looked])
         yield judged | {
             "name": "validation" if alone else words.label(team), "mode": "lines+markers",
             "line": {"color": hue, "width": 2}, "legendgroup": str(number + alone),
@@ -76,19 +70,11 @@ def _of(teams: Teams, number: int, place: Place) -> Iterator[Figure]:
         }  # fmt: skip
 
 
-def _thinned(pairs: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Return at most so many points, each the mean of those it stands for, at their last place."""
-    length = -(-len(pairs) // POINTS) or 1
-    parts = [pairs[begin : begin + length] for begin in range(0, len(pairs), length)]
-    return [(part[-1][0], math.fsum(y for _, y in part) / len(part)) for part in parts]
-
-
-def _trace(pairs: list[tuple[float, float]], hue: str) -> Figure:
+def _trace(pairs: list[tuple[float, float]]) -> Figure:
     return {
         "type": "scatter",
         "x": [x for x, _ in pairs],
         "y": finite([y for _, y in pairs]),
-        "line": {"color": hue},
     }
 
 

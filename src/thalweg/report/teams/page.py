@@ -6,7 +6,7 @@ from html import escape
 
 from thalweg.parallel import Teams
 from thalweg.report.frame import framed, paragraphs, points, section, table
-from thalweg.report.teams import figures, words
+from thalweg.report.teams import figures, ledger, words
 
 _RUNNING = (
     "Thin: the running loss, the mean of some batches while the parameters were changing. With "
@@ -54,10 +54,8 @@ def _texts(teams: Teams, pictures: list[str]) -> dict[str, str]:
         "teams": table(words.columns(teams), [words.cells(teams, team) for team in teams.teams]),
         "reading": escape(words.reading(teams)),
         "sections": "\n".join(section(name, *_READINGS[name]) for name in pictures),
-        "ledger": table(
-            words.ledger_columns(teams), [words.ledger_cells(teams, team) for team in teams.teams]
-        ),
-        "refusals": escape(words.refusals(teams)),
+        "ledger": table(ledger.columns(teams), [ledger.cells(teams, team) for team in teams.teams]),
+        "refusals": escape(ledger.refusals(teams)),
         "settings": paragraphs(words.settings(teams), ""),
         "description": escape(teams.description),
         "versions": escape(words.versions(teams)),

@@ -176,7 +176,6 @@ class Moved:
 def mishaps(moment: Moment) -> str:
     """Say what became of pushes so far, and what went wrong."""
     tally = moment.tally
-    lost = sum(getattr(tally, name) for name in words.ALWAYS)
     counts = {"restarts": tally.restarts + tally.restored, "resent": tally.resent}
     others = "".join(f", {name} {count:,}" for name, count in counts.items() if count)
-    return f"applied {tally.applied:,}, refused {tally.refused:,}, lost {lost:,}{others}"
+    return f"applied {tally.applied:,}, refused {tally.refused:,}, lost {tally.lost:,}{others}"

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from thalweg.parallel import Team, Teams
-from thalweg.report.teams import words
+from thalweg.report.teams import ledger, words
 from thalweg.report.teams.staleness import drawn, middle
 
 _LEDGER = ("workers", "gradients", "pushes applied", "refused", "lost", "half late by",
@@ -27,13 +27,13 @@ def teams_summary(teams: Teams) -> RenderableType:
         Text(words.reading(teams), style="dim"),
         "",
         _table(_LEDGER, map(_ledger, teams.teams)),
-        *(Text(told) for told in map(words.happened, teams.teams) if told),
+        *(Text(told) for told in map(ledger.happened, teams.teams) if told),
     )
 
 
 def _ledger(team: Team) -> list[str]:
     tally = team.tally
-    counts = [team.workers, tally.measured.total(), tally.applied, tally.refused, words.lost(team),
+    counts = [team.workers, tally.measured.total(), tally.applied, tally.refused, tally.lost,
               middle(tally.staleness), max(tally.staleness, default=0)]  # fmt: skip
     return [*(f"{count:,}" for count in counts), drawn(tally.staleness, len(_LEDGER[-1]))]
 

@@ -165,7 +165,7 @@ def _starts(teams: Teams) -> bool:
 def cells(teams: Teams, team: Team) -> list[str]:
     """Return what stands in the columns."""
     last = team.history[-1] if team.history else None
-    compared = [_times(faster(teams, team)), _moment(_arrival(teams, team), team),
+    compared = [_times(faster(teams, team)), _moment(_arrival(teams, team)),
                 _times(earlier(teams, team))] if len(teams.teams) > 1 else []  # fmt: skip
     return [
         f"{team.workers:,}",
@@ -174,7 +174,7 @@ def cells(teams: Teams, team: Team) -> list[str]:
         *compared,
         numerals.loss(last and last.judged),
         numerals.share(last and last.valid_accuracy),
-        _moment(last and last.time, team),
+        _moment(last and last.time),
     ]
 
 
@@ -182,7 +182,7 @@ def _times(ratio: float | None) -> str:
     return numerals.NONE if ratio is None else f"{ratio:.2f}"
 
 
-def _moment(found: float | None, team: Team) -> str:
+def _moment(found: float | None) -> str:
     return numerals.NONE if found is None else numerals.seconds(found)
 
 
@@ -207,74 +207,6 @@ def reading(teams: Teams) -> str:
 def _pace(starting: bool) -> str:
     told = "Examples a second count from the first batch that was dealt out"
     return f"{told}, times from the start of the processes." if starting else f"{told}."
-
-
-# The ledger.
-
-
-ALWAYS = ("lost_gradients", "lost_pushes", "lost_updates")
-"""What is counted that a ledger shows even where it is zero everywhere."""
-
-
-def ledger_columns(teams: Teams) -> list[str]:
-    """Return the titles of the ledger: what never happened is left out, but for losses."""
-    return ["workers", "gradients", "of each", "pushes applied", "refused", "late at most",
-            *(name.replace("_", " ") for name in _counted(teams))]  # fmt: skip
-
-
-def ledger_cells(teams: Teams, team: Team) -> list[str]:
-    """Return what stands in its columns."""
-    tally = team.tally
-    found = [tally.measured.total(), tally.applied, tally.refused, max(tally.staleness, default=0)]
-    gradients, *pushes = (f"{count:,}" for count in found)
-    counts = (f"{getattr(tally, name):,}" for name in _counted(teams))
-    return [f"{team.workers:,}", gradients, _of_each(team), *pushes, *counts]
-
-
-def _of_each(team: Team) -> str:
-    """Return the fewest and the most gradients that a worker measured."""
-    found = [team.tally.measured[rank] for rank in range(team.workers)]
-    low, high = min(found), max(found)
-    return f"{low:,}" if low == high else f"{low:,}–{high:,}"
-
-
-def lost(team: Team) -> int:
-    """Return how many gradients, pushes and updates were lost, together."""
-    return sum(getattr(team.tally, name) for name in ALWAYS)
-
-
-def _counted(teams: Teams) -> list[str]:
-    return [
-        name
-        for name, value in vars(teams.teams[0].tally).items()
-        if isinstance(value, int)
-        and (name in ALWAYS or any(getattr(team.tally, name) for team in teams.teams))
-    ]
-
-
-def happened(team: Team) -> str:
-    """Say what went otherwise than planned for a team; nothing where all went well."""
-    counts = {k: n for k, n in vars(team.tally).items() if isinstance(n, int) and n}
-    told = ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in counts.items())
-    parts = [
-        part for part in (f"refused{_refusals(team)}" * bool(team.tally.refused), told) if part
-    ]
-    return f"{label(team)}: {'; '.join(parts)}." if parts else ""
-
-
-def _refusals(team: Team) -> str:
-    found = {o.value: n for o, n in team.tally.receipts.items() if o.value != "applied" and n}
-    return f" ({', '.join(f'{why} {n:,}' for why, n in found.items())})" if found else ""
-
-
-def refusals(teams: Teams) -> str:
-    """Say why pushes were refused, and how the ledger is read."""
-    told = [f"{label(team)}{_refusals(team)}" for team in teams.teams if team.tally.refused]
-    why = f" Refused: {'; '.join(told)}." if told else ""
-    return (
-        "Pushes are counted per shard, as the workers were told of them. Nothing that was lost or "
-        f"refused was measured again.{why}"
-    )
 
 
 # How it was carried out.

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 import torch
 from torch import nn
 
 from thalweg import problems, record
-from thalweg.errors import BadFile
 from thalweg.optim import Optimizer
 from thalweg.problems import Data, Problem
 from thalweg.record import Record, Run, RunSummary
@@ -112,10 +109,8 @@ class Experiment:
         settings = self.plan.settings
         if len(settings.each()) == 1:
             return [self._train(settings.each()[0], earlier)]
-        with self._running(settings, earlier, kind=KINDS[1]) as study:
-            runs = [self._member(each, study.id) for each in settings.each()]
-            study.end("finished")
-        return runs
+        with self._begun(settings, earlier, kind=KINDS[1]) as study:
+            return [self._member(each, study.id) for each in settings.each()]
 
     def _member(self, settings: Settings, study: str) -> Trained:
         """Train one of a study, or return what the record says where that is done."""
@@ -133,7 +128,7 @@ class Experiment:
         randomness.seed(settings.seed or 0)
         model, optimizer = self.plan.build(settings)
         source = optimizer.state_dict_rule()
-        with self._running(settings, earlier, source, parent=study) as run:
+        with self._begun(settings, earlier, source, parent=study) as run:
             checkpoints = self._checkpoints(run, resumed=earlier is not None)
             notes = Overheard(run, self.listener)
             self.listener.begins(settings, self.plan.updates_per_epoch)
@@ -186,22 +181,17 @@ class Experiment:
     def _evaluated(self, model: nn.Module, data: Data | None) -> dict[str, float | None] | None:
         return None if data is None else evaluate(model, self.problem.loss, data)._asdict()
 
-    @contextmanager
-    def _running(
+    def _begun(
         self, settings: Settings, earlier: RunSummary | None, source: str | None = None,
         kind: str = "train", parent: str | None = None,
-    ) -> Iterator[Run]:  # fmt: skip
-        """Begin a run or go on with one, and say that it failed where it does."""
-        run = self._resumed(settings, earlier) if earlier else self.book.begin(
+    ) -> Run:  # fmt: skip
+        """Begin a run, or go on with one."""
+        if earlier:
+            return self._resumed(settings, earlier)
+        return self.book.begin(
             self.problem.name, self.plan.hyper(settings), settings.seed or 0, source, kind, parent,
             torch.get_num_threads(),
         )  # fmt: skip
-        try:
-            yield run
-        except BaseException as error:
-            with suppress(BadFile):
-                run.end("failed" if isinstance(error, Exception) else "interrupted")
-            raise
 
     def _resumed(self, settings: Settings, earlier: RunSummary) -> Run:
         now = self.plan.hyper(settings)
