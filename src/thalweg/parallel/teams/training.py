@@ -11,7 +11,7 @@ import torch
 
 from thalweg import problems, record
 from thalweg.arguments import check_count
-from thalweg.errors import BadValue
+from thalweg.errors import BadType, BadValue
 from thalweg.parallel.algorithms.algorithm import Algorithm, check_algorithm
 from thalweg.parallel.engine import Engine
 from thalweg.parallel.fitting import fit
