@@ -135,21 +135,20 @@ def _steady(seen: Evidence, rate: float) -> bool:
 
 
 def _skipped(planned: int, rate: float) -> Finding:
-    told = (
-        f"The schedule has a warm-up of {planned:,} steps, but the first update was already at "
-        f"lr={short(rate)}, the full rate."
-    )
+    told = f"The schedule has a warm-up of {planned:,} steps, but"
     remedy = "last_epoch → -1, or the state of the run that goes on: scheduler.load_state_dict(…)"
-    return Finding("warning", 0.9, told, remedy, {"planned": planned, "lr": rate}, step=1)
+    return _at_full_rate(told, remedy, planned, rate)
 
 
 def _levelled(length: int, rate: float) -> Finding:
-    told = (
-        f"The schedule begins with a LinearLR over {length:,} steps that ends where it begins: the "
-        f"first update was already at lr={short(rate)}, the full rate."
-    )
+    told = f"The schedule begins with a LinearLR over {length:,} steps that ends where it begins:"
     remedy = "LinearLR(start_factor=1.0) → LinearLR(start_factor=0.01)"
-    return Finding("warning", 0.9, told, remedy, {"planned": length, "lr": rate}, step=1)
+    return _at_full_rate(told, remedy, length, rate)
+
+
+def _at_full_rate(plan: str, remedy: str, planned: int, rate: float) -> Finding:
+    told = f"{plan} the first update was already at lr={short(rate)}, the full rate."
+    return Finding("warning", 0.9, told, remedy, {"planned": planned, "lr": rate}, step=1)
 
 
 def _thrown(seen: Evidence, signs: tuple[float, float], rate: float, severity: Severity) -> Finding:
